@@ -1,0 +1,36 @@
+# `make test` and `make demo` need nothing but Python >= 3.11, a C++ compiler and a package registry.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+
+.PHONY: help install test demo lint format clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 @ \2/p' Makefile | column -t -s @ 2>/dev/null \
+		|| sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1: \2/p' Makefile
+
+install:  ## make .venv with everything in it (quick when nothing changed)
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "No Python >= 3.11 found on PATH. Install one, or name it: make PYTHON=/path/to/python3"; \
+		exit 1; fi
+	@$(PYTHON) tools/install.py
+
+test: install lint  ## install, lint, run the tests
+	$(BIN)/python -m pytest -q
+
+demo: install  ## install, then the main job on generated digit scenes
+	$(BIN)/python tools/demo.py
+
+lint: install  ## ruff: rules and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: install  ## ruff: mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:  ## remove what was built (not .venv, data/ or work_dirs/)
+	rm -rf build dist *.egg-info sakd_dense/.mim .pytest_cache .ruff_cache
+	rm -f .venv/.sakd_dense-installed
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,152 @@
+"""Packaging: the wheel, the links, the pins and the names of configs. Needs no network."""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+
+import pytest
+import yaml
+from mmengine.config import Config
+from mmengine.config import utils as config_utils
+from packaging.requirements import Requirement
+
+import sakd_dense
+from sakd_dense import _mmengine
+
+ROOT = Path(__file__).parents[1]
+OPENMMLAB = re.compile(r"^(onedl-|mim$|openmim|mmengine|mmcv|mmdet|mmseg|mmpretrain|mmcls)")
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert all(len(r.specifier) == 1 for r in wanted)
+    return {r.name.lower(): next(iter(r.specifier)).version for r in wanted}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    """A real wheel, built from a copy so that the checkout stays as it is."""
+    source = tmp_path_factory.mktemp("source") / "checkout"
+    out = tmp_path_factory.mktemp("wheel")
+    source.mkdir()
+    skip = shutil.ignore_patterns("__pycache__", ".mim")
+    for name in ("sakd_dense", "configs", "tools"):
+        shutil.copytree(ROOT / name, source / name, ignore=skip)
+    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "model-index.yml", "LICENSE"):
+        shutil.copyfile(ROOT / name, source / name)
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--no-index", "-w", str(out), str(source)], check=True)
+    assert not (source / "sakd_dense" / ".mim").exists()
+    return zipfile.ZipFile(next(out.glob("*.whl")))
+
+
+def test_wheel_carries_configs_tools_and_index(wheel):
+    names = set(wheel.namelist())
+    assert "sakd_dense/.mim/model-index.yml" in names
+    for folder, pattern in (("configs", "*.py"), ("tools", "*.py"), ("tools", "*.sh")):
+        for path in (ROOT / folder).rglob(pattern):
+            assert f"sakd_dense/.mim/{path.relative_to(ROOT).as_posix()}" in names
+    modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "sakd_dense").rglob("*.py")}
+    assert {m for m in modules if "/.mim/" not in m} <= names
+
+
+def test_wheel_requires_no_openmmlab_distribution_unless_asked(wheel):
+    metadata_name = next(n for n in wheel.namelist() if n.endswith("METADATA"))
+    metadata = wheel.read(metadata_name).decode()
+    assert f"Version: {sakd_dense.__version__}\n" in metadata
+    wanted = [Requirement(r) for r in re.findall(r"^Requires-Dist: (.*)$", metadata, re.M)]
+    plain = [r for r in wanted if r.marker is None]
+    assert {"torch", "torchvision", "spikingjelly"} <= {r.name for r in plain}
+    assert not [r.name for r in plain if OPENMMLAB.match(r.name)]
+    by_extra = {"onedl": 5, "cls": 1, "demo": 1, "dev": 2}
+    for extra, at_least in by_extra.items():
+        named = [r for r in wanted if r.marker and r.marker.evaluate({"extra": extra})]
+        assert len(named) >= at_least, extra
+        if extra != "onedl":
+            assert not [r.name for r in named if OPENMMLAB.match(r.name)]
+
+
+def test_pins_lie_in_the_ranges_of_setup():
+    try:
+        wanted = [Requirement(line) for line in requires("sakd_dense") or []]
+    except PackageNotFoundError:
+        pytest.skip("sakd_dense is not installed as a distribution")
+    pinned = pins()
+    for requirement in wanted:
+        assert pinned[requirement.name.lower()] in requirement.specifier, requirement
+
+
+def test_pins_leave_the_cuda_libraries_to_torch():
+    assert not [name for name in pins() if name.startswith(("nvidia-", "cuda-", "triton"))]
+
+
+def test_editable_install_links_to_the_checkout():
+    mim = Path(sakd_dense.__file__).parent / ".mim"
+    if not mim.exists():
+        pytest.skip("sakd_dense is not installed")
+    for name in ("configs", "tools", "model-index.yml"):
+        assert (mim / name).resolve() == ROOT / name
+
+
+def test_model_index_is_what_mmengine_reads():
+    assert isinstance(yaml.safe_load((ROOT / "model-index.yml").read_text())["Import"], list)
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "mmseg::_base_/models/fcn_r50-d8.py",
+        "mmdet::_base_/models/retinanet_r50_fpn.py",
+        "mmpretrain::_base_/models/resnet18.py",
+    ],
+)
+def test_bases_of_the_family_resolve(tmp_path, base):
+    pytest.importorskip(base.partition("::")[0])
+    path = tmp_path / "config.py"
+    path.write_text(f"_base_ = {base!r}\n")
+    assert "backbone" in Config.fromfile(path).model
+    assert Path(_mmengine.config_file(base)).is_file()
+
+
+def test_our_own_flat_configs_resolve_as_bases(tmp_path):
+    name = sorted((ROOT / "configs").glob("*.py"))[0].name
+    path = tmp_path / "config.py"
+    path.write_text(f"_base_ = 'sakd_dense::{name}'\n")
+    assert "model" in Config.fromfile(path)
+    assert Path(_mmengine.config_file(f"sakd_dense::{name}")).resolve() == ROOT / "configs" / name
+
+
+def test_mending_again_changes_nothing():
+    before = (dict(config_utils.MODULE2PACKAGE), config_utils._get_package_and_cfg_path)
+    _mmengine.mend_config_scopes()
+    after = (dict(config_utils.MODULE2PACKAGE), config_utils._get_package_and_cfg_path)
+    assert before == after
+
+
+def test_original_mmsegmentation_keeps_its_entry(monkeypatch):
+    monkeypatch.setitem(config_utils.MODULE2PACKAGE, "mmseg", "mmsegmentation")
+    monkeypatch.setattr(_mmengine, "_distribution_is_there", lambda name: True)
+    _mmengine.mend_config_scopes()
+    assert config_utils.MODULE2PACKAGE["mmseg"] == "mmsegmentation"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "says"),
+    [
+        ("nobody::a/b.py", ValueError, "'nobody' is not a package with configs"),
+        ("mmtrack::a/b.py", ModuleNotFoundError, "'mmtrack' is not installed"),
+        ("sakd_dense::none_such.py", FileNotFoundError, "none_such.py"),
+    ],
+)
+def test_config_names_that_mean_nothing(name, error, says):
+    with pytest.raises(error, match=says):
+        _mmengine.config_file(name)
+
+
+def test_a_path_is_its_own_config_file():
+    assert _mmengine.config_file("some/where.py") == "some/where.py"

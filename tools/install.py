@@ -1,0 +1,125 @@
+"""Makes ``.venv`` with everything in it. ``make install`` runs this; it uses only the stdlib.
+
+1. a virtual environment, with torch and what building onedl-mmcv needs;
+2. onedl-mmcv *with its operators*, built against that torch (tools/mmcv_wheel.py);
+3. the other OpenMMLab forks and this package, editable;
+4. ``tools/check_env.py``.
+
+Every version comes from ``constraints.txt``. When nothing that matters changed since the last time,
+it says so and ends. ``--force`` goes through the steps all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / ".sakd_dense-installed"
+CONSTRAINTS = ROOT / "constraints.txt"
+DECIDING = ("constraints.txt", "setup.py", "tools/install.py", "tools/mmcv_wheel.py")
+# numpy and the others come with the package itself; these must be there before mmcv is built.
+FIRST = ("torch", "torchvision", "setuptools", "wheel", "ninja", "psutil")
+
+
+def fingerprint() -> str:
+    """A hash of all that decides what an install yields."""
+    gpu_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    has_gpu = Path("/dev/nvidiactl").exists() and not gpu_hidden
+    parts = [sys.version, str(VENV), f"GPU: {has_gpu}"]
+    digest = hashlib.sha256("\n".join(parts).encode())
+    for name in DECIDING:
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def is_up_to_date(key: str) -> bool:
+    linked = (ROOT / "sakd_dense" / ".mim" / "configs").exists()
+    return PYTHON.exists() and linked and STAMP.is_file() and STAMP.read_text() == key
+
+
+def say(text: str) -> None:
+    print(f"== {text}", flush=True)
+
+
+def pip(*arguments: str) -> None:
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install"]
+    subprocess.run([*command, *arguments], check=True, cwd=ROOT)
+
+
+def make_venv() -> None:
+    """Make ``.venv``; one made by another Python version is replaced."""
+    wanted = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if PYTHON.exists():
+        code = "import sys; print('%d.%d' % sys.version_info[:2])"
+        found = subprocess.run([str(PYTHON), "-c", code], capture_output=True, text=True)
+        if found.stdout.strip() == wanted:
+            return
+        say(f".venv holds Python {found.stdout.strip() or '(broken)'}, making it anew")
+    say(f"making .venv with Python {wanted}")
+    made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)])
+    if made.returncode:
+        sys.exit(
+            "Python could not make a virtual environment. On Debian and Ubuntu its venv module is "
+            f"a package of its own: apt-get install python{wanted}-venv"
+        )
+
+
+def mend_opencv() -> None:
+    """Use OpenCV's build without windows where the one with windows cannot be loaded.
+
+    The OpenMMLab packages ask for ``opencv-python``, which needs libGL. A server often has none.
+    """
+    if subprocess.run([str(PYTHON), "-c", "import cv2"], capture_output=True).returncode == 0:
+        return
+    say("opencv-python cannot be loaded here (no libGL): taking its build without windows")
+    pip("-q", "--force-reinstall", "--no-deps", "-c", str(CONSTRAINTS), "opencv-python-headless")
+
+
+def install() -> None:
+    make_venv()
+    say("torch and the tools to build with (a download of about 3 GB the first time)")
+    pip("-q", "--progress-bar", "on", "-c", str(CONSTRAINTS), *FIRST)
+    subprocess.run(
+        [str(PYTHON), str(ROOT / "tools" / "mmcv_wheel.py"), str(CONSTRAINTS)], check=True
+    )
+    say("the OpenMMLab forks and sakd_dense")
+    extras = ".[onedl,cls,demo,dev]"
+    pip("-q", "--no-build-isolation", "-c", str(CONSTRAINTS), "-e", extras)
+    mend_opencv()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--force", action="store_true", help="even if nothing changed")
+    force = parser.parse_args().force
+    if sys.version_info < (3, 11):  # noqa: UP036 - this runs before anything chose a Python
+        print(f"Python {sys.version.split()[0]} is too old: 3.11 or newer is needed.")
+        return 1
+    key = fingerprint()
+    if is_up_to_date(key) and not force:
+        print("install: up to date")
+        return 0
+    started = time.monotonic()
+    STAMP.unlink(missing_ok=True)
+    try:
+        install()
+    except subprocess.CalledProcessError as error:
+        print(f"install: this step failed (see above): {' '.join(map(str, error.cmd))}")
+        return 1
+    if subprocess.run([str(PYTHON), str(ROOT / "tools" / "check_env.py")]).returncode:
+        return 1
+    STAMP.write_text(key)
+    say(f"installed in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
