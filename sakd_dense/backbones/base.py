@@ -1,0 +1,101 @@
+"""Time: how any spiking backbone takes images in and gives firing rates out."""
+
+from abc import abstractmethod
+from typing import Any
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..neurons import Clock, SpikingNeuron, rate
+
+OUTPUTS = ("rate", "sequence")
+
+
+class Readout(nn.Module):
+    """What leaves the backbone, from the sequences of its stages.
+
+    Input: a tuple of ``[T, B, C, H, W]``. Output: the same (``output='sequence'``), or the
+    firing rates, a tuple of ``[B, C, H, W]``. A module of its own, called once a forward, so that
+    a PyTorch forward hook on it sees every time step (the sweep and level 2 read prefixes there).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output = "rate"
+
+    def forward(self, sequences: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if self.output == "sequence":
+            return sequences
+        return tuple(rate(s) for s in sequences)
+
+
+class SpikingBackbone(BaseModule):
+    """A backbone that runs T time steps inside its own ``forward``.
+
+    Attributes:
+        time_steps: T, a plain attribute: it may be changed on a built model at any time.
+        output: ``'rate'`` or ``'sequence'``.
+        readout: the :class:`Readout`, the place to hook for single time steps.
+    """
+
+    def __init__(
+        self,
+        time_steps: int = 4,
+        output: str = "rate",
+        init_cfg: Any = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.clock = Clock(_positive(time_steps))
+        self.time_steps = time_steps
+        self.readout = Readout()
+        self.output = output
+
+    @property
+    def output(self) -> str:
+        return self.readout.output
+
+    @output.setter
+    def output(self, value: str) -> None:
+        if value not in OUTPUTS:
+            raise ValueError(f"output={value!r}: take one of {OUTPUTS}")
+        self.readout.output = value
+
+    @property
+    def neurons(self) -> list[SpikingNeuron]:
+        """Every layer of neurons, in the order of registration."""
+        return [m for m in self.modules() if isinstance(m, SpikingNeuron)]
+
+    @property
+    def causal(self) -> bool:
+        """Whether the features at t are a prefix of a longer pass (false for PSN neurons)."""
+        return all(n.causal for n in self.neurons)
+
+    @abstractmethod
+    def sequences(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The stages' outputs ``[T*B, C, H, W]``; ``self.clock`` shows T.
+
+        Args:
+            x: images ``[B, C, H, W]`` or frames ``[T, B, C, H, W]``.
+        """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Firing rates ``[B, C, H, W]`` of the stages named by ``out_indices``.
+
+        Args:
+            x: images ``[B, C, H, W]``, shown unchanged at each of ``time_steps`` steps, or event
+                frames ``[T, B, C, H, W]``, whose own T is taken.
+        """
+        if x.dim() not in (4, 5) or 0 in x.shape:
+            raise ValueError(
+                f"{type(self).__name__} takes images [B, C, H, W] or frames [T, B, C, H, W], "
+                f"none of them empty, not a tensor of shape {tuple(x.shape)}"
+            )
+        steps = x.shape[0] if x.dim() == 5 else _positive(self.time_steps)
+        self.clock.time_steps = steps
+        return self.readout(tuple(s.unflatten(0, (steps, -1)) for s in self.sequences(x)))
+
+
+def _positive(time_steps: int) -> int:
+    if isinstance(time_steps, bool) or not isinstance(time_steps, int) or time_steps < 1:
+        raise ValueError(f"time_steps={time_steps!r}: take a whole number of at least 1")
+    return time_steps

@@ -1,0 +1,231 @@
+r"""Residual blocks of SEW-ResNet (Fang et al., "Deep Residual Learning in Spiking Neural Networks",
+NeurIPS 2021, eq. 9): ``g(SN(F(x)), x)``, the connection *after* the last neuron.
+
+====== ==================
+ADD    out + identity
+AND    out * identity
+IAND   (1 - out) * identity
+====== ==================
+
+Module names of convolutions, norms and ``downsample`` are torchvision's and mmdet's; neurons are
+added beside them (``sn1``, ``sn2``, ``sn3``, ``downsample_sn``) and hold no parameters unless the
+neuron itself is learnable.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from mmcv.cnn import build_conv_layer, build_norm_layer
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from ..neurons import Clock, SpikingNeuron
+
+CONNECTS = ("ADD", "AND", "IAND")
+
+
+def connect(out: Tensor, identity: Tensor, how: str) -> Tensor:
+    """The SEW function g (same shapes in and out)."""
+    if how == "ADD":
+        return out + identity
+    if how == "AND":
+        return out * identity
+    return identity * (1.0 - out)
+
+
+@contextmanager
+def _frozen_statistics(module: nn.Module) -> Iterator[None]:
+    # The recomputation of a checkpointed block must not count the same batch twice.
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    before = [(m, m.momentum, m.num_batches_tracked) for m in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, momentum, count in before:
+            norm.momentum, norm.num_batches_tracked = momentum, count
+
+
+class SEWBlock(BaseModule):
+    """What the basic and the bottleneck block share: connection, checkpointing, norm names."""
+
+    expansion: int
+    last_norm: str
+
+    @classmethod
+    def identity_init(cls, connect: str) -> dict[str, Any]:
+        """The init_cfg by which a block starts as the identity (``zero_init_residual``).
+
+        The last neurons are silent (ADD, IAND), or, for AND, fire at every step (Fang et al.
+        2021, section 3.3).
+        """
+        bias = 1 if connect == "AND" else 0
+        return dict(type="Constant", val=0, bias=bias, override=dict(name=cls.last_norm))
+
+    def __init__(
+        self,
+        connect: str,
+        clock: Clock,
+        downsample: nn.Module | None,
+        neuron: dict[str, Any] | str,
+        with_cp: bool,
+        init_cfg: Any = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.connect = connect
+        self.clock = clock
+        self.with_cp = with_cp
+        self.downsample = downsample
+        self.downsample_sn = None if downsample is None else SpikingNeuron(neuron, clock)
+
+    def _add_norm(self, norm_cfg: dict[str, Any], channels: int, index: int) -> None:
+        name, norm = build_norm_layer(norm_cfg, channels, postfix=index)
+        setattr(self, f"norm{index}_name", name)
+        self.add_module(name, norm)
+
+    @property
+    def norm1(self) -> nn.Module:
+        return getattr(self, self.norm1_name)
+
+    @property
+    def norm2(self) -> nn.Module:
+        return getattr(self, self.norm2_name)
+
+    @property
+    def norm3(self) -> nn.Module:
+        return getattr(self, self.norm3_name)
+
+    @abstractmethod
+    def residual(self, x: Tensor) -> Tensor:
+        """The spikes of the residual branch, ``[T*B, C, H, W]``."""
+
+    def _run(self, x: Tensor, time_steps: int) -> Tensor:
+        # Set here too: at recomputation the clock may already show another forward's T.
+        self.clock.time_steps = time_steps
+        out = self.residual(x)
+        identity = x
+        if self.downsample is not None:
+            identity = self.downsample_sn(self.downsample(x))
+        return connect(out, identity, self.connect)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = self.clock.time_steps
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(
+                self._run,
+                x,
+                steps,
+                use_reentrant=False,
+                context_fn=lambda: (nullcontext(), _frozen_statistics(self)),
+            )
+        return self._run(x, steps)
+
+
+class BasicBlock(SEWBlock):
+    """3x3, 3x3: depths 18 and 34."""
+
+    expansion = 1
+    last_norm = "norm2"
+
+    def __init__(
+        self,
+        inplanes: int,
+        planes: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        conv_cfg: dict[str, Any] | None = None,
+        norm_cfg: dict[str, Any],
+        neuron: dict[str, Any] | str,
+        clock: Clock,
+        style: str = "pytorch",
+        groups: int = 1,
+        base_width: int = 4,
+        base_channels: int = 64,
+        **shared: Any,
+    ) -> None:
+        # style, groups, base_width, base_channels: a bottleneck's; nothing here to apply them to.
+        super().__init__(neuron=neuron, clock=clock, **shared)
+        self.conv1 = build_conv_layer(
+            conv_cfg,
+            inplanes,
+            planes,
+            3,
+            stride=stride,
+            padding=dilation,
+            dilation=dilation,
+            bias=False,
+        )
+        self._add_norm(norm_cfg, planes, 1)
+        self.sn1 = SpikingNeuron(neuron, clock)
+        self.conv2 = build_conv_layer(conv_cfg, planes, planes, 3, padding=1, bias=False)
+        self._add_norm(norm_cfg, planes, 2)
+        self.sn2 = SpikingNeuron(neuron, clock)
+
+    def residual(self, x: Tensor) -> Tensor:
+        out = self.sn1(self.norm1(self.conv1(x)))
+        return self.sn2(self.norm2(self.conv2(out)))
+
+
+class Bottleneck(SEWBlock):
+    """1x1, 3x3, 1x1: depths 50, 101 and 152, and ResNeXt (``groups``, ``base_width``)."""
+
+    expansion = 4
+    last_norm = "norm3"
+
+    def __init__(
+        self,
+        inplanes: int,
+        planes: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        style: str = "pytorch",
+        groups: int = 1,
+        base_width: int = 4,
+        base_channels: int = 64,
+        conv_cfg: dict[str, Any] | None = None,
+        norm_cfg: dict[str, Any],
+        neuron: dict[str, Any] | str,
+        clock: Clock,
+        **shared: Any,
+    ) -> None:
+        super().__init__(neuron=neuron, clock=clock, **shared)
+        width = planes
+        if groups > 1:
+            width = math.floor(planes * (base_width / base_channels)) * groups
+        strides = (1, stride) if style == "pytorch" else (stride, 1)
+        out = planes * self.expansion
+        self.conv1 = build_conv_layer(
+            conv_cfg, inplanes, width, kernel_size=1, stride=strides[0], bias=False
+        )
+        self._add_norm(norm_cfg, width, 1)
+        self.sn1 = SpikingNeuron(neuron, clock)
+        self.conv2 = build_conv_layer(
+            conv_cfg,
+            width,
+            width,
+            kernel_size=3,
+            stride=strides[1],
+            padding=dilation,
+            dilation=dilation,
+            groups=groups,
+            bias=False,
+        )
+        self._add_norm(norm_cfg, width, 2)
+        self.sn2 = SpikingNeuron(neuron, clock)
+        self.conv3 = build_conv_layer(conv_cfg, width, out, kernel_size=1, bias=False)
+        self._add_norm(norm_cfg, out, 3)
+        self.sn3 = SpikingNeuron(neuron, clock)
+
+    def residual(self, x: Tensor) -> Tensor:
+        out = self.sn1(self.norm1(self.conv1(x)))
+        out = self.sn2(self.norm2(self.conv2(out)))
+        return self.sn3(self.norm3(self.conv3(out)))

@@ -1,0 +1,335 @@
+"""SEW-ResNet: shapes, names, dynamics, and what upstream's arguments mean."""
+
+import copy
+
+import pytest
+import torch
+import torchvision
+from mmdet.models.backbones import ResNet as DetResNet
+from mmdet.models.backbones import ResNetV1d as DetResNetV1d
+from mmdet.models.backbones import ResNeXt as DetResNeXt
+from mmseg.models.backbones import ResNet as SegResNet
+from mmseg.models.backbones import ResNetV1c as SegResNetV1c
+from spikingjelly.activation_based import functional, neuron, surrogate
+from spikingjelly.activation_based.model import sew_resnet as sj_model
+from torch import nn
+
+from sakd_dense.backbones import SEWResNet, SEWResNetV1c, SEWResNetV1d, SEWResNeXt
+
+DEPTHS = (18, 34, 50, 101, 152)
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+BLOCKS[152] = (3, 8, 36, 3)
+CONNECTS = ("ADD", "AND", "IAND")
+
+
+def small(depth: int = 18, **kwargs) -> SEWResNet:
+    return SEWResNet(depth, **{"base_channels": 8, "time_steps": 2, **kwargs})
+
+
+def excite(model: nn.Module) -> nn.Module:
+    """BatchNorm with which every layer spikes, so that nothing is compared at zero."""
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            nn.init.uniform_(m.weight, 0.5, 2.0)
+            nn.init.uniform_(m.bias, 0.0, 0.8)
+            nn.init.normal_(m.running_mean, 0.0, 0.1)
+            nn.init.uniform_(m.running_var, 0.5, 1.5)
+    return model
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_shapes_and_strides(depth):
+    outs = small(depth)(torch.rand(2, 3, 64, 96))
+    expansion = 1 if depth < 50 else 4
+    assert [tuple(o.shape) for o in outs] == [
+        (2, 8 * 2**i * expansion, 64 // 2 ** (i + 2), 96 // 2 ** (i + 2)) for i in range(4)
+    ]
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_parameter_names_and_shapes_are_torchvisions(depth):
+    with torch.device("meta"):
+        theirs = getattr(torchvision.models, f"resnet{depth}")().state_dict()
+        ours = SEWResNet(depth).state_dict()
+    theirs = {k: v.shape for k, v in theirs.items() if not k.startswith("fc.")}
+    assert {k: v.shape for k, v in ours.items()} == theirs
+
+
+# SpikingJelly's bottleneck swaps the operands of IAND, out * (1 - identity), which is neither the
+# paper's (eq. 9) nor what its own basic block does; ours is the paper's for both.
+@pytest.mark.parametrize(
+    "depth,connect", [(18, "ADD"), (18, "AND"), (18, "IAND"), (50, "ADD"), (50, "AND")]
+)
+def test_features_are_spikingjellys(depth, connect):
+    """Same weights, same neuron, same input: SpikingJelly's own SEW-ResNet, stage by stage."""
+    reference = getattr(sj_model, f"sew_resnet{depth}")(
+        spiking_neuron=neuron.IFNode,
+        cnf=connect,
+        v_reset=None,
+        detach_reset=True,
+        surrogate_function=surrogate.ATan(),
+    )
+    excite(reference).eval()
+    functional.set_step_mode(reference, "m")
+    seen = []
+    for name in ("layer1", "layer2", "layer3", "layer4"):
+        getattr(reference, name).register_forward_hook(lambda m, i, o: seen.append(o))
+    ours = SEWResNet(depth, connect=connect, output="sequence").eval()
+    weights = {k: v for k, v in reference.state_dict().items() if not k.startswith("fc.")}
+    ours.load_state_dict(weights)
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        reference(x.expand(4, -1, -1, -1, -1))
+        outs = ours(x)
+    assert seen[0].any()
+    for mine, theirs in zip(outs, seen, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "bias,fired", [(1.0, [1, 1, 1, 1]), (0.5, [0, 1, 0, 1]), (0.4, [0, 0, 1, 0])]
+)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_against_the_hand_computed(depth, bias, fired):
+    """Every neuron gets the constant ``bias``: IF with soft reset fires when the sum passes 1.
+
+    ADD counts the stem's (or the downsampling branch's) spike and one of each block. At T = 1 the
+    saturating bias 1 gives the integer count itself.
+    """
+    model = small(depth, output="sequence", time_steps=4).eval()
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            nn.init.zeros_(m.weight)
+            nn.init.constant_(m.bias, bias)
+    outs = model(torch.rand(1, 3, 64, 64))
+    for out, blocks in zip(outs, BLOCKS[depth], strict=True):
+        expected = torch.tensor(fired, dtype=torch.float32) * (blocks + 1)
+        torch.testing.assert_close(out, expected.view(4, 1, 1, 1, 1).expand_as(out))
+    model.time_steps, model.output = 1, "rate"
+    for out, blocks in zip(model(torch.rand(1, 3, 64, 64)), BLOCKS[depth], strict=True):
+        assert torch.equal(out, torch.full_like(out, (blocks + 1) * fired[0]))
+
+
+@pytest.mark.parametrize("connect,expected", [("ADD", 3), ("AND", 1), ("IAND", 0)])
+def test_connections_of_saturated_blocks(connect, expected):
+    model = small(18, connect=connect, time_steps=1).eval()
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            nn.init.zeros_(m.weight)
+            nn.init.ones_(m.bias)
+    for out in model(torch.rand(1, 3, 32, 32)):
+        assert torch.equal(out, torch.full_like(out, expected))
+
+
+@pytest.mark.parametrize("connect", CONNECTS)
+def test_blocks_start_as_the_identity(connect):
+    """zero_init_residual: the first stage of depth 18 (no downsampling) passes the stem on."""
+    model = small(18, connect=connect)
+    model.init_weights()
+    model.eval()
+    stem = []
+    model.maxpool.register_forward_hook(lambda m, i, o: stem.append(o))
+    nn.init.constant_(model.bn1.bias, 0.5)
+    out = model(torch.rand(1, 3, 64, 64))[0]
+    assert stem[0].any()
+    torch.testing.assert_close(out, stem[0].unflatten(0, (2, 1)).mean(0))
+
+
+UPSTREAM = [
+    (SEWResNet, DetResNet, dict(depth=18, strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2))),
+    (SEWResNet, DetResNet, dict(depth=50, style="caffe", num_stages=3, strides=(1, 2, 2))),
+    (SEWResNet, DetResNet, dict(depth=50, deep_stem=True, avg_down=True, stem_channels=16)),
+    (SEWResNet, DetResNet, dict(depth=50, out_indices=(1, 3), in_channels=4)),
+    (SEWResNet, DetResNet, dict(depth=50, norm_cfg=dict(type="GN", num_groups=4))),
+    (SEWResNet, DetResNet, dict(depth=18, norm_cfg=dict(type="SyncBN"))),
+    (SEWResNet, DetResNet, dict(depth=18, conv_cfg=dict(type="ConvWS"))),
+    (SEWResNet, DetResNet, dict(depth=50, with_cp=True, zero_init_residual=False)),
+    (SEWResNetV1d, DetResNetV1d, dict(depth=50)),
+    (SEWResNeXt, DetResNeXt, dict(depth=50, groups=4, base_width=4)),
+    (SEWResNet, SegResNet, dict(depth=50, strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4))),
+    (SEWResNet, SegResNet, dict(depth=50, dilations=(1, 1, 2, 4), contract_dilation=True)),
+    (SEWResNet, SegResNet, dict(depth=50, multi_grid=(1, 2, 4))),
+    (SEWResNetV1c, SegResNetV1c, dict(depth=50, contract_dilation=True)),
+]
+
+
+@pytest.mark.parametrize("ours,theirs,args", UPSTREAM)
+def test_upstream_arguments(ours, theirs, args):
+    """The same names, shapes, convolutions and output sizes as upstream's class gives."""
+    args = {"base_channels": 8, **args}
+    if theirs.__module__.startswith("mmseg"):
+        args.setdefault("stem_channels", 8)
+    if "num_stages" in args:
+        args.update(dilations=(1, 1, 1), out_indices=(0, 1, 2))
+    twin, model = theirs(**copy.deepcopy(args)), ours(time_steps=1, **args)
+    shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (twin, model)]
+    assert shapes[0] == shapes[1]
+    convs = [
+        {
+            n: (m.stride, m.padding, m.dilation, m.groups)
+            for n, m in net.named_modules()
+            if isinstance(m, nn.Conv2d)
+        }
+        for net in (twin, model)
+    ]
+    assert convs[0] == convs[1]
+    if args.get("norm_cfg", {}).get("type") == "SyncBN":
+        return  # has no forward on a CPU
+    x = torch.rand(1, args.get("in_channels", 3), 64, 64)
+    assert [o.shape for o in twin(x)] == [o.shape for o in model(x)]
+
+
+@pytest.mark.parametrize("frozen", [-1, 0, 1, 3])
+@pytest.mark.parametrize("norm_eval", [True, False])
+@pytest.mark.parametrize("deep_stem", [True, False])
+def test_frozen_stages_and_norm_eval_are_upstreams(frozen, norm_eval, deep_stem):
+    args = dict(depth=18, base_channels=8, frozen_stages=frozen, norm_eval=norm_eval)
+    twin, model = DetResNet(deep_stem=deep_stem, **args), SEWResNet(deep_stem=deep_stem, **args)
+    twin.train()  # upstream's returns None
+    model.train()
+    assert {n: p.requires_grad for n, p in twin.named_parameters()} == {
+        n: p.requires_grad for n, p in model.named_parameters()
+    }
+    modes = [
+        {n: m.training for n, m in net.named_modules() if isinstance(m, nn.BatchNorm2d)}
+        for net in (twin, model)
+    ]
+    assert modes[0] == modes[1]
+
+
+@pytest.mark.parametrize(
+    "args,says",
+    [
+        (dict(depth=20), "depth=20"),
+        (dict(depth="50"), "depth='50'"),
+        (dict(connect="OR"), "connect='OR'"),
+        (dict(output="spikes"), "output='spikes'"),
+        (dict(style="tf"), "style='tf'"),
+        (dict(time_steps=0), "time_steps=0"),
+        (dict(time_steps=2.0), "time_steps=2.0"),
+        (dict(num_stages=5), "num_stages=5"),
+        (dict(strides=(1, 2)), "strides"),
+        (dict(out_indices=(4,)), "out_indices"),
+        (dict(out_indices=()), "out_indices"),
+        (dict(frozen_stages=5), "frozen_stages=5"),
+        (dict(groups=2), "groups=2"),
+        (dict(multi_grid=(1, 2, 4)), "multi_grid"),
+        (dict(dcn=dict(type="DCNv2")), "dcn"),
+        (dict(stage_with_dcn=(False, True, True, True)), "dcn"),
+        (dict(plugins=[dict(cfg=dict(type="ContextBlock"))]), "plugins"),
+        (dict(init_cfg=dict(type="Kaiming"), pretrained="x.pth"), "not both"),
+        (dict(pretrained=3), "pretrained=3"),
+        (dict(neuron="NoNode"), "'NoNode'"),
+        (dict(neuron=dict(type="IFNode", tau=2.0)), "tau"),
+        (dict(neuron=dict(type="LIFNode", surrogate_function="Step")), "'Step'"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(args, says):
+    with pytest.raises(ValueError, match=says.replace("(", r"\(")):
+        small(**{"depth": 18, **args})
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 64), (1, 3, 0, 64), (0, 3, 64, 64), (1, 1, 1, 3, 8, 8)])
+def test_wrong_inputs_are_refused(shape):
+    with pytest.raises(ValueError, match=r"\[B, C, H, W\]"):
+        small()(torch.zeros(shape))
+
+
+def test_time_steps_changed_to_nonsense_is_refused():
+    model = small()
+    model.time_steps = 0
+    with pytest.raises(ValueError, match="time_steps=0"):
+        model(torch.rand(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize("connect", CONNECTS)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_every_parameter_gets_a_gradient(depth, connect):
+    model = excite(small(depth, connect=connect, deep_stem=depth == 34, avg_down=depth == 101))
+    for block in (b for name in model.res_layers for b in getattr(model, name)):
+        # Close to the identity: a product of 50 blocks of spikes would be silent.
+        if connect != "ADD":
+            last = getattr(block, block.last_norm)
+            nn.init.constant_(last.weight, 0.2)
+            nn.init.constant_(last.bias, 1.2 if connect == "AND" else 0.0)
+    sum(o.sum() for o in model(torch.randn(2, 3, 64, 64))).backward()
+    without = [
+        n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_with_cp_changes_nothing_but_memory(depth):
+    """Same output, gradient and BatchNorm statistics, even when T changes before backward."""
+    plain = excite(small(depth))
+    checked = small(depth, with_cp=True)
+    checked.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    outs = []
+    for model in (plain, checked):
+        outs.append(model(x))
+        model.clock.time_steps = 7
+        sum(o.square().sum() for o in outs[-1]).backward()
+    for a, b in zip(*outs, strict=True):
+        assert torch.equal(a, b)
+    for (n, a), b in zip(plain.named_parameters(), checked.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, msg=n)
+    for (n, a), b in zip(plain.named_buffers(), checked.buffers(), strict=True):
+        assert torch.equal(a, b), n
+
+
+@pytest.mark.parametrize("neuron_cfg", ["IFNode", "LIFNode", dict(type="IFNode", v_reset=0.0)])
+@pytest.mark.parametrize("connect", CONNECTS)
+@pytest.mark.parametrize("depth", [18, 50])
+def test_prefix_of_a_longer_pass(depth, connect, neuron_cfg):
+    """Direct encoding is causal: T = t is the first t steps of T = 8."""
+    model = excite(small(depth, connect=connect, neuron=neuron_cfg)).eval()
+    x = torch.rand(2, 3, 64, 64)
+    model.time_steps, model.output = 8, "sequence"
+    with torch.no_grad():
+        long = model(x)
+        model.output = "rate"
+        assert model.causal
+        for t in (1, 2, 5, 8):
+            model.time_steps = t
+            for short, whole in zip(model(x), long, strict=True):
+                torch.testing.assert_close(short, whole[:t].mean(0))
+
+
+def test_state_does_not_leak_between_calls_and_sizes():
+    model = excite(small()).eval()
+    images = [torch.rand(1, 3, 64, 64), torch.rand(2, 3, 32, 96), torch.rand(1, 3, 64, 64)]
+    fresh = [[o.clone() for o in copy.deepcopy(model)(x)] for x in images]
+    for x, expected in zip(images, fresh, strict=True):
+        for mine, reference in zip(model(x), expected, strict=True):
+            assert torch.equal(mine, reference)
+
+
+def test_frames_are_taken_as_they_are():
+    """Frames [T, B, C, H, W] bring their own T; constant frames are the same as an image."""
+    model = excite(small(time_steps=3)).eval()
+    x = torch.rand(2, 3, 64, 64)
+    as_image = model(x)
+    model.time_steps = 9
+    for a, b in zip(as_image, model(x.expand(3, -1, -1, -1, -1)), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_what_precedes_the_first_neuron_runs_once():
+    model = small(time_steps=4)
+    sizes = {}
+    model.bn1.register_forward_hook(lambda m, i, o: sizes.update(stem=len(o)))
+    model.layer1[0].bn1.register_forward_hook(lambda m, i, o: sizes.update(block=len(o)))
+    model(torch.rand(2, 3, 32, 32))
+    assert sizes == dict(stem=2, block=8)
+
+
+@pytest.mark.parametrize("scope", ["mmdet", "mmseg", "mmpretrain"])
+@pytest.mark.parametrize("kind", ["SEWResNet", "SEWResNetV1c", "SEWResNetV1d", "SEWResNeXt"])
+def test_the_bare_name_is_found_from_every_scope(scope, kind):
+    import importlib
+
+    registry = importlib.import_module(f"{scope}.registry").MODELS
+    model = registry.build(dict(type=kind, depth=50, base_channels=8, time_steps=2))
+    assert type(model).__name__ == kind
