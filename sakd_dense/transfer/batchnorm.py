@@ -1,0 +1,94 @@
+"""BatchNorm statistics of a spiking model, measured instead of inherited.
+
+An ANN's running statistics do not fit spikes. Where BatchNorm will not be trained
+(``norm_eval=True``), forward passes over some hundred images give statistics that do.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int:
+    """Replace the running statistics of every BatchNorm by the mean over ``num_batches`` batches.
+
+    BatchNorm runs in train mode with ``momentum=None`` (a cumulative average), everything else in
+    eval mode and without gradients; no weight changes.
+
+    Args:
+        model: an OpenMMLab model, fed as in training (``data_preprocessor``, then ``mode='loss'``),
+            or any module that takes what the loader yields.
+        loader: yields batches, as a train dataloader does.
+        num_batches: how many to take at most.
+
+    Returns:
+        The number of batches seen; 0 if the model has no BatchNorm.
+
+    Raises:
+        ValueError: ``num_batches`` < 1, or the loader is empty. The statistics are as before then,
+            as after any error.
+    """
+    if num_batches < 1:
+        raise ValueError(f"num_batches={num_batches}: take at least 1")
+    model = model.module if is_model_wrapper(model) else model
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    if not norms:
+        print_log("no BatchNorm with running statistics: nothing to re-estimate", "current")
+        return 0
+    modes = {m: m.training for m in model.modules()}
+    before = [({k: v.clone() for k, v in m.named_buffers()}, m.momentum) for m in norms]
+    seen = 0
+    try:
+        model.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+            norm.train()
+        with torch.no_grad():
+            for batch in islice(loader, num_batches):
+                _forward(model, batch)
+                seen += 1
+        if seen == 0:
+            raise ValueError("the loader is empty: no batch to re-estimate BatchNorm on")
+    except BaseException:
+        for norm, (buffers, _) in zip(norms, before, strict=True):
+            for name, value in buffers.items():
+                norm.get_buffer(name).copy_(value)
+        raise
+    finally:
+        for norm, (_, momentum) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+        for module, training in modes.items():
+            module.training = training
+    untouched = sum(int(n.num_batches_tracked) == 0 for n in norms)
+    print_log(
+        f"re-estimated {len(norms) - untouched} BatchNorm layers on {seen} batches"
+        + (f"; {untouched} were not run and are reset" if untouched else ""),
+        logger="current",
+        level=logging.INFO if not untouched else logging.WARNING,
+    )
+    return seen
+
+
+def _forward(model: nn.Module, batch: Any) -> None:
+    preprocess = getattr(model, "data_preprocessor", None)
+    if preprocess is None:
+        model(batch) if isinstance(batch, Tensor) else model(*batch)
+        return
+    data = preprocess(batch, True)
+    if isinstance(data, dict):
+        model(**data, mode="loss")
+    else:
+        model(*data, mode="loss")
+
+
+__all__ = ["reestimate"]

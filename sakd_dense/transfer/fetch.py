@@ -1,0 +1,107 @@
+"""Where a checkpoint lies: a path, a URL, or a name of a model zoo, turned into a local file."""
+
+from __future__ import annotations
+
+import os
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlparse
+
+import torch
+from mmengine.dist import barrier, is_distributed
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import (
+    _get_mmengine_home,
+    get_deprecated_model_names,
+    get_external_models,
+    get_mmcls_models,
+    get_torchvision_models,
+)
+
+_HASH = re.compile(r"-([a-f0-9]{8,})\.")
+
+
+def _zoo(scheme: str) -> dict[str, str]:
+    if scheme in ("torchvision", "modelzoo"):
+        return get_torchvision_models()
+    if scheme == "mmcls":
+        return get_mmcls_models()
+    urls = dict(get_external_models())
+    for old, new in get_deprecated_model_names().items():
+        if new in urls:
+            urls.setdefault(old, urls[new])
+    return urls
+
+
+def _address(name: str, scheme: str) -> str:
+    model = name.partition("://")[2]
+    urls = _zoo(scheme)
+    if model not in urls:
+        alike = get_close_matches(model, urls, n=5)
+        hint = f"; did you mean {', '.join(alike)}?" if alike else ""
+        raise FileNotFoundError(f"checkpoint {name!r}: {scheme} has no model {model!r}{hint}")
+    return urls[model]
+
+
+def _download(name: str, url: str) -> Path:
+    """``url`` in PyTorch's own cache, so that what is there already is used."""
+    file_name = os.path.basename(urlparse(url).path)
+    file = Path(torch.hub.get_dir()) / "checkpoints" / file_name
+    # One process a machine (machines need not share a cache); each for itself before a process
+    # group is there to wait in.
+    mine = not is_distributed() or int(os.environ.get("LOCAL_RANK", 0)) == 0
+    if mine and not file.is_file():
+        print_log(f"downloading {url} to {file}", logger="current")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        digest = _HASH.search(file_name)
+        try:
+            # Writes to a temporary name, checks the digest, then moves.
+            torch.hub.download_url_to_file(
+                url, str(file), digest[1] if digest else None, progress=False
+            )
+        except (URLError, OSError, RuntimeError) as error:
+            print_log(f"checkpoint {name!r}: {error}", logger="current")
+    barrier()
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"checkpoint {name!r} could not be downloaded from {url}. Put the file at {file}, or "
+            "give the path of a local copy."
+        )
+    return file
+
+
+def local_file(path: str | os.PathLike[str]) -> Path:
+    """The local file that ``path`` means; downloads it once if it is an address.
+
+    Args:
+        path: a path (``~`` is expanded), ``http(s)://...``, ``torchvision://resnet50``,
+            ``open-mmlab://resnet50_v1c``, ``mmcls://...``.
+
+    Raises:
+        FileNotFoundError: there is no such file, or it cannot be downloaded.
+        ValueError: the scheme is not known.
+    """
+    name = os.fspath(path)
+    if "://" not in name:
+        file = Path(name).expanduser()
+        if not file.is_file():
+            kind = "is a folder, not a file" if file.is_dir() else "does not exist"
+            raise FileNotFoundError(f"checkpoint {name} {kind}")
+        return file
+    scheme = name.partition("://")[0].lower()
+    if scheme in ("http", "https"):
+        return _download(name, name)
+    if scheme not in ("torchvision", "modelzoo", "open-mmlab", "openmmlab", "mmcls"):
+        raise ValueError(
+            f"checkpoint {name!r}: unknown scheme {scheme}://; take a local path, https://, "
+            "torchvision://, open-mmlab:// or mmcls://"
+        )
+    address = _address(name, scheme)
+    if address.startswith(("http://", "https://")):
+        return _download(name, address)
+    return local_file(os.path.join(_get_mmengine_home(), address))
+
+
+__all__ = ["local_file"]

@@ -1,0 +1,80 @@
+"""Level 1 in a config: ``init_cfg=dict(type='SAKDTransfer', checkpoint=...)``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule, is_model_wrapper
+from mmengine.model.weight_init import update_init_info
+from mmengine.registry import WEIGHT_INITIALIZERS
+from torch import nn
+
+from .apply import transfer
+from .report import TransferError, TransferReport
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class SAKDTransfer:
+    """Weight initialiser that loads the ANN of the same architecture, for a model or a backbone.
+
+    ``Runner.train()`` calls ``init_weights()`` after construction, and ``BaseModule`` runs an
+    initialiser *before* those of its children (only the type ``Pretrained`` is deferred). So this
+    one runs the children's itself first, marks them as done, and then loads: what is not in the
+    checkpoint has its usual start, and nothing overwrites what is. ``load_from`` and ``resume``
+    come later and win.
+
+    Args:
+        checkpoint, part, left_ok, missing_ok: as in :func:`sakd_dense.transfer.transfer`.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str,
+        part: str = "auto",
+        left_ok: Sequence[str] = (),
+        missing_ok: Sequence[str] = (),
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.part = part
+        self.left_ok = tuple(left_ok)
+        self.missing_ok = tuple(missing_ok)
+        self.report: TransferReport | None = None
+
+    def __call__(self, module: nn.Module) -> None:
+        self._refuse_what_comes_later(module)
+        for child in module.children():
+            _initialize_child(child)
+        self.report = transfer(module, self.checkpoint, self.part, self.left_ok, self.missing_ok)
+        if hasattr(module, "_params_init_info"):
+            update_init_info(module, init_info=f"SAKDTransfer: {self.checkpoint}")
+
+    def _refuse_what_comes_later(self, module: nn.Module) -> None:
+        """Initialisation that would run after this one and undo it."""
+        name = type(module).__name__
+        init_cfg = getattr(module, "init_cfg", None)
+        if isinstance(init_cfg, list | tuple) and init_cfg:
+            last = init_cfg[-1].get("type")
+            if last not in ("SAKDTransfer", SAKDTransfer):
+                raise TransferError(
+                    f"init_cfg of {name}: SAKDTransfer must be the last, not {last!r}, which "
+                    "would overwrite what it loads"
+                )
+        own = getattr(type(module), "init_weights", None)
+        if own is not None and own is not BaseModule.init_weights:
+            raise TransferError(
+                f"{name} has an init_weights() of its own that runs after init_cfg and would "
+                "overwrite what SAKDTransfer loads. Put SAKDTransfer into the backbone's init_cfg, "
+                "or let SAKDHook transfer, or use tools/transfer.py and load_from"
+            )
+
+
+def _initialize_child(child: nn.Module) -> None:
+    # What BaseModule.init_weights does for each child, which it then skips.
+    if is_model_wrapper(child) and not hasattr(child, "init_weights"):
+        child = child.module
+    if hasattr(child, "init_weights") and not getattr(child, "is_init", False):
+        child.init_weights()
+        update_init_info(
+            child, init_info=f"Initialized by user-defined `init_weights` in {type(child).__name__}"
+        )
+        child.is_init = True

@@ -1,0 +1,94 @@
+"""Which key of a checkpoint belongs to which key of a model, from the names and shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from torch import Tensor
+
+BACKBONE = "backbone."
+_BLOCKS = {
+    (False, (2, 2, 2, 2)): 18,
+    (False, (3, 4, 6, 3)): 34,
+    (True, (3, 4, 6, 3)): 50,
+    (True, (3, 4, 23, 3)): 101,
+    (True, (3, 8, 36, 3)): 152,
+}
+
+
+def backbone_prefix(keys: Iterable[str]) -> str | None:
+    """``'backbone.'``, ``'detector.backbone.'`` ..., the shortest one that occurs, or None."""
+    found = {k[: k.index(BACKBONE) + len(BACKBONE)] for k in keys if _has_backbone(k)}
+    return min(found, key=len) if found else None
+
+
+def _has_backbone(key: str) -> bool:
+    return key.startswith(BACKBONE) or f".{BACKBONE}" in key
+
+
+def choose_part(source: Iterable[str], target: Iterable[str]) -> str:
+    """``'all'`` where the source has a neck or head that the target has too, else ``'backbone'``.
+
+    A checkpoint of a whole classifier going into a detector shares only the backbone with it.
+    """
+    source, target = list(source), list(target)
+    in_source, in_target = backbone_prefix(source), backbone_prefix(target)
+    if in_target is None:
+        # The target is a backbone itself, or a model of another make, which is then all there is.
+        return "backbone" if in_source is not None else "all"
+    if in_source is None:
+        return "backbone"
+    return "all" if _rooms(source, in_source) & _rooms(target, in_target) else "backbone"
+
+
+def _rooms(keys: list[str], prefix: str) -> set[str]:
+    outer = prefix.removesuffix(BACKBONE)
+    rest = (k.removeprefix(outer) for k in keys if k.startswith(outer) and not k.startswith(prefix))
+    return {k.split(".")[0] for k in rest} - {"data_preprocessor"}
+
+
+def match_keys(source: Iterable[str], target: Iterable[str], part: str) -> dict[str, str | None]:
+    """Every source key -> its name in the model (which the model may lack), or None if outside
+    of ``part``.
+
+    Args:
+        part: ``'all'`` or ``'backbone'``.
+    """
+    source, target = list(source), list(target)
+    in_source, in_target = backbone_prefix(source), backbone_prefix(target)
+    if part == "backbone" or in_source is None:
+        old, new = in_source or "", in_target or ""
+    else:
+        old, new = in_source.removesuffix(BACKBONE), (in_target or "").removesuffix(BACKBONE)
+    return {k: new + k.removeprefix(old) if k.startswith(old) else None for k in source}
+
+
+def matches(key: str, patterns: Sequence[str]) -> bool:
+    """Whether one of the glob ``patterns`` fits the whole key (``*`` also crosses dots)."""
+    return any(fnmatchcase(key, p) for p in patterns)
+
+
+def describe_resnet(weights: Mapping[str, Tensor]) -> str | None:
+    """``'ResNet-50'``, ``'ResNet-101 with a deep stem'``, ... or None if it does not look like one.
+
+    Args:
+        weights: of a backbone or of a whole model.
+    """
+    prefix = backbone_prefix(weights) or ""
+    names = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    blocks = tuple(
+        len({k.split(".")[1] for k in names if k.startswith(f"layer{i}.")}) for i in (1, 2, 3, 4)
+    )
+    first = names.get("layer1.0.conv2.weight")
+    if first is None or first.dim() != 4:
+        return None
+    bottleneck = "layer1.0.conv3.weight" in names
+    depth = _BLOCKS.get((bottleneck, blocks))
+    kind = "ResNet" if first.shape[0] == first.shape[1] else "ResNeXt"
+    stem = " with a deep stem" if any(k.startswith("stem.") for k in names) else ""
+    if depth is None:
+        return f"{kind} of {blocks} blocks{stem}"
+    groups = first.shape[0] // max(first.shape[1], 1)
+    width = "" if kind == "ResNet" else f" {groups}x{first.shape[1]}d"
+    return f"{kind}-{depth}{width}{stem}"

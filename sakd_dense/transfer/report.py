@@ -1,0 +1,117 @@
+"""The account of a transfer: what became of every key."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class ShapeDiffers:
+    """A key on both sides, of different shapes; ``reason`` is None where that is unexplained."""
+
+    source: list[int]
+    target: list[int]
+    reason: str | None = None
+
+
+@dataclass
+class TransferReport:
+    """Every key of the source and of the target, once.
+
+    Attributes:
+        checkpoint: the source, as it was named.
+        part: ``'all'`` or ``'backbone'``.
+        taken: keys loaded under their own name.
+        renamed: source key -> target key, loaded.
+        left: source keys not used -> why (None: unexplained).
+        missing: target keys not in the source -> why (None: unexplained).
+        shape_differs: target keys whose source has another shape; kept at their initialisation.
+        hints: what the unexplained keys mean, in words.
+    """
+
+    checkpoint: str
+    part: str
+    taken: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+    left: dict[str, str | None] = field(default_factory=dict)
+    missing: dict[str, str | None] = field(default_factory=dict)
+    shape_differs: dict[str, ShapeDiffers] = field(default_factory=dict)
+    hints: list[str] = field(default_factory=list)
+
+    @property
+    def loaded(self) -> list[str]:
+        """Target keys whose values came from the source."""
+        return self.taken + list(self.renamed.values())
+
+    @property
+    def unexplained(self) -> list[str]:
+        """One line for each kind of key that nothing explains; empty when all is well."""
+        left = [k for k, why in self.left.items() if why is None]
+        missing = [k for k, why in self.missing.items() if why is None]
+        lines = []
+        if left:
+            lines.append(f"{len(left)} in the checkpoint with no place in the model: {_few(left)}")
+        if missing:
+            lines.append(f"{len(missing)} in the model but not in the checkpoint: {_few(missing)}")
+        differing = [
+            f"{k} ({_shape(d.source)} there, {_shape(d.target)} here)"
+            for k, d in self.shape_differs.items()
+            if d.reason is None
+        ]
+        if differing:
+            lines.append(f"{len(differing)} of another shape: {_few(differing)}")
+        return lines
+
+    def table(self) -> str:
+        """The report as text, keys of a module counted together."""
+        lines = [f"transfer of {self.part} from {self.checkpoint}"]
+        for name, keys in (("taken", self.taken), ("renamed", list(self.renamed.values()))):
+            lines.append(f"  {name:<14}{len(keys):>5}  {_modules(keys)}")
+        for name, reasons in (
+            ("left", self.left),
+            ("missing", self.missing),
+            ("shape differs", {k: d.reason for k, d in self.shape_differs.items()}),
+        ):
+            lines.append(f"  {name:<14}{len(reasons):>5}  {'' if reasons else '-'}".rstrip())
+            for reason in dict.fromkeys(reasons.values()):
+                keys = [k for k, why in reasons.items() if why == reason]
+                lines.append(f"      {len(keys):>5} {reason or 'UNEXPLAINED'}: {_few(keys)}")
+        return "\n".join(lines)
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write every key to ``path`` (to a temporary name first)."""
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, file)
+
+
+class TransferError(ValueError):
+    """A transfer that left keys unexplained, or found values that no model should get.
+
+    Attributes:
+        report: the :class:`TransferReport`, where the keys were compared at all.
+    """
+
+    def __init__(self, message: str, report: TransferReport | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+def _shape(sizes: list[int]) -> str:
+    return "x".join(map(str, sizes)) or "scalar"
+
+
+def _few(keys: list[str], most: int = 6) -> str:
+    rest = f", ... and {len(keys) - most} more" if len(keys) > most else ""
+    return ", ".join(keys[:most]) + rest
+
+
+def _modules(keys: list[str]) -> str:
+    counts = Counter(k.split(".")[0] for k in keys)
+    return ", ".join(f"{module} {count}" for module, count in counts.items()) or "-"

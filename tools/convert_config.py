@@ -1,0 +1,47 @@
+#!/usr/bin/env python
+"""Write the SAKD config of an upstream ANN config, with only what differs from it.
+
+  python tools/convert_config.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py \\
+      --teacher-checkpoint retinanet_r50.pth --out my_configs/retinanet_sew50_sakd.py
+
+tools/train.py CONFIG --sakd does the same without a file.
+"""
+
+import argparse
+import sys
+
+from mmengine.config import DictAction
+
+from sakd_dense.cli import CONFIG_HELP, add_sakd_arguments, apply_sakd, load_config
+from sakd_dense.config_diff import read_as_base, write_config
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    parser.add_argument("--out", required=True, metavar="FILE.py", help="where to write it")
+    add_sakd_arguments(parser)
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="further changes"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    try:
+        load_config(args.config)
+        cfg = apply_sakd(read_as_base(args.config), args)
+        if args.cfg_options:
+            cfg.merge_from_dict(args.cfg_options)
+        comment = f"Written by tools/convert_config.py from {args.config}"
+        write_config(args.config, cfg, args.out, comment)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    print(f"wrote {args.out}")
+
+
+if __name__ == "__main__":
+    main()

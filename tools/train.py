@@ -1,0 +1,83 @@
+#!/usr/bin/env python
+"""Train a detector, segmentor or classifier, spiking or not.
+
+  python tools/train.py configs/retinanet_sew18_sakd_bccd.py
+  python tools/train.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py \\
+      --sakd --teacher-checkpoint retinanet_r50.pth --time-steps 4
+
+The second turns an ANN config of mmdet, mmseg or mmpretrain into a spiking student, taught by the
+ANN of the same architecture whose weights lie in the teacher's checkpoint.
+"""
+
+import argparse
+import sys
+import warnings
+
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from sakd_dense.cli import (
+    add_config_arguments,
+    add_sakd_arguments,
+    apply_run_arguments,
+    apply_sakd,
+    guard_checkpoints,
+    load_config,
+)
+from sakd_dense.convert import check_norm_policy, type_name
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    parser.add_argument(
+        "--amp", action="store_true", help="mixed precision (float16 on a GPU, bfloat16 on a CPU)"
+    )
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate with the batch over all GPUs (auto_scale_lr of the config)",
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="PATH",
+        help="go on from PATH, or, without PATH, from the last checkpoint in the work dir",
+    )
+    sakd = parser.add_argument_group("SAKD for an ANN config")
+    sakd.add_argument(
+        "--sakd", action="store_true", help="make the model spiking and teach it by its ANN"
+    )
+    add_sakd_arguments(sakd)
+    args = parser.parse_args(argv)
+    if args.sakd and args.teacher_checkpoint is None:
+        parser.error("--sakd needs --teacher-checkpoint: the trained ANN of the same architecture")
+    if not args.sakd and (args.teacher_checkpoint or args.time_steps or args.no_transfer):
+        parser.error("--teacher-checkpoint, --time-steps and --no-transfer go with --sakd")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    try:
+        cfg = load_config(args.config)
+        if args.sakd:
+            cfg = apply_sakd(cfg, args)
+        if args.cfg_options:
+            cfg.merge_from_dict(args.cfg_options)
+        if not any(type_name(h.get("type")) == "SAKDHook" for h in cfg.get("custom_hooks") or []):
+            for warning in check_norm_policy(cfg):  # the hook says it by itself
+                warnings.warn(warning, stacklevel=1)
+        apply_run_arguments(cfg, args)
+        guard_checkpoints(cfg)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner.train()
+
+
+if __name__ == "__main__":
+    main()

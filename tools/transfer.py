@@ -1,0 +1,123 @@
+#!/usr/bin/env python
+"""Level 1 of SAKD: put the weights of an ANN into the spiking model of the same architecture.
+
+  python tools/transfer.py retinanet_r50.pth --to configs/retinanet_sew50_sakd_coco.py \\
+      --out SNN.pth --report report.json
+  python tools/transfer.py torchvision://resnet50 --to CONFIG --out SNN.pth
+
+The result is used as load_from. Every key is accounted for; one that nothing explains is an error.
+"""
+
+import argparse
+import sys
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner, set_random_seed
+from torch import nn
+
+from sakd_dense import __version__
+from sakd_dense.cli import CONFIG_HELP, load_config
+from sakd_dense.convert import without_checkpoints
+from sakd_dense.transfer import TransferError, read_state_dict, transfer
+from sakd_dense.transfer.batchnorm import reestimate
+from sakd_dense.transfer.save import save_checkpoint
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="weights of the ANN: a file, a URL, torchvision://resnet50, open-mmlab://...",
+    )
+    parser.add_argument("--to", required=True, metavar="CONFIG", help=CONFIG_HELP)
+    parser.add_argument(
+        "--out", required=True, metavar="SNN.pth", help="where to write the weights"
+    )
+    parser.add_argument("--report", metavar="FILE.json", help="write what became of every key")
+    parser.add_argument(
+        "--part",
+        choices=("auto", "all", "backbone"),
+        default="auto",
+        help="auto: all, if the checkpoint has a neck or head of the model, else the backbone",
+    )
+    parser.add_argument(
+        "--left-ok",
+        nargs="+",
+        default=[],
+        metavar="GLOB",
+        help="keys of the checkpoint that may be left, e.g. 'head.*'",
+    )
+    parser.add_argument(
+        "--missing-ok",
+        nargs="+",
+        default=[],
+        metavar="GLOB",
+        help="keys of the model that may keep their initialisation, e.g. 'bbox_head.*cls*'",
+    )
+    parser.add_argument(
+        "--reestimate-bn",
+        type=int,
+        metavar="N",
+        help="then measure BatchNorm's statistics on N batches of the config's train dataloader",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of what the checkpoint does not give (default: 0)"
+    )
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    args = parser.parse_args(argv)
+    if args.reestimate_bn is not None and args.reestimate_bn < 1:
+        parser.error(f"--reestimate-bn {args.reestimate_bn}: take at least 1 batch")
+    return args
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """The config's model, initialised, but without the checkpoints that its parts would load."""
+    init_default_scope(cfg.get("default_scope", "mmengine"))
+    model_cfg = without_checkpoints(cfg.model)
+    if "data_preprocessor" in cfg:
+        model_cfg.setdefault("data_preprocessor", cfg.data_preprocessor)
+    model = MODELS.build(model_cfg)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("WARNING")  # else one line for every parameter
+    if hasattr(model, "init_weights"):
+        model.init_weights()
+    logger.setLevel(level)
+    return model
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    try:
+        cfg = load_config(args.to, args.cfg_options)
+        _, meta = read_state_dict(args.checkpoint)
+        set_random_seed(args.seed)
+        model = build_model(cfg)
+        report = transfer(model, args.checkpoint, args.part, args.left_ok, args.missing_ok)
+    except TransferError as error:
+        if args.report and error.report is not None:
+            error.report.to_json(args.report)
+        sys.exit(f"error: {error}")
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    if args.reestimate_bn:
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+        loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
+        reestimate(model, loader, args.reestimate_bn)
+    kept = {k: meta[k] for k in ("dataset_meta",) if k in meta and report.part == "all"}
+    origin = dict(checkpoint=args.checkpoint, part=report.part, keys=len(report.loaded))
+    origin["reestimated_bn_batches"] = args.reestimate_bn or 0
+    save_checkpoint(model, args.out, dict(kept, sakd_dense=__version__, transfer=origin))
+    if args.report:
+        report.to_json(args.report)
+    print(f"wrote {args.out}: {len(report.loaded)} tensors from {args.checkpoint}")
+
+
+if __name__ == "__main__":
+    main()
