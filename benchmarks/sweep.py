@@ -1,0 +1,151 @@
+#!/usr/bin/env python
+"""Several T from one backbone pass against one run for each T, as a ratio in one process.
+
+  python benchmarks/sweep.py configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 2 4 8
+  python benchmarks/sweep.py configs/retinanet_sew50_sakd_coco.py --size 800 1344 --batch-size 1
+
+Both sides run the model's test_step, so preprocessing, neck, head and post-processing are in both
+times; loading data and metrics are in neither. They take turns, so that a busy machine slows both.
+Without a checkpoint weights are random: then give --size, and take the numbers with care, since
+how often neurons fire does not change the time here, but how many boxes are left for NMS does.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from torch import nn
+
+from sakd_dense.cli import load_config
+from sakd_dense.timesteps import FiringRate, PrefixReader, load_for_test
+from sakd_dense.timesteps.files import replacing
+from sakd_dense.timesteps.result import versions
+from sakd_dense.timesteps.timing import at_time_steps
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config")
+    parser.add_argument("checkpoint", nargs="?")
+    parser.add_argument("--time-steps", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--batches", type=int, default=8, help="batches a round (default: 8)")
+    parser.add_argument("--batch-size", type=int, help="default: the config's test_dataloader's")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each side (default: 5)")
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("H", "W"), help="noise of this size, no data set"
+    )
+    parser.add_argument("--out", metavar="JSON")
+    return parser.parse_args()
+
+
+def timed(run: Callable[[], Any]) -> float:
+    """Seconds of wall clock."""
+    start = time.perf_counter()
+    run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+@torch.no_grad()
+def separately(model: nn.Module, batches: Sequence[Any], t: int) -> None:
+    with at_time_steps(model, t):
+        for batch in batches:
+            model.test_step(batch)
+
+
+def in_one_pass(reader: PrefixReader, batches: Sequence[Any]) -> None:
+    for batch in batches:
+        reader.read(lambda batch=batch: reader.model.test_step(batch))
+
+
+def in_one_pass_counting(reader: PrefixReader, batches: Sequence[Any]) -> None:
+    with FiringRate(reader.backbone, reader.time_steps):
+        in_one_pass(reader, batches)
+
+
+def noise(scope: str, size: tuple[int, int], batch_size: int) -> dict[str, list]:
+    """A batch of noise as a dataloader of ``scope`` gives it."""
+    sample_type: type[BaseDataElement]
+    if scope == "mmseg":
+        from mmseg.structures import SegDataSample as sample_type
+    else:
+        from mmdet.structures import DetDataSample as sample_type
+    meta = dict(img_id=0, ori_shape=size, img_shape=size, pad_shape=size, scale_factor=(1.0, 1.0))
+    return dict(
+        inputs=[torch.randint(0, 256, (3, *size), dtype=torch.uint8) for _ in range(batch_size)],
+        data_samples=[sample_type(metainfo=meta) for _ in range(batch_size)],
+    )
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config)
+    scope = cfg.get("default_scope", "mmdet")
+    init_default_scope(scope)
+    model = MODELS.build(cfg.model).eval()
+    if torch.cuda.is_available():
+        model.cuda()
+    if args.checkpoint:
+        load_for_test(model, args.checkpoint)
+    if args.batch_size:
+        cfg.test_dataloader.batch_size = args.batch_size
+    if args.size:
+        size, count = tuple(args.size), cfg.test_dataloader.batch_size
+        batches = [noise(scope, size, count) for _ in range(args.batches)]
+    else:
+        loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
+        batches = list(islice(iter(loader), args.batches))
+    images = sum(len(batch["inputs"]) for batch in batches)
+
+    reader = PrefixReader(model, args.time_steps)
+    sides: dict[str, Callable[[], None]] = {
+        f"T={t}": lambda t=t: separately(model, batches, t) for t in args.time_steps
+    }
+    sides["one pass"] = lambda: in_one_pass(reader, batches)
+    sides["one pass, firing rate"] = lambda: in_one_pass_counting(reader, batches)
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for i in range(args.rounds + 1):
+        for name, run in sides.items():
+            spent = timed(run)
+            if i:  # The first round warms up.
+                seconds[name].append(spent)
+    ms = {name: 1000 * statistics.median(values) / images for name, values in seconds.items()}
+    together = sum(ms[f"T={t}"] for t in args.time_steps)
+    result = {
+        "config": args.config,
+        "checkpoint": args.checkpoint,
+        "time_steps": args.time_steps,
+        "images": images,
+        "batch_size": len(batches[0]["inputs"]),
+        "rounds": args.rounds,
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "versions": versions(),
+        "ms_per_image": ms,
+        "separate_ms_per_image": together,
+        "ratio": ms["one pass"] / together,
+        "ratio_with_firing_rate": ms["one pass, firing rate"] / together,
+    }
+    for name, value in ms.items():
+        print(f"{name:>24}  {value:8.1f} ms an image")
+    print(f"{'separate runs, summed':>24}  {together:8.1f} ms an image")
+    print(f"{'ratio':>24}  {result['ratio']:8.3f}")
+    print(f"{'ratio, firing rate too':>24}  {result['ratio_with_firing_rate']:8.3f}")
+    if args.out:
+        with replacing(args.out) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Metrics at several T from one backbone pass."""
+
+from .firing import FiringRate
+from .loading import load_for_test
+from .loops import TimeStepTestLoop, TimeStepValLoop
+from .reader import PrefixReader
+from .result import SweepResult
+from .steps import SweepError, check_time_steps, find_spiking_backbone
+from .sweep import sweep
+
+__all__ = [
+    "FiringRate",
+    "PrefixReader",
+    "SweepError",
+    "SweepResult",
+    "TimeStepTestLoop",
+    "TimeStepValLoop",
+    "check_time_steps",
+    "find_spiking_backbone",
+    "load_for_test",
+    "sweep",
+]

@@ -1,0 +1,194 @@
+"""MMEngine's test and validation loops, reading several T from one pass.
+
+    test_cfg = dict(type="TimeStepTestLoop", time_steps=(1, 2, 4, 8))
+    val_cfg = dict(type="TimeStepValLoop", time_steps=(1, 2, 4))
+
+Metrics at T=2 are called ``T2/coco/bbox_mAP``; ``T2/firing_rate`` stands beside them. Those at the
+T the model itself is set to are there a second time under their own names, ``coco/bbox_mAP``, so
+``save_best``, early stopping and schedulers work as they do with MMEngine's loops.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from typing import Any, ClassVar
+
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.logging import print_log
+from mmengine.registry import LOOPS
+from mmengine.runner import TestLoop, ValLoop
+from mmengine.runner.amp import autocast
+from mmengine.structures import BaseDataElement
+
+from .evaluators import evaluator_for
+from .firing import FiringRate
+from .reader import PrefixReader
+from .steps import check_time_steps, find_spiking_backbone
+
+try:  # MMEngine logs losses of a validation since 0.10.5.
+    from mmengine.runner.loops import _parse_losses, _update_losses
+except ImportError:
+    _parse_losses = _update_losses = None
+
+
+class _TimeStepLoop:
+    """What the two loops share; ``phase`` is the word in the names of hooks and steps."""
+
+    phase: ClassVar[str]
+    runner: Any
+    dataloader: Any
+    evaluator: Evaluator
+    fp16: bool
+
+    def _set_time_steps(self, time_steps: Iterable[int], firing_rate: bool) -> None:
+        self.time_steps = check_time_steps(time_steps)
+        self.firing_rate = firing_rate
+        #: Wall clock of the last run, all T together, without loading data and without metrics.
+        self.seconds_per_image = float("nan")
+        self._evaluators: dict[int, Evaluator] = {}
+
+    def _steps_of_run(self) -> tuple[tuple[int, ...], int]:
+        """The T to read, and the one whose metrics and outputs go under their own names."""
+        own = find_spiking_backbone(self.runner.model).time_steps
+        return self.time_steps, own if own in self.time_steps else max(self.time_steps)
+
+    def run(self) -> dict[str, float]:
+        """Runs the data set once.
+
+        Returns:
+            The metrics at the model's own T (at the largest T read, if its own is not), and those
+            at every T with the prefix ``T2/``.
+        """
+        hook, phase = self.runner.call_hook, self.phase
+        hook(f"before_{phase}")
+        hook(f"before_{phase}_epoch")
+        self.runner.model.eval()
+        steps, self._main = self._steps_of_run()
+        self._reader = PrefixReader(self.runner.model, steps)
+        for t in steps:
+            if t != self._main and t not in self._evaluators:
+                self._evaluators[t] = evaluator_for(t, self.evaluator)
+        self._losses: dict[str, Any] = {}
+        self._times: list[tuple[float, int]] = []
+        firing = FiringRate(self._reader.backbone, steps) if self.firing_rate else None
+        with firing or nullcontext():
+            for idx, data_batch in enumerate(self.dataloader):
+                self.run_iter(idx, data_batch)
+        # The first batch warms up; it counts only if there is no other.
+        times = self._times[1:] or self._times
+        images = sum(n for _, n in times)
+        self.seconds_per_image = sum(s for s, _ in times) / images if images else float("nan")
+        metrics = self._evaluate(steps, firing.rates() if firing else {})
+        hook(f"after_{phase}_epoch", metrics=metrics)
+        hook(f"after_{phase}")
+        return metrics
+
+    @torch.no_grad()
+    def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
+        """One batch, at every T."""
+        hook, phase = self.runner.call_hook, self.phase
+        hook(f"before_{phase}_iter", batch_idx=idx, data_batch=data_batch)
+        step = getattr(self.runner.model, f"{phase}_step")
+        start = time.perf_counter()
+        with autocast(enabled=self.fp16):
+            outputs = self._reader.read(lambda: step(data_batch))
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+        for t, samples in outputs.items():
+            samples = self._without_losses(samples, t == self._main)
+            outputs[t] = samples
+            self._evaluator_at(t).process(data_samples=samples, data_batch=data_batch)
+        self._times.append((seconds, len(outputs[self._main])))
+        hook(
+            f"after_{phase}_iter",
+            batch_idx=idx,
+            data_batch=data_batch,
+            outputs=outputs[self._main],
+        )
+
+    def _evaluator_at(self, t: int) -> Evaluator:
+        return self.evaluator if t == self._main else self._evaluators[t]
+
+    def _without_losses(self, samples: list[Any], main: bool) -> list[Any]:
+        # A model may append its losses to its predictions; MMEngine averages and logs them.
+        if _update_losses is None or not samples or not isinstance(samples[-1], BaseDataElement):
+            return samples
+        return _update_losses(samples, self._losses if main else {})[0]
+
+    def _evaluate(self, steps: tuple[int, ...], rates: dict[int, float]) -> dict[str, float]:
+        size = len(self.dataloader.dataset)
+        by_step: dict[int, dict[str, float]] = {}
+        for t in steps:
+            print_log(f"Evaluating T={t}", logger="current")
+            by_step[t] = dict(self._evaluator_at(t).evaluate(size))
+        metrics = dict(by_step[self._main])
+        if self._losses:
+            metrics.update(_parse_losses(self._losses, self.phase))
+        for t in steps:
+            metrics.update({f"T{t}/{name}": value for name, value in by_step[t].items()})
+            if t in rates:
+                metrics[f"T{t}/firing_rate"] = rates[t]
+        return metrics
+
+
+@LOOPS.register_module()
+class TimeStepTestLoop(_TimeStepLoop, TestLoop):
+    """Tests at several T from one backbone pass a batch.
+
+    Args:
+        time_steps: the T to read.
+        fp16: as in MMEngine's ``TestLoop``.
+        firing_rate: count the backbone's spikes as well.
+
+    The model's hooks (visualisation, dumps) get the outputs at its own T, or at the largest T read
+    if its own is not among them.
+    """
+
+    phase = "test"
+
+    def __init__(
+        self,
+        runner: Any,
+        dataloader: Any,
+        evaluator: Any,
+        fp16: bool = False,
+        time_steps: Iterable[int] = (1, 2, 4, 8),
+        firing_rate: bool = True,
+    ) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)
+        self._set_time_steps(time_steps, firing_rate)
+
+
+@LOOPS.register_module()
+class TimeStepValLoop(_TimeStepLoop, ValLoop):
+    """Validates at several T from one backbone pass a batch.
+
+    The T that the model is trained at is always read, asked for or not: the metrics that choose
+    the best checkpoint are those at that T.
+
+    Args:
+        time_steps: the T to read.
+        fp16: as in MMEngine's ``ValLoop``.
+        firing_rate: count the backbone's spikes as well.
+    """
+
+    phase = "val"
+
+    def __init__(
+        self,
+        runner: Any,
+        dataloader: Any,
+        evaluator: Any,
+        fp16: bool = False,
+        time_steps: Iterable[int] = (1, 2, 4, 8),
+        firing_rate: bool = True,
+    ) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)
+        self._set_time_steps(time_steps, firing_rate)
+
+    def _steps_of_run(self) -> tuple[tuple[int, ...], int]:
+        own = find_spiking_backbone(self.runner.model).time_steps
+        steps = self.time_steps if own in self.time_steps else (*self.time_steps, own)
+        return steps, own

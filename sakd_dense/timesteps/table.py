@@ -1,0 +1,79 @@
+"""A table of what was read at each T, whatever the task's metrics are called."""
+
+import math
+import re
+from collections.abc import Mapping
+
+FIRING_RATE = "firing_rate"
+MS = "ms_per_image"
+#: COCO's and VOC's: ``coco/bbox_mAP``, ``coco/bbox_mAP_50``, ``pascal_voc/AP50``.
+_AVERAGE_PRECISION = re.compile(r"(?:^|_)m?AP(?:_?50|_?75)?$")
+_MOST = 6
+
+Rows = Mapping[int | None, Mapping[str, float]]
+
+
+def metric_columns(rows: Rows) -> dict[str, str]:
+    """The metrics worth a column, by name in ``rows``, with their headings.
+
+    mAP, mAP50 and mAP75 for detectors (of boxes and of masks, where there are both); else the
+    first six numbers that the metrics gave.
+    """
+    names = [n for n in next(iter(rows.values()), {}) if n not in (FIRING_RATE, MS)]
+    numbers = [n for n in names if all(_is_number(row.get(n)) for row in rows.values())]
+    chosen = [n for n in numbers if _AVERAGE_PRECISION.search(_last(n))] or numbers[:_MOST]
+    headings = {n: _heading(n) for n in chosen}
+    if len(set(headings.values())) < len(headings):
+        headings = {n: _last(n).replace("_", " ") for n in chosen}
+    if len(set(headings.values())) < len(headings):
+        headings = {n: n for n in chosen}
+    return headings
+
+
+def main_metric(rows: Rows) -> str | None:
+    """The name in ``rows`` of the metric that ranks checkpoints: the first column."""
+    return next(iter(metric_columns(rows)), None)
+
+
+def table(rows: Rows) -> str:
+    """One line a T: T, the metrics, the backbone's firing rate, ms an image; aligned."""
+    headings = {
+        **metric_columns(rows),
+        **{n: h for n, h in _MEASURED.items() if any(n in row for row in rows.values())},
+    }
+    lines = [["T", *headings.values()]]
+    formats = [_format(name, [row.get(name) for row in rows.values()]) for name in headings]
+    for t, row in rows.items():
+        cells = [_cell(row.get(n), f) for n, f in zip(headings, formats, strict=True)]
+        lines.append(["-" if t is None else str(t), *cells])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in lines
+    )
+
+
+_MEASURED = {FIRING_RATE: "firing rate", MS: "ms an image"}
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _heading(name: str) -> str:
+    return re.sub(r"_(50|75)$", r"\1", _last(name).removeprefix("bbox_")).replace("_", " ")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _format(name: str, values: list[float | None]) -> str:
+    if name == MS:
+        return ".1f"
+    known = [abs(v) for v in values if v is not None]
+    return ".3f" if max(known, default=0) <= 1 else ".2f"
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "-" if value is None or math.isnan(value) else format(value, form)

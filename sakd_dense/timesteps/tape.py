@@ -1,0 +1,103 @@
+"""Calls of a module, recorded in order and played back in order."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+
+@contextmanager
+def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """``module.forward`` is ``forward`` inside the block, and what it was before after it."""
+    before = module.__dict__.get("forward")
+    module.forward = forward  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        if before is None:
+            del module.__dict__["forward"]
+        else:
+            module.forward = before  # type: ignore[method-assign]
+
+
+def shapes_of(value: Any) -> Any:
+    """The shapes of the tensors in ``value``: tensors, and lists, tuples and dicts of them."""
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if isinstance(value, dict):
+        return {k: shapes_of(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [shapes_of(v) for v in value]
+    return None
+
+
+class Tape:
+    """The calls of one module during one step: the shapes that went in, and what to play back.
+
+    Args:
+        name: how errors call the module.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._calls: list[tuple[Any, Any]] = []
+        self._next = 0
+
+    def append(self, inputs: Any, output: Any) -> None:
+        self._calls.append((shapes_of(inputs), output))
+
+    def rewind(self) -> None:
+        self._next = 0
+
+    def play(self, inputs: Any) -> Any:
+        """The output of the next recorded call.
+
+        Raises:
+            RuntimeError: if there is none, or if it was made on inputs of other shapes.
+        """
+        if self._next >= len(self._calls):
+            raise RuntimeError(
+                f"the {self.name} was called {len(self._calls)} times in the recorded pass and "
+                "once more in a pass at another T: the model does not run the same way at every "
+                "T, so several T cannot be read from one pass; read them one by one"
+            )
+        recorded, output = self._calls[self._next]
+        if shapes_of(inputs) != recorded:
+            raise RuntimeError(
+                f"call {self._next + 1} of the {self.name} got inputs of shape "
+                f"{shapes_of(inputs)}, in the recorded pass {recorded}: the model does not run "
+                "the same way at every T; read them one by one"
+            )
+        self._next += 1
+        return output
+
+    def check_end(self) -> None:
+        """RuntimeError unless every recorded call was played."""
+        if self._next != len(self._calls):
+            raise RuntimeError(
+                f"the {self.name} was called {len(self._calls)} times in the recorded pass and "
+                f"{self._next} times in a pass at another T; read them one by one"
+            )
+
+
+def fresh_samples(value: Any) -> Any:
+    """A copy of preprocessed data into which a model may write its predictions.
+
+    Data elements, and the lists, tuples and dicts that hold them, are copied at every depth;
+    tensors and what else they hold are shared.
+    """
+    if isinstance(value, BaseDataElement):
+        copy = value.new()
+        for key, item in value.items():
+            if isinstance(item, BaseDataElement | list | tuple | dict):
+                copy.set_data({key: fresh_samples(item)})
+        return copy
+    if isinstance(value, dict):
+        return {k: fresh_samples(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [fresh_samples(v) for v in value]
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return tuple(fresh_samples(v) for v in value)
+    return value

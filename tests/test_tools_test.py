@@ -1,0 +1,100 @@
+"""tools/test.py from the command line."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.timesteps.scenes import (
+    build,
+    detection_config,
+    retinanet,
+    write_checkpoint,
+    write_scenes,
+)
+
+FILE = Path(__file__).parents[1] / "tools" / "test.py"
+
+
+@pytest.fixture
+def tool():
+    spec = importlib.util.spec_from_file_location("tools_test", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.fixture
+def files(tmp_path):
+    write_scenes(tmp_path)
+    detection_config(tmp_path, retinanet()).dump(tmp_path / "config.py")
+    checkpoint = write_checkpoint(build(retinanet()), tmp_path / "snn.pth")
+    return tmp_path, [str(tmp_path / "config.py"), checkpoint]
+
+
+def test_table_json_plot_and_pictures(tool, files, capsys):
+    root, arguments = files
+    shown = root / "shown"
+    tool(
+        [*arguments, "--time-steps", "1", "2", "4", "--out", str(root / "sweep.json")]
+        + ["--show-dir", str(shown), "--work-dir", str(root / "w"), "--timed-batches", "1"]
+    )
+    printed = capsys.readouterr().out
+    (header,) = [line for line in printed.splitlines() if line.lstrip().startswith("T ")]
+    assert header.split() == "T mAP mAP50 mAP75 firing rate ms an image".split()
+    content = json.loads((root / "sweep.json").read_text())
+    assert [row["T"] for row in content["rows"]] == [1, 2, 4]
+    assert content["checkpoint"] == arguments[1] and content["timed_images"] == 2
+    assert "3 T from one backbone pass" in printed
+    assert (root / "sweep.png").is_file()
+    assert len(list(shown.rglob("*.png"))) == 4
+
+
+def test_without_steps_the_configs_own_t(tool, files, capsys):
+    root, arguments = files
+    tool(
+        [*arguments, "--cfg-options", "model.backbone.time_steps=2", "--plot", str(root / "p.png")]
+    )
+    table = capsys.readouterr().out.partition("ms an image\n")[2]
+    assert table.splitlines()[0].split()[0] == "2"
+    assert (root / "p.png").is_file()
+
+
+def test_test_time_augmentation(tool, files, capsys):
+    root, arguments = files
+    tool([*arguments, "--tta", "--time-steps", "1", "2", "--out", str(root / "tta.json")])
+    content = json.loads((root / "tta.json").read_text())
+    assert [row["T"] for row in content["rows"]] == [1, 2]
+    assert content["timed_images"] == 4
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--time-steps", "0", "2"], "0 is not a whole number of at least 1"),
+        (["--time-steps", "2", "2"], "T=2 is given more than once"),
+        (["--time-steps"], "expected at least one argument"),
+        (["--timed-batches", "-1"], "give 0 or more"),
+    ],
+)
+def test_bad_arguments(tool, files, capsys, changes, message):
+    with pytest.raises(SystemExit):
+        tool([*files[1], *changes])
+    assert message in capsys.readouterr().err
+
+
+def test_files_that_are_not_there(tool, files):
+    _, (config, checkpoint) = files
+    with pytest.raises(SystemExit, match="error: .*nowhere.py"):
+        tool(["nowhere.py", checkpoint])
+    with pytest.raises(SystemExit, match="error: .*nowhere.pth"):
+        tool([config, "nowhere.pth"])
+
+
+def test_a_checkpoint_of_another_architecture(tool, files):
+    root, (config, _) = files
+    other = write_checkpoint(build(retinanet(depth=34)), root / "other.pth")
+    with pytest.raises(SystemExit, match="error: .*other.pth does not fit the RetinaNet"):
+        tool([config, other])

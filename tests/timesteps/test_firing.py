@@ -1,0 +1,68 @@
+"""Firing rates at prefixes are those of separate passes."""
+
+import math
+
+import pytest
+import torch
+
+from sakd_dense.timesteps import FiringRate
+from tests.timesteps.scenes import build, retinanet
+
+
+def counted(backbone, x, t):
+    """Total output over total size, with nothing but hooks on the neurons."""
+    spikes, size, handles = 0.0, 0, []
+
+    def add(_module, _args, out):
+        nonlocal spikes, size
+        assert set(out.unique().tolist()) <= {0.0, 1.0}
+        spikes += out.sum().item()
+        size += out.numel()
+
+    for neuron in backbone.neurons:
+        handles.append(neuron.register_forward_hook(add))
+    backbone.time_steps = t
+    backbone(x)
+    for handle in handles:
+        handle.remove()
+    return spikes, size
+
+
+@torch.no_grad()
+def test_prefixes_of_one_pass_are_the_rates_of_separate_passes():
+    backbone = build(retinanet()).backbone
+    # Two sizes: neurons weigh the same, whichever image they belong to.
+    inputs = [torch.randn(2, 3, 32, 32), torch.randn(1, 3, 48, 64)]
+    expected = {}
+    for t in (1, 3, 8):
+        totals = [counted(backbone, x, t) for x in inputs]
+        expected[t] = sum(s for s, _ in totals) / sum(n for _, n in totals)
+    with FiringRate(backbone, (1, 3, 8)) as firing:
+        for x in inputs:
+            backbone(x)
+    rates = firing.rates()
+    assert rates == pytest.approx(expected, abs=1e-7)
+    assert list(rates) == [1, 3, 8]
+    assert 0 < rates[8] < 1
+
+
+@torch.no_grad()
+def test_hooks_go_and_counts_can_start_afresh():
+    backbone = build(retinanet()).backbone
+    with FiringRate(backbone, (4,)) as firing:
+        backbone(torch.randn(1, 3, 32, 32))
+    first = firing.rates()[4]
+    backbone(torch.zeros(1, 3, 64, 64))
+    assert firing.rates()[4] == first
+    assert not any(n._forward_hooks for n in backbone.neurons)
+    firing.reset()
+    assert math.isnan(firing.rates()[4])
+
+
+@torch.no_grad()
+def test_a_pass_shorter_than_asked_for_is_an_error():
+    backbone = build(retinanet(time_steps=2)).backbone
+    with pytest.raises(ValueError, match="a pass of 2 steps has no firing rate at T=4"):
+        with FiringRate(backbone, (1, 4)):
+            backbone(torch.randn(1, 3, 32, 32))
+    assert not any(n._forward_hooks for n in backbone.neurons)

@@ -1,0 +1,98 @@
+#!/usr/bin/env python
+"""Test a checkpoint, at one or several numbers of time steps T.
+
+  python tools/test.py configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 2 4 8 \\
+      --out sweep.json
+  python tools/test.py configs/retinanet_r18_bccd.py TEACHER.pth
+
+All T are read from one backbone pass a batch at the largest; the numbers are those of separate
+runs. Without --time-steps the model runs at the T of its config; an ANN has none.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+
+from sakd_dense.cli import add_config_arguments, apply_run_arguments, load_config
+from sakd_dense.timesteps import SweepError, check_time_steps, sweep
+from sakd_dense.timesteps.tta import draw_to, use_tta
+from sakd_dense.transfer import verify_checkpoint
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="a file or URL; it must fit the config's model"
+    )
+    parser.add_argument(
+        "--time-steps", type=int, nargs="+", metavar="T", help="the T to read, such as 1 2 4 8"
+    )
+    parser.add_argument("--out", metavar="JSON", help="write what was found, and a plot beside it")
+    parser.add_argument("--plot", metavar="PNG", help="where the plot goes (default: beside --out)")
+    parser.add_argument(
+        "--show-dir",
+        metavar="DIR",
+        help="draw the predictions at the config's T (or at the largest T read) into DIR",
+    )
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="test-time augmentation: the config's tta_model and tta_pipeline, or for a detector "
+        "without them the image and its mirror image",
+    )
+    parser.add_argument(
+        "--timed-batches",
+        type=int,
+        default=4,
+        metavar="N",
+        help="batches over which ms an image of each T by itself is measured (default: 4; 0: none)",
+    )
+    # What train.py has and a test has no use for.
+    parser.set_defaults(amp=False, auto_scale_lr=False, resume=None)
+    args = parser.parse_args(argv)
+    if args.timed_batches < 0:
+        parser.error(f"--timed-batches {args.timed_batches}: give 0 or more")
+    if args.time_steps is not None:
+        try:
+            check_time_steps(args.time_steps)
+        except ValueError as error:
+            parser.error(f"--time-steps: {error}")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    try:
+        cfg = load_config(args.config, args.cfg_options)
+        apply_run_arguments(cfg, args)
+        verify_checkpoint(args.checkpoint)
+        if args.show_dir:
+            draw_to(cfg, args.show_dir)
+        if args.tta:
+            use_tta(cfg)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    try:
+        result = sweep(cfg, args.checkpoint, args.time_steps, args.timed_batches)
+    except SweepError as error:
+        sys.exit(f"error: {error}")
+    if not is_main_process():
+        return
+    plot = args.plot or (args.out and str(Path(args.out).with_suffix(".png")))
+    if args.out:
+        result.to_json(args.out)
+    if plot:
+        result.plot(plot)
+    print(f"\n{args.config}  {args.checkpoint}\n\n{result.table()}\n\n{result.notes()}")
+    for path in (args.out, plot):
+        if path:
+            print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()
