@@ -1,0 +1,182 @@
+"""Level 2 as an MMEngine hook (and level 1 from the same checkpoint)."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from torch import nn
+
+from ..backbones import SpikingBackbone
+from ..convert import check_norm_policy
+from ..transfer import transfer
+from .prefixes import PREFIXES, draw
+from .responses import find_response
+from .schedule import Weight
+from .teacher import build_teacher, check_classes, teacher_config
+from .terms import Terms
+
+TARGETS = ("teacher", "labels", "both")
+DEFAULT_FEATURES = dict(type="FeatureMSE", weight=1.0)
+
+
+@HOOKS.register_module()
+class SAKDHook(Hook):
+    """Self-Architectural Knowledge Distillation (Qiu et al., Neural Networks 178:106475, 2024).
+
+    The paper's abstract gives the two levels; losses, weights, stages and schedules are ours and
+    measured (docs/results.md).
+
+    The teacher lives in this hook: the student's state dict, optimizer and checkpoints are those
+    of the plain detector. The terms join the loss dict inside the student's own forward, so that
+    DDP, AMP, gradient accumulation and EMA see one forward and one loss.
+
+    Args:
+        teacher: ``dict(checkpoint=..., config=None)``. Without ``config`` the teacher is derived
+            from the student's config by putting the ANN backbone back.
+        transfer: level 1: start from the teacher's weights. ``load_from`` and ``resume`` win.
+        features: a feature loss with its ``weight``, e.g. ``dict(type='FeaturePKD', weight=1.0)``
+            (also ``FeatureMSE``, ``FeatureCWD``); None: off. At every backbone output.
+        responses: weights of the response's terms, e.g. ``dict(cls=1.0, box=1.0)``; None: off.
+            Which terms there are is the kind of head's, see :mod:`sakd_dense.distill.responses`.
+        prefixes: ``'random'`` (one t < T an iteration), ``'all'`` or None: what is taught beside T.
+        prefix_weight: the weight of all that is taught at prefixes.
+        prefix_targets: ``'teacher'``; ``'labels'`` and ``'both'`` are controls.
+
+    A weight is a number or a schedule ``dict(start=1.0, stop=0.0, begin=0.5, end=1.0)``.
+
+    Raises:
+        ValueError, FileNotFoundError: for a bad argument, and before training starts for a
+            student that does not spike or a teacher that does not fit it.
+    """
+
+    # After the optimizer's hooks have run and before logs are written: the terms are in the log
+    # because they are in the loss dict, so the place in the order does not matter.
+    priority = "NORMAL"
+
+    def __init__(
+        self,
+        teacher: Mapping[str, Any],
+        transfer: bool = True,
+        features: Mapping[str, Any] | None = DEFAULT_FEATURES,
+        responses: Mapping[str, Any] | None = {},  # noqa: B006  (never changed)
+        prefixes: str | None = "random",
+        prefix_weight: float | Mapping[str, Any] = 1.0,
+        prefix_targets: str = "teacher",
+    ) -> None:
+        unknown = sorted(set(teacher) - {"checkpoint", "config"})
+        if unknown or not teacher.get("checkpoint"):
+            raise ValueError(
+                f"SAKDHook: teacher={dict(teacher)!r}: give dict(checkpoint='...'), and "
+                "config='...' where the teacher cannot be derived from the student's config"
+            )
+        if prefixes not in PREFIXES:
+            raise ValueError(f"SAKDHook: prefixes={prefixes!r}: take one of {PREFIXES}")
+        if prefix_targets not in TARGETS:
+            raise ValueError(f"SAKDHook: prefix_targets={prefix_targets!r}: take one of {TARGETS}")
+        if features is not None and "type" not in features:
+            raise ValueError(f"SAKDHook: features={dict(features)!r} names no type")
+        self.teacher_args = dict(teacher)
+        self.transfer = transfer
+        self.features = features
+        self.responses = responses
+        self.prefixes = prefixes
+        self.prefix_weight = Weight(prefix_weight, "prefix_weight")
+        self.prefix_targets = prefix_targets
+        self.teacher: nn.Module | None = None
+        self._terms: Terms | None = None
+        self._seed, self._iter, self._progress = 0, 0, 0.0
+
+    def before_run(self, runner: Any) -> None:
+        """Builds the teacher and asks for level 1, before weights are initialised or loaded."""
+        student = self._student(runner)
+        response = self._find_response(student, runner)
+        checkpoint = self.teacher_args["checkpoint"]
+        model_cfg = teacher_config(runner.cfg.model, self.teacher_args.get("config"))
+        self.teacher = build_teacher(model_cfg, checkpoint, student, response is None)
+        self._response = response
+        for warning in check_norm_policy(runner.cfg):
+            print_log(f"SAKDHook: {warning}", runner.logger, logging.WARNING)
+        if self.transfer:
+            _transfer_after_init(student, checkpoint)
+
+    def before_train(self, runner: Any) -> None:
+        """Hooks the student."""
+        student = self._student(runner)
+        check_classes(self.teacher, runner.train_dataloader.dataset)
+        if self.prefixes is not None and not student.backbone.causal:
+            raise ValueError(
+                f"SAKDHook: prefixes={self.prefixes!r} needs neurons whose spikes at t depend on "
+                "the input up to t alone; set prefixes=None or another neuron"
+            )
+        self._terms = Terms(
+            student,
+            self.teacher,
+            self.features,
+            self._response,
+            self.prefix_weight,
+            self.prefix_targets,
+        )
+        self._handle = student.register_forward_hook(self._add_terms, with_kwargs=True)
+        self._seed = runner.seed or 0
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        self._iter = runner.iter
+        self._progress = runner.iter / max(runner.max_iters, 1)
+
+    def after_train_iter(self, *args: Any, **kwargs: Any) -> None:
+        self._terms.clear()
+
+    def after_train(self, runner: Any) -> None:
+        """Takes every hook off; the student is the plain detector again."""
+        self._handle.remove()
+        self._terms.remove()
+        self._terms = None
+
+    def _add_terms(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> Any:
+        given = dict(zip(("inputs", "data_samples", "mode"), args, strict=False)) | kwargs
+        if given.get("mode") != "loss" or not module.training:
+            return None
+        steps = module.backbone.clock.time_steps
+        prefixes = tuple(draw(self.prefixes, steps, self._seed, self._iter))
+        terms = self._terms(given["inputs"], given.get("data_samples"), prefixes, self._progress)
+        return {**output, **terms}
+
+    def _student(self, runner: Any) -> nn.Module:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        backbone = getattr(model, "backbone", None)
+        if not isinstance(backbone, SpikingBackbone):
+            raise ValueError(
+                f"SAKDHook: model.backbone of {type(model).__name__} is "
+                f"{type(backbone).__name__}, which does not spike: put SEW before its type"
+            )
+        return model
+
+    def _find_response(self, student: nn.Module, runner: Any) -> Any:
+        if self.responses is None:
+            return None
+        response = find_response(student, **self.responses)
+        if response is None:
+            head = type(getattr(student, "bbox_head", student)).__name__
+            print_log(f"SAKDHook: no response is defined for {head}: features only", runner.logger)
+            if self.prefix_targets != "teacher":
+                raise ValueError(
+                    f"SAKDHook: prefix_targets={self.prefix_targets!r} needs a response"
+                )
+        return response
+
+
+def _transfer_after_init(student: nn.Module, checkpoint: str) -> None:
+    # Runner.train() calls init_weights() after this hook and before load_from and resume, which
+    # must win: level 1 belongs right behind it, whatever init_weights the model has of its own.
+    def init_weights() -> None:
+        del student.init_weights
+        if hasattr(student, "init_weights"):
+            student.init_weights()
+        transfer(student, checkpoint)
+
+    student.backbone.init_cfg = None
+    student.init_weights = init_weights

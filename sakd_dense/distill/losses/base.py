@@ -1,0 +1,22 @@
+"""What every feature loss shares: equal shapes, float32, a weight of its own outside."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class FeatureLoss(nn.Module, ABC):
+    """student, teacher ``[B, C, H, W]`` (rates and activations of one stage) -> a scalar."""
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        if student.shape != teacher.shape:
+            raise ValueError(
+                f"{type(self).__name__}: the student's feature {tuple(student.shape)} and the "
+                f"teacher's {tuple(teacher.shape)} differ: teacher and student must share their "
+                "architecture"
+            )
+        return self.compare(student.float(), teacher.detach().float())
+
+    @abstractmethod
+    def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The loss of two float32 features of one shape."""

@@ -1,0 +1,36 @@
+r"""CWD: where each channel looks (Shu et al., "Channel-wise Knowledge Distillation for Dense
+Prediction", ICCV 2021, eq. 3 and 4).
+
+.. math:: L = \frac{\tau^2}{BC} \sum_{b,c} \sum_i p_i \log\frac{p_i}{q_i},
+          \qquad p = \mathrm{softmax}_i(a / \tau),\; q = \mathrm{softmax}_i(r / \tau)
+
+The softmax runs over the pixels of a channel, so the offset of the activations drops out and
+their scale only sharpens the target. Averaged over images and channels: the value does not grow
+with the resolution.
+"""
+
+from mmengine.registry import MODELS
+from torch import Tensor
+
+from .base import FeatureLoss
+
+
+def channel_wise_distillation(student: Tensor, teacher: Tensor, tau: float = 1.0) -> Tensor:
+    """student, teacher ``[B, C, H, W]`` -> a scalar, zero when equal."""
+    log_q = (student / tau).flatten(2).log_softmax(-1)
+    log_p = (teacher / tau).flatten(2).log_softmax(-1)
+    return (log_p.exp() * (log_p - log_q)).sum(-1).mean() * tau**2
+
+
+@MODELS.register_module()
+class FeatureCWD(FeatureLoss):
+    """:func:`channel_wise_distillation`. Args: ``tau``: the temperature, above 0."""
+
+    def __init__(self, tau: float = 1.0) -> None:
+        super().__init__()
+        if not tau > 0:
+            raise ValueError(f"FeatureCWD: tau={tau!r}: take a temperature above 0")
+        self.tau = tau
+
+    def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
+        return channel_wise_distillation(student, teacher, self.tau)

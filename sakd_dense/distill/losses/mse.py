@@ -1,0 +1,40 @@
+r"""Mean squared error between firing rates and activations.
+
+.. math:: L = \frac{1}{N} \sum (r - a)^2 \qquad\text{or}\qquad
+          L = \frac{1}{N} \sum_c \frac{\sum (r_c - a_c)^2}{\mathrm{mean}(a_c^2) + \epsilon}
+
+Activations *a* are unbounded; a rate *r* lies in 0..1 for a neuron and in 0..n after n SEW sums.
+Without a scale the few channels with large activations, out of the student's reach, rule the
+loss. ``scale='channel'`` divides each channel by the teacher's own mean square in the batch: a
+scale without learned parameters, and every channel counts alike.
+"""
+
+from mmengine.registry import MODELS
+from torch import Tensor
+
+from .base import FeatureLoss
+
+SCALES = ("none", "channel")
+
+
+def rate_mse(student: Tensor, teacher: Tensor, scale: str = "none", eps: float = 1e-3) -> Tensor:
+    """student, teacher ``[B, C, H, W]`` -> a scalar, zero when equal."""
+    error = (student - teacher).square()
+    if scale == "channel":
+        error = error / (teacher.square().mean((0, 2, 3), keepdim=True) + eps)
+    return error.mean()
+
+
+@MODELS.register_module()
+class FeatureMSE(FeatureLoss):
+    """:func:`rate_mse`. Args: ``scale``: ``'none'`` or ``'channel'``."""
+
+    def __init__(self, scale: str = "none", eps: float = 1e-3) -> None:
+        super().__init__()
+        if scale not in SCALES:
+            raise ValueError(f"FeatureMSE: scale={scale!r}: take one of {SCALES}")
+        self.scale = scale
+        self.eps = eps
+
+    def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
+        return rate_mse(student, teacher, self.scale, self.eps)

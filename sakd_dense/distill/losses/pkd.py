@@ -1,0 +1,39 @@
+r"""PKD: Pearson correlation between the features (Cao et al., "PKD: General Distillation
+Framework for Object Detectors via Pearson Correlation Coefficient", NeurIPS 2022, eq. 4).
+
+.. math:: L = \frac{1}{2N} \sum (\hat r - \hat a)^2 = 1 - \rho(r, a),
+          \qquad \hat x = \frac{x - \mathrm{mean}(x)}{\sqrt{\mathrm{var}(x) + \epsilon}}
+
+Mean and variance are those of a channel over batch and pixels. Rates and activations are
+compared in their pattern alone: scale and offset of the unbounded activations drop out. The
+epsilon is larger than the usual 1e-6, because a channel that never spikes has variance 0 and would
+get a gradient of 1/sqrt(epsilon).
+"""
+
+from mmengine.registry import MODELS
+from torch import Tensor
+
+from .base import FeatureLoss
+
+
+def _standardise(x: Tensor, eps: float) -> Tensor:
+    mean = x.mean((0, 2, 3), keepdim=True)
+    var = x.var((0, 2, 3), unbiased=False, keepdim=True)
+    return (x - mean) * (var + eps).rsqrt()
+
+
+def pearson_distance(student: Tensor, teacher: Tensor, eps: float = 1e-3) -> Tensor:
+    """student, teacher ``[B, C, H, W]`` -> a scalar in 0..2, zero when equal."""
+    return (_standardise(student, eps) - _standardise(teacher, eps)).square().mean() / 2
+
+
+@MODELS.register_module()
+class FeaturePKD(FeatureLoss):
+    """:func:`pearson_distance`; the statistics are those of one process, like BatchNorm's."""
+
+    def __init__(self, eps: float = 1e-3) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
+        return pearson_distance(student, teacher, self.eps)

@@ -1,0 +1,42 @@
+"""The weight of a term, constant or changing over the run."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+class Weight:
+    """``Weight(0.5)``, or ``Weight(dict(start=1.0, stop=0.0, begin=0.5, end=1.0))``: *start* until
+    the share *begin* of the run is over, then a straight line to *stop* at the share *end*.
+    """
+
+    def __init__(self, value: float | Mapping[str, Any], name: str) -> None:
+        given = dict(value) if isinstance(value, Mapping) else dict(start=value, stop=value)
+        args = dict(begin=0.0, end=1.0)
+        args.update(given)
+        unknown = sorted(set(args) - {"start", "stop", "begin", "end"})
+        if unknown or "start" not in args or "stop" not in args:
+            raise ValueError(
+                f"{name}={value!r}: take a number or dict(start=1.0, stop=0.0, begin=0.5, end=1.0)"
+            )
+        for key, number in args.items():
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                raise ValueError(f"{name}: {key}={number!r} is not a number")
+            if not math.isfinite(number) or number < 0:
+                raise ValueError(f"{name}: {key}={number!r} must be finite and not negative")
+        if not args["begin"] < args["end"] <= 1:
+            raise ValueError(
+                f"{name}: begin={args['begin']} must lie before end={args['end']}, both shares of "
+                "the run"
+            )
+        self.start, self.stop = float(args["start"]), float(args["stop"])
+        self.begin, self.end = float(args["begin"]), float(args["end"])
+
+    @property
+    def off(self) -> bool:
+        return self.start == self.stop == 0
+
+    def at(self, progress: float) -> float:
+        """The weight when ``progress`` (0..1) of the run's iterations are done."""
+        share = (progress - self.begin) / (self.end - self.begin)
+        return self.start + (self.stop - self.start) * min(max(share, 0.0), 1.0)

@@ -1,0 +1,146 @@
+"""Level 2's terms for one batch, from what was tapped."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from ..backbones import SpikingBackbone
+from ..neurons import rate
+from .prefixes import norms_as_in_test, prefix_rates
+from .responses import Response
+from .schedule import Weight
+from .taps import Tap
+
+Losses = dict[str, Tensor]
+
+
+class Terms:
+    """Taps a student and compares it with its teacher.
+
+    Args:
+        student, teacher: of the same architecture, the teacher frozen.
+        features: ``dict(type='FeaturePKD', weight=1.0, ...)``, or None.
+        response: from :func:`sakd_dense.distill.responses.find_response`, or None.
+        prefix_weight: of everything that is taught at a prefix.
+        prefix_targets: ``'teacher'``, ``'labels'`` or ``'both'``: who teaches the prefixes.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module,
+        features: Mapping[str, Any] | None,
+        response: Response | None,
+        prefix_weight: Weight,
+        prefix_targets: str,
+    ) -> None:
+        self.student, self.teacher, self.response = student, teacher, response
+        self.backbone: SpikingBackbone = student.backbone
+        args = dict(features or {})
+        self.feature_weight = Weight(args.pop("weight", 1.0) if args else 0.0, "features: weight")
+        self.feature_loss = MODELS.build(args) if args else None
+        self.prefix_weight = prefix_weight
+        self.prefix_targets = prefix_targets
+        self._sequences = Tap(self.backbone.readout, lambda inputs, output: inputs[0])
+        self._responses = None
+        if response is not None:
+            self._responses = Tap(response.module(student), lambda inputs, output: output)
+
+    def remove(self) -> None:
+        """Takes every hook off the student."""
+        for tap in (self._sequences, self._responses):
+            if tap is not None:
+                tap.remove()
+
+    def clear(self) -> None:
+        """Forgets what was tapped: nothing of one iteration lives in the next."""
+        for tap in (self._sequences, self._responses):
+            if tap is not None:
+                tap.take()
+
+    def __call__(
+        self, images: Tensor, samples: Any, prefixes: tuple[int, ...], progress: float
+    ) -> Losses:
+        """The weighted terms ``loss_sakd_*`` for the batch that the student has just seen.
+
+        Args:
+            images: the student's own input, ``[B, 3, H, W]``.
+            samples: its data samples (labels are read at prefixes alone).
+            prefixes: the t to teach beside T.
+            progress: share of the run that is done, 0..1.
+        """
+        sequences = self._once(self._sequences.take(), "backbone")
+        response = None
+        if self._responses is not None:
+            response = self._once(self._responses.take(), "head")
+        if self.feature_loss is None and response is None:
+            return {}
+        with torch.no_grad():
+            taught = self.teacher.backbone(images)
+            answer = None if response is None else self.response.run(self.teacher, taught)
+        losses = self._compare(
+            tuple(rate(s) for s in sequences), response, taught, answer, progress
+        )
+        weight = self.prefix_weight.at(progress) / max(len(prefixes), 1)
+        for t in prefixes if weight else ():
+            for name, value in self._at(t, sequences, samples, taught, answer, progress).items():
+                name = name.replace("loss_sakd_", "loss_sakd_prefix_")
+                losses[name] = losses.get(name, 0.0) + weight * value
+        return losses
+
+    def _at(
+        self,
+        t: int,
+        sequences: tuple[Tensor, ...],
+        samples: Any,
+        taught: tuple[Tensor, ...],
+        answer: Any,
+        progress: float,
+    ) -> Losses:
+        rates = prefix_rates(sequences, t)
+        losses: Losses = {}
+        with norms_as_in_test(self.student, self.backbone):
+            if self.prefix_targets in ("teacher", "both"):
+                response = None if answer is None else self.response.run(self.student, rates)
+                losses.update(self._compare(rates, response, taught, answer, progress))
+            if self.prefix_targets in ("labels", "both"):
+                for name, value in self.response.labels(self.student, rates, samples).items():
+                    if "loss" in name:
+                        parts = value if isinstance(value, list | tuple) else [value]
+                        losses[f"loss_sakd_label_{name.replace('loss_', '')}"] = sum(parts)
+        if self._responses is not None:
+            self._responses.take()
+        return losses
+
+    def _compare(
+        self,
+        rates: tuple[Tensor, ...],
+        response: Any,
+        taught: tuple[Tensor, ...],
+        answer: Any,
+        progress: float,
+    ) -> Losses:
+        losses: Losses = {}
+        # Losses over many pixels lose their sums in half precision.
+        with torch.autocast(rates[0].device.type, enabled=False):
+            weight = self.feature_weight.at(progress)
+            if self.feature_loss is not None and weight:
+                pairs = [self.feature_loss(s, t) for s, t in zip(rates, taught, strict=True)]
+                losses["loss_sakd_feat"] = weight * sum(pairs) / len(pairs)
+            if response is not None:
+                for name, value in self.response.compare(response, answer, self.student).items():
+                    weight = self.response.weights[name].at(progress)
+                    if weight:
+                        losses[f"loss_sakd_{name}"] = weight * value
+        return losses
+
+    def _once(self, calls: list[Any], what: str) -> Any:
+        if len(calls) != 1:
+            raise RuntimeError(
+                f"SAKDHook: the student's {what} ran {len(calls)} times in one training forward, "
+                "not once; level 2 does not know which of them the teacher should answer"
+            )
+        return calls[0]
