@@ -3,11 +3,16 @@
 Importing the package registers everything: ``custom_imports = dict(imports=['sakd_dense'])``.
 """
 
+from importlib.util import find_spec
+
 from ._mmengine import mend_config_scopes
 from .version import __version__
 
 mend_config_scopes()
 
-from . import amp, backbones, datasets, distill, timesteps, transfer  # noqa: E402
+from . import amp, backbones, distill, timesteps, transfer  # noqa: E402
 
-__all__ = ["__version__", "amp", "backbones", "datasets", "distill", "timesteps", "transfer"]
+if find_spec("mmdet") is not None:  # the data sets build on mmdet's; mmseg's users may lack it
+    from . import datasets  # noqa: F401
+
+__all__ = ["__version__", "amp", "backbones", "distill", "timesteps", "transfer"]

@@ -1,0 +1,22 @@
+"""COCO, RetinaNet with a SEW-ResNet-34 at T = 4, taught by its ANN. Data: `data/coco`.
+
+mmdet ships no RetinaNet of depth 34: train the teacher with depth 34 put into its r18 config.
+"""
+
+_base_ = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"
+custom_imports = dict(imports=["sakd_dense"], allow_failed_imports=False)
+
+model = dict(
+    backbone=dict(
+        type="SEWResNet",
+        depth=34,
+        time_steps=4,
+        # An ANN's BatchNorm statistics do not fit spikes: they are trained.
+        frozen_stages=-1,
+        norm_eval=False,
+        init_cfg=None,
+    )
+)
+custom_hooks = [
+    dict(type="SAKDHook", teacher=dict(checkpoint="work_dirs/retinanet_r34_coco/epoch_12.pth"))
+]

@@ -1,0 +1,75 @@
+"""Every shipped config, built whole: model, optimizer, schedules, hooks, teacher."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS, VISUALIZERS, init_default_scope
+from mmengine.runner import Runner
+
+from sakd_dense.backbones import SpikingBackbone
+from sakd_dense.convert import check_norm_policy
+from sakd_dense.distill.responses import find_response
+from sakd_dense.distill.teacher import teacher_config
+
+FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+STUDENTS = [f for f in FILES if "sew" in f.stem]
+
+
+def load(file: Path) -> Config:
+    cfg = Config.fromfile(file)
+    init_default_scope(cfg.default_scope)
+    return cfg
+
+
+def test_there_are_configs():
+    assert len(STUDENTS) >= 7 and set(FILES) - set(STUDENTS)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_built_whole(file):
+    cfg = load(file)
+    assert "sakd_dense" in cfg.custom_imports.imports
+    model = MODELS.build(cfg.model)
+    assert isinstance(model.backbone, SpikingBackbone) == (file in STUDENTS)
+    runner = Runner.__new__(Runner)  # the two builders below need nothing of a runner's data
+    runner.model = model
+    wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
+    groups = [p for g in wrapper.param_groups for p in g["params"]]
+    assert len(groups) == len([p for p in model.parameters() if p.requires_grad])
+    for schedule in cfg.param_scheduler:
+        schedule = dict(schedule)
+        if schedule.pop("convert_to_iter_based", False):
+            build = PARAM_SCHEDULERS.get(schedule.pop("type"))
+            build.build_iter_from_epoch(optimizer=wrapper, epoch_length=10, **schedule)
+        else:
+            PARAM_SCHEDULERS.build(schedule, default_args=dict(optimizer=wrapper))
+    VISUALIZERS.build(cfg.visualizer)  # a hook asks for it
+    for hook in [*cfg.default_hooks.values(), *cfg.get("custom_hooks", [])]:
+        HOOKS.build(dict(hook))
+
+
+@pytest.mark.parametrize("file", STUDENTS, ids=lambda f: f.stem)
+def test_the_teacher_is_the_students_ann_twin(file):
+    cfg = load(file)
+    hook = next(h for h in cfg.custom_hooks if h["type"] == "SAKDHook")
+    student = MODELS.build(cfg.model)
+    teacher = MODELS.build(teacher_config(cfg.model, hook["teacher"].get("config")))
+    assert not isinstance(teacher.backbone, SpikingBackbone)
+    shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (student, teacher)]
+    assert shapes[0] == shapes[1]
+    assert find_response(student) is not None
+    assert check_norm_policy(cfg) == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_written_out_and_read_back(file, tmp_path):
+    cfg = load(file)
+    cfg.dump(tmp_path / "dumped.py")
+    assert Config.fromfile(tmp_path / "dumped.py").to_dict() == cfg.to_dict()
+
+
+def test_a_shipped_config_is_a_base_by_name(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("_base_ = 'sakd_dense::retinanet_sew50_sakd_coco.py'")
+    assert Config.fromfile(path).model.backbone.type == "SEWResNet"
