@@ -29,13 +29,13 @@ from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.distill.terms import Terms
 from scenes import build, detection_batch, retinanet
 
-teacher_file, prefixes, out = sys.argv[1:4]
+teacher_file, prefixes, features, out = sys.argv[1:5]
 torch.set_num_threads(1)
 if "RANK" in __import__("os").environ:
     dist.init_process_group("gloo")
 rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 model = build(retinanet(norm_eval=True, time_steps=3)).train()
-hook = SAKDHook(dict(checkpoint=teacher_file), prefixes=prefixes)
+hook = SAKDHook(dict(checkpoint=teacher_file), features=eval(features), prefixes=prefixes)
 response = find_response(model)
 hook.teacher = build_teacher(ann_of(retinanet()), teacher_file, model)
 hook._terms = Terms(model, hook.teacher, hook.features, response, hook.prefix_weight, "teacher")
@@ -61,8 +61,15 @@ if rank == 0:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prefixes", ["random", "all"])
-def test_two_processes_give_the_gradients_of_one(tmp_path, prefixes):
+@pytest.mark.parametrize(
+    "prefixes,features",
+    [
+        ("random", dict(type="FeatureMSE", scale="channel")),
+        ("all", dict(type="FeaturePKD")),
+        ("random", dict(type="FeatureCWD")),
+    ],
+)
+def test_two_processes_give_the_gradients_of_one(tmp_path, prefixes, features):
     init_default_scope("mmdet")
     torch.manual_seed(7)
     teacher = MODELS.build(ann_of(retinanet()))
@@ -73,8 +80,10 @@ def test_two_processes_give_the_gradients_of_one(tmp_path, prefixes):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for name, launcher in (("one", []), ("two", two)):
-        command = [sys.executable, *launcher, "script.py", file, prefixes, f"{name}.pt"]
-        subprocess.run(command, check=True, timeout=300, env=environment, cwd=tmp_path)
+        command = [sys.executable, *launcher, "script.py", file, prefixes, repr(features)]
+        subprocess.run(
+            [*command, f"{name}.pt"], check=True, timeout=300, env=environment, cwd=tmp_path
+        )
     one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in ("one", "two"))
     assert one.keys() == two.keys()
     for name, grad in one.items():

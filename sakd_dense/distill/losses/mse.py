@@ -12,6 +12,7 @@ scale without learned parameters, and every channel counts alike.
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from ..processes import mean_over_processes
 from .base import FeatureLoss
 
 SCALES = ("none", "channel")
@@ -21,7 +22,8 @@ def rate_mse(student: Tensor, teacher: Tensor, scale: str = "none", eps: float =
     """student, teacher ``[B, C, H, W]`` -> a scalar, zero when equal."""
     error = (student - teacher).square()
     if scale == "channel":
-        error = error / (teacher.square().mean((0, 2, 3), keepdim=True) + eps)
+        square = mean_over_processes(teacher.square().mean((0, 2, 3), keepdim=True))
+        error = error / (square + eps)
     return error.mean()
 
 

@@ -13,13 +13,14 @@ get a gradient of 1/sqrt(epsilon).
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from ..processes import mean_over_processes
 from .base import FeatureLoss
 
 
 def _standardise(x: Tensor, eps: float) -> Tensor:
-    mean = x.mean((0, 2, 3), keepdim=True)
-    var = x.var((0, 2, 3), unbiased=False, keepdim=True)
-    return (x - mean) * (var + eps).rsqrt()
+    centred = x - mean_over_processes(x.mean((0, 2, 3), keepdim=True))
+    var = mean_over_processes(centred.square().mean((0, 2, 3), keepdim=True))
+    return centred * (var + eps).rsqrt()
 
 
 def pearson_distance(student: Tensor, teacher: Tensor, eps: float = 1e-3) -> Tensor:
@@ -29,7 +30,7 @@ def pearson_distance(student: Tensor, teacher: Tensor, eps: float = 1e-3) -> Ten
 
 @MODELS.register_module()
 class FeaturePKD(FeatureLoss):
-    """:func:`pearson_distance`; the statistics are those of one process, like BatchNorm's."""
+    """:func:`pearson_distance`, over the batches of all processes together."""
 
     def __init__(self, eps: float = 1e-3) -> None:
         super().__init__()

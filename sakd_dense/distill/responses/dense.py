@@ -22,9 +22,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
+from ..processes import mean_over_processes
 from .base import Response, neck
 
 
@@ -38,13 +38,6 @@ def _binary_kl(logits: Tensor, target_logits: Tensor) -> Tensor:
 def _rows(levels: Sequence[Tensor], width: int) -> Tensor:
     """Levels ``[B, A*width, H, W]`` -> ``[anchors of all levels and images, width]``, float32."""
     return torch.cat([x.float().permute(0, 2, 3, 1).reshape(-1, width) for x in levels])
-
-
-def _mean_over_processes(x: Tensor) -> Tensor:
-    if get_world_size() > 1:
-        x = x.clone()
-        all_reduce(x, "mean")
-    return x
 
 
 @contextmanager
@@ -108,7 +101,7 @@ class DenseHeadResponse(Response):
                 "differ: teacher and student must share head, strides and anchors"
             )
         confidence = t_cls.sigmoid().amax(1)
-        count = _mean_over_processes(confidence.sum()).clamp(min=1e-3)
+        count = mean_over_processes(confidence.sum()).clamp(min=1e-3)
         apart = (s_cls.detach().sigmoid() - t_cls.sigmoid()).abs() ** self.gamma
         terms = {"cls": (apart * _binary_kl(s_cls, t_cls)).sum() / count}
 
