@@ -4,10 +4,11 @@
   python benchmarks/bccd.py train teacher --seed 0     # 60 epochs, the best on val is kept
   python benchmarks/bccd.py train sakd --seed 0        # 12 epochs, taught by that teacher
   python benchmarks/bccd.py train --list               # the arms
-  python benchmarks/bccd.py table                      # reads what is there, sweeps what is new
+  python benchmarks/bccd.py table                      # tests what is new, reads what is known
 
 Every student has the same epochs, schedule and batches; a seed's students share its teacher.
-Models are chosen by `val`; `table` reads `test`, at T = 1, 2, 4, 8 from one pass.
+Choices are made on `val` (table --split val). `table` reads `test` once, at T = 1, 2, 4, 8 from
+one pass, and keeps what it finds in benchmarks/results: the table is there without the runs.
 On a CPU, training runs in bfloat16 (--amp) on one thread, so that two runs share two cores.
 """
 
@@ -26,6 +27,7 @@ from sakd_dense.timesteps import sweep
 
 ROOT = Path(__file__).parents[1]
 RUNS = Path("work_dirs/bccd")
+RESULTS = ROOT / "benchmarks" / "results" / "bccd"
 STEPS = (1, 2, 4, 8)
 
 SOFT = dict(
@@ -125,16 +127,19 @@ def config(arm: str, seed: int) -> Config:
     return cfg
 
 
-def swept(arm: str, seed: int) -> dict[str, Any] | None:
-    """The rows on test, from sweep.json beside the checkpoint; made if it is older."""
+def swept(arm: str, seed: int, split: str) -> dict[str, Any] | None:
+    """What a run gives on ``split``, at every T; kept, for `test` in benchmarks/results."""
     file = checkpoint(arm, seed)
-    if file is None:
-        return None
-    out = file.parent / "sweep.json"
-    if not out.is_file() or out.stat().st_mtime < file.stat().st_mtime:
+    out = RESULTS / f"{arm}-seed{seed}.json"
+    if split != "test":
+        out = RUNS / arm / f"seed{seed}" / f"{split}.json"
+    if not out.is_file() and file is not None:
+        cfg = config(arm, seed)
+        cfg.test_dataloader.dataset.ann_file = f"ImageSets/Main/{split}.txt"
+        cfg.work_dir = str(RUNS / "sweeps")
         steps = None if arm == "teacher" else STEPS
-        sweep(config(arm, seed), str(file), steps, timed_batches=0).to_json(out)
-    return json.loads(out.read_text())
+        sweep(cfg, str(file), steps, timed_batches=0).to_json(out)
+    return json.loads(out.read_text()) if out.is_file() else None
 
 
 def cell(values: list[float]) -> str:
@@ -142,12 +147,12 @@ def cell(values: list[float]) -> str:
     return f"{statistics.mean(values):.3f}{spread}"
 
 
-def table(arms: list[str], seeds: list[int]) -> str:
-    """Markdown: mean ± standard deviation over seeds of mAP on test, by T, and the firing rate."""
+def table(arms: list[str], seeds: list[int], split: str) -> str:
+    """Markdown: mean ± standard deviation over seeds of mAP by T, and the firing rate."""
     lines = ["| arm | seeds | " + " | ".join(f"T = {t}" for t in STEPS) + " | firing rate |"]
     lines.append("|---" * (len(STEPS) + 3) + "|")
     for arm in arms:
-        runs = [r for r in (swept(arm, s) for s in seeds) if r is not None]
+        runs = [r for r in (swept(arm, s, split) for s in seeds) if r is not None]
         if not runs:
             continue
         by_t: dict[Any, list[float]] = {}
@@ -170,6 +175,7 @@ def main() -> None:
     parser.add_argument("what", choices=("train", "table"))
     parser.add_argument("arms", nargs="*", help="default for table: all")
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--split", choices=("val", "test"), default="test", help="for table")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--list", action="store_true", help="name the arms and what differs")
     args = parser.parse_args()
@@ -182,7 +188,7 @@ def main() -> None:
         return
     torch.set_num_threads(args.threads)
     if args.what == "table":
-        print(table(args.arms or list(ARMS), args.seed))
+        print(table(args.arms or list(ARMS), args.seed, args.split))
         return
     for arm in args.arms:
         for seed in args.seed:
