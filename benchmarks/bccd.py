@@ -37,6 +37,12 @@ SOFT = dict(
     detach_reset=True,
     surrogate_function=dict(type="ATan", alpha=2.0),
 )
+# The same neuron, its potential at half the threshold at first: no bias towards silence at low T.
+HALF = dict(
+    type="HalfThresholdIFNode",
+    detach_reset=True,
+    surrogate_function=dict(type="ATan", alpha=2.0),
+)
 
 
 def sakd(**hook: Any) -> dict[str, Any]:
@@ -72,16 +78,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "neuron-attached": neuron(detach_reset=False),
     "neuron-sigmoid": neuron(surrogate_function=dict(type="Sigmoid", alpha=4.0)),
     "neuron-lif": neuron(type="LIFNode", tau=2.0, decay_input=False),
-    "neuron-half": dict(
-        neuron(),
-        backbone=dict(
-            neuron=dict(
-                type="HalfThresholdIFNode",
-                detach_reset=True,
-                surrogate_function=dict(type="ATan", alpha=2.0),
-            )
-        ),
-    ),
+    "neuron-half": dict(level1=True, epochs=6, backbone=dict(neuron=HALF)),
+    "level1-half": dict(level1=True, backbone=dict(neuron=HALF)),
+    "sakd-half": dict(sakd(features=PKD, prefixes="random"), backbone=dict(neuron=HALF)),
+    "sakd-half-all": dict(sakd(features=PKD, prefixes="all"), backbone=dict(neuron=HALF)),
 }
 
 
