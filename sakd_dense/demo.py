@@ -165,10 +165,13 @@ class Demo:
         boxes = self.folder / "boxes.png"
         newest = max(self.checkpoint(name).stat().st_mtime for name in NAMES)
         if not boxes.exists() or boxes.stat().st_mtime < newest:
-            ends = tuple(dict.fromkeys((self.time_steps[0], self.time_steps[-1])))
+            cfg = self.config("sakd")
+            trained = cfg.model.backbone.time_steps
+            last = trained if trained in self.time_steps else self.time_steps[-1]
+            drawn = tuple(dict.fromkeys((self.time_steps[0], last)))
             models = {NAMES[name]: str(self.checkpoint(name)) for name in NAMES}
             with self._quiet("pictures"):
-                draw_boxes(self.config("sakd"), models, NAMES["teacher"], ends, boxes)
+                draw_boxes(cfg, models, NAMES["teacher"], drawn, boxes)
 
     def _say(self, text: str) -> None:
         print(text, file=self.console, flush=True)
