@@ -25,8 +25,8 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 
 from sakd_dense.cli import load_config
+from sakd_dense.files import replacing
 from sakd_dense.timesteps import FiringRate, PrefixReader, load_for_test
-from sakd_dense.timesteps.files import replacing
 from sakd_dense.timesteps.result import versions
 from sakd_dense.timesteps.timing import at_time_steps
 

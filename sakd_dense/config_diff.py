@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ._mmengine import config_file
+from .files import replacing
 
 _DELETE = "_delete_"
 _WIDTH = 100
@@ -103,21 +104,16 @@ def write_config(base: str, cfg: Config, out: str | os.PathLike[str], comment: s
     file = Path(out)
     if file.suffix != ".py":
         raise ValueError(f"{file}: a config is a .py file")
-    file.parent.mkdir(parents=True, exist_ok=True)
     wanted = cfg.to_dict()
     changes = difference(read_as_base(base).to_dict(), wanted)
     order = [k for k in _FIRST if k in changes] + [k for k in changes if k not in _FIRST]
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
     lines += [f"_base_ = {_base_of(base, file.parent)!r}", ""]
     lines += [f"{k} = {as_code(changes[k], 0, _WIDTH - len(k) - 3)}" for k in order]
-    temporary = file.with_name(f"_{os.getpid()}_{file.name}")
-    try:
+    with replacing(file) as temporary:
         temporary.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
         if Config.fromfile(temporary).to_dict() != wanted:
             raise ValueError(f"{file}: the written config does not read back as it was")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 __all__ = ["difference", "read_as_base", "write_config"]

@@ -23,8 +23,8 @@ from mmengine.runner import Runner
 
 from .cli import load_config
 from .demo_results import draw_boxes, plot_time_steps, table_of
+from .files import replacing
 from .timesteps import SweepResult, sweep
-from .timesteps.files import replacing
 
 TEACHER = "sakd_dense::retinanet_r18_digits.py"
 STUDENT = "sakd_dense::retinanet_sew18_sakd_digits.py"

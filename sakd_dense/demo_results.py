@@ -9,8 +9,8 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
+from .files import replacing
 from .timesteps import SweepResult
-from .timesteps.files import replacing
 from .timesteps.table import table
 from .twins import ann_of
 from .visualization import Panel, draw_panels, load_detector, predict

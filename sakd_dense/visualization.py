@@ -11,8 +11,8 @@ from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import nn
 
+from .files import replacing
 from .timesteps import load_for_test
-from .timesteps.files import replacing
 from .transfer import read_state_dict
 
 _FALLBACK = (0, 158, 115)

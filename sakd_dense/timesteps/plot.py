@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .files import replacing
+from ..files import replacing
 from .table import FIRING_RATE, MS, Rows, metric_columns
 
 

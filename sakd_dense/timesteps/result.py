@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .files import replacing
+from ..files import replacing
 from .plot import plot
 from .table import FIRING_RATE, MS, main_metric, metric_columns, table
 

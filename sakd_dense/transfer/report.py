@@ -6,7 +6,8 @@ import json
 import os
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+
+from ..files import replacing
 
 
 @dataclass
@@ -84,11 +85,8 @@ class TransferReport:
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write every key to ``path`` (to a temporary name first)."""
-        file = Path(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, file)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
 
 class TransferError(ValueError):

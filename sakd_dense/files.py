@@ -11,7 +11,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary name beside ``path``, which takes its place when the block ends without error."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    # The ending stays: some writers and readers (pictures, configs) go by it.
+    temporary = target.with_name(f"_{os.getpid()}_{target.name}")
     try:
         yield temporary
         os.replace(temporary, target)
