@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
+from mmengine.runner import BaseLoop
 from torch import nn
 
 from ..backbones import SpikingBackbone
@@ -92,6 +93,9 @@ class SAKDHook(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Builds the teacher and asks for level 1, before weights are initialised or loaded."""
+        # Runner.val() and Runner.test() come here too; they need no teacher, nor its file.
+        if self.teacher is not None or not isinstance(runner._train_loop, BaseLoop):
+            return
         student = self._student(runner)
         response = self._find_response(student, runner)
         checkpoint = self.teacher_args["checkpoint"]

@@ -92,16 +92,14 @@ def _build_runner(cfg: Config, checkpoint: str | None) -> tuple[Runner, str]:
 
 @contextmanager
 def _for_test(runner: Runner, loaded: bool) -> Iterator[None]:
-    """Puts the runner's loop and hooks back at the end; what only training needs is left out."""
-    loop, hooks, has_loaded = runner._test_loop, runner._hooks, runner._has_loaded
-    # SAKDHook would build the teacher, whose checkpoint need not be there to test a student.
-    runner._hooks = [h for h in hooks if type(h).__name__ != "SAKDHook"]
+    """Puts the runner's loop and mode back at the end."""
+    loop, has_loaded = runner._test_loop, runner._has_loaded
     runner._has_loaded = has_loaded or loaded
     training = runner.model.training
     try:
         yield
     finally:
-        runner._test_loop, runner._hooks = loop, hooks
+        runner._test_loop = loop
         runner.model.train(training)
 
 

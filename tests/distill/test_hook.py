@@ -118,6 +118,15 @@ def test_the_checkpoint_is_the_student_alone(make_runner):
     backbone.load_state_dict(inner, strict=True)
 
 
+def test_testing_needs_no_teacher(make_runner, tmp_path):
+    """Runner.test() calls before_run as well; the teacher's file may be long gone."""
+    runner = make_runner(dict(teacher=dict(checkpoint=str(tmp_path / "gone.pth"))))
+    runner.call_hook("before_run")
+    assert hook_of(runner).teacher is None
+    with pytest.raises(FileNotFoundError, match="gone.pth"):
+        runner.train()
+
+
 def test_hooks_are_gone_after_training(make_runner):
     runner = make_runner()
     before = sum(len(m._forward_hooks) for m in runner.model.modules())
