@@ -25,9 +25,9 @@ from mmengine.runner import Runner
 from sakd_dense.amp import with_amp
 from sakd_dense.timesteps import sweep
 
-ROOT = Path(__file__).parents[1]
+# As data/ and work_dirs/: from the checkout's folder.
 RUNS = Path("work_dirs/bccd")
-RESULTS = ROOT / "benchmarks" / "results" / "bccd"
+RESULTS = Path("benchmarks/results/bccd")
 STEPS = (1, 2, 4, 8)
 
 SOFT = dict(
@@ -43,6 +43,7 @@ HALF = dict(
     detach_reset=True,
     surrogate_function=dict(type="ATan", alpha=2.0),
 )
+LIF = {**SOFT, "type": "LIFNode", "tau": 2.0, "decay_input": False}
 
 
 def sakd(**hook: Any) -> dict[str, Any]:
@@ -77,10 +78,12 @@ ARMS: dict[str, dict[str, Any]] = {
     "neuron-hard": neuron(v_reset=0.0),
     "neuron-attached": neuron(detach_reset=False),
     "neuron-sigmoid": neuron(surrogate_function=dict(type="Sigmoid", alpha=4.0)),
-    "neuron-lif": neuron(type="LIFNode", tau=2.0, decay_input=False),
+    "neuron-lif": dict(level1=True, epochs=6, backbone=dict(neuron=LIF)),
     "neuron-half": dict(level1=True, epochs=6, backbone=dict(neuron=HALF)),
     "level1-half": dict(level1=True, backbone=dict(neuron=HALF)),
     "sakd-half": dict(sakd(features=PKD, prefixes="random"), backbone=dict(neuron=HALF)),
+    "level1-lif": dict(level1=True, backbone=dict(neuron=LIF)),
+    "sakd-lif": dict(sakd(features=PKD, prefixes="random"), backbone=dict(neuron=LIF)),
     "sakd-half-all": dict(sakd(features=PKD, prefixes="all"), backbone=dict(neuron=HALF)),
 }
 
@@ -98,7 +101,7 @@ def config(arm: str, seed: int) -> Config:
     """The shipped config with the arm's differences."""
     args = ARMS[arm]
     name = "retinanet_r18_bccd" if arm == "teacher" else "retinanet_sew18_sakd_bccd"
-    cfg = Config.fromfile(ROOT / "configs" / f"{name}.py")
+    cfg = Config.fromfile(f"configs/{name}.py")
     cfg.work_dir = str(RUNS / arm / f"seed{seed}")
     cfg.randomness = dict(seed=seed)
     cfg.optim_wrapper = with_amp(cfg.optim_wrapper)
@@ -136,7 +139,7 @@ def swept(arm: str, seed: int, split: str) -> dict[str, Any] | None:
     if not out.is_file() and file is not None:
         cfg = config(arm, seed)
         cfg.test_dataloader.dataset.ann_file = f"ImageSets/Main/{split}.txt"
-        cfg.work_dir = str(RUNS / "sweeps")
+        cfg.work_dir, cfg.log_level = str(RUNS / "sweeps"), "WARNING"
         steps = None if arm == "teacher" else STEPS
         sweep(cfg, str(file), steps, timed_batches=0).to_json(out)
     return json.loads(out.read_text()) if out.is_file() else None
