@@ -54,10 +54,6 @@ class SAKDHook(Hook):
             student that does not spike or a teacher that does not fit it.
     """
 
-    # After the optimizer's hooks have run and before logs are written: the terms are in the log
-    # because they are in the loss dict, so the place in the order does not matter.
-    priority = "NORMAL"
-
     def __init__(
         self,
         teacher: Mapping[str, Any],

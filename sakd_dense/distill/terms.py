@@ -44,7 +44,7 @@ class Terms:
         self.feature_loss = MODELS.build(args) if args else None
         self.prefix_weight = prefix_weight
         self.prefix_targets = prefix_targets
-        self._sequences = Tap(self.backbone.readout, lambda inputs, output: inputs[0])
+        self._sequences = Tap(self.backbone.readout, lambda inputs, output: (inputs[0], output))
         self._responses = None
         if response is not None:
             self._responses = Tap(response.module(student), lambda inputs, output: output)
@@ -72,7 +72,9 @@ class Terms:
             prefixes: the t to teach beside T.
             progress: share of the run that is done, 0..1.
         """
-        sequences = self._once(self._sequences.take(), "backbone")
+        sequences, rates = self._once(self._sequences.take(), "backbone")
+        if self.backbone.output == "sequence":
+            rates = tuple(rate(s) for s in sequences)
         response = None
         if self._responses is not None:
             response = self._once(self._responses.take(), "head")
@@ -81,9 +83,7 @@ class Terms:
         with torch.no_grad():
             taught = self.teacher.backbone(images)
             answer = None if response is None else self.response.run(self.teacher, taught)
-        losses = self._compare(
-            tuple(rate(s) for s in sequences), response, taught, answer, progress
-        )
+        losses = self._compare(rates, response, taught, answer, progress)
         weight = self.prefix_weight.at(progress) / max(len(prefixes), 1)
         for t in prefixes if weight else ():
             for name, value in self._at(t, sequences, samples, taught, answer, progress).items():

@@ -1,0 +1,75 @@
+"""What SAKDHook refuses, before training starts, and what it says then."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from sakd_dense.convert import ann_of
+
+from ..timesteps.scenes import build, retinanet, write_checkpoint
+
+
+@pytest.mark.parametrize(
+    "hook,error,says",
+    [
+        (dict(teacher=dict(checkpoint="nowhere.pth")), FileNotFoundError, "nowhere.pth"),
+        (dict(teacher=dict(config="x.py")), ValueError, "give dict\\(checkpoint"),
+        (dict(teacher=dict(checkpoint="a", weight=1)), ValueError, "weight"),
+        (dict(prefixes="some"), ValueError, "prefixes='some'"),
+        (dict(prefix_targets="me"), ValueError, "prefix_targets='me'"),
+        (dict(features=dict(weight=1.0)), ValueError, "no type"),
+        (dict(features=dict(type="FeatureMSE", weight=-1)), ValueError, "start=-1"),
+        (dict(responses=dict(mask=1.0)), ValueError, "mask is no term"),
+    ],
+)
+def test_bad_arguments_are_named(make_runner, hook, error, says):
+    with pytest.raises(error, match=says):
+        runner = make_runner({**hook})
+        runner.train()
+
+
+def test_a_student_that_does_not_spike_is_refused(make_runner):
+    runner = make_runner()
+    runner.model.backbone = torch.nn.Identity()
+    with pytest.raises(ValueError, match="Identity, which does not spike"):
+        runner.train()
+
+
+def test_psn_neurons_have_no_prefixes(make_runner):
+    with pytest.raises(ValueError, match="prefixes='random'"):
+        make_runner(backbone=dict(neuron="PSN")).train()
+
+
+def broken_teachers():
+    yield "classes", dict(bbox_head=dict(num_classes=5)), {}, "of other classes: bbox_head"
+    yield "names", {}, dict(dataset_meta=dict(classes=("cat", "dog"))), r"\(cat, dog\)"
+    yield "depth", dict(backbone=dict(depth=34)), {}, "does not fit|another architecture"
+    yield "width", dict(backbone=dict(base_channels=16)), {}, "another architecture"
+
+
+@pytest.mark.parametrize("name,change,meta,says", list(broken_teachers()))
+def test_a_teacher_that_does_not_fit_is_refused(make_runner, tmp_path, name, change, meta, says):
+    cfg = Config(dict(model=retinanet()))
+    cfg.merge_from_dict(dict(model=change))
+    if name == "width":
+        cfg.model.neck.in_channels = [16, 32, 64, 128]
+    path = write_checkpoint(build(cfg.model), tmp_path / f"{name}.pth", **meta)
+    with pytest.raises(ValueError, match=says):
+        make_runner(dict(teacher=dict(checkpoint=path))).train()
+
+
+def test_a_truncated_teacher_is_refused(make_runner, teacher_file, tmp_path):
+    path = tmp_path / "half.pth"
+    path.write_bytes(open(teacher_file, "rb").read()[:5000])
+    with pytest.raises(ValueError, match="half.pth"):
+        make_runner(dict(teacher=dict(checkpoint=str(path)))).train()
+
+
+def test_other_preprocessing_is_refused(make_runner, teacher_file, tmp_path):
+    model = ann_of(retinanet())
+    model["data_preprocessor"]["mean"] = [1.0, 2.0, 3.0]
+    path = tmp_path / "teacher.py"
+    path.write_text(f"model = {model!r}")
+    teacher = dict(checkpoint=teacher_file, config=str(path))
+    with pytest.raises(ValueError, match=r"data_preprocessor.mean is \[120.0, 120.0, 120.0\]"):
+        make_runner(dict(teacher=teacher)).train()
