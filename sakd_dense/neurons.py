@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 #: Measured on BCCD (docs/results.md): ours, not the paper's, which names no neuron.
 DEFAULT_NEURON: dict[str, Any] = dict(
-    type="IFNode",
+    type="LIFNode",
+    tau=2.0,
+    decay_input=False,
     v_threshold=1.0,
     v_reset=None,
     detach_reset=True,

@@ -37,6 +37,14 @@ def excite(model: nn.Module) -> nn.Module:
     return model
 
 
+IF = dict(
+    type="IFNode",
+    v_reset=None,
+    detach_reset=True,
+    surrogate_function=dict(type="ATan", alpha=2.0),
+)
+
+
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_shapes_and_strides(depth):
     outs = small(depth)(torch.rand(2, 3, 64, 96))
@@ -74,7 +82,7 @@ def test_features_are_spikingjellys(depth, connect):
     seen = []
     for name in ("layer1", "layer2", "layer3", "layer4"):
         getattr(reference, name).register_forward_hook(lambda m, i, o: seen.append(o))
-    ours = SEWResNet(depth, connect=connect, output="sequence").eval()
+    ours = SEWResNet(depth, connect=connect, output="sequence", neuron=IF).eval()
     weights = {k: v for k, v in reference.state_dict().items() if not k.startswith("fc.")}
     ours.load_state_dict(weights)
     x = torch.rand(1, 3, 64, 64)
@@ -87,16 +95,26 @@ def test_features_are_spikingjellys(depth, connect):
 
 
 @pytest.mark.parametrize(
-    "bias,fired", [(1.0, [1, 1, 1, 1]), (0.5, [0, 1, 0, 1]), (0.4, [0, 0, 1, 0])]
+    "neuron_cfg,bias,fired",
+    [
+        (IF, 1.0, [1, 1, 1, 1]),
+        (IF, 0.5, [0, 1, 0, 1]),
+        (IF, 0.4, [0, 0, 1, 0]),
+        (None, 1.0, [1, 1, 1, 1]),
+        (None, 0.75, [0, 1, 0, 1]),  # 0.75, 1.125 - 1, 0.8125, 1.15625
+        (None, 0.625, [0, 0, 1, 0]),  # 0.625, 0.9375, 1.09375 - 1, 0.671875
+        (None, 0.5, [0, 0, 0, 0]),  # 0.5, 0.75, 0.875, 0.9375: the leak outweighs it
+    ],
 )
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_against_the_hand_computed(depth, bias, fired):
-    """Every neuron gets the constant ``bias``: IF with soft reset fires when the sum passes 1.
+def test_against_the_hand_computed(depth, neuron_cfg, bias, fired):
+    """Every neuron gets the constant ``bias`` and fires when its potential reaches 1, soft reset.
 
-    ADD counts the stem's (or the downsampling branch's) spike and one of each block. At T = 1 the
-    saturating bias 1 gives the integer count itself.
+    IF adds the bias to the potential, the default to half of it. ADD counts the stem's (or the
+    downsampling branch's) spike and one of each block. At T = 1 the saturating bias 1 gives the
+    integer count itself.
     """
-    model = small(depth, output="sequence", time_steps=4).eval()
+    model = small(depth, output="sequence", time_steps=4, neuron=neuron_cfg).eval()
     for m in model.modules():
         if isinstance(m, nn.BatchNorm2d):
             nn.init.zeros_(m.weight)
