@@ -160,16 +160,20 @@ def spiking_of(
         if scope is not None:
             # The spiking twin is in the root registry; the ANN is found again in its own scope.
             backbone.setdefault("_scope_", scope)
-        if "mmpretrain" in (backbone.get("_scope_"), model.get("_scope_"), default_scope):
-            _say_mmpretrain_defaults(backbone)
+        scopes = (backbone.get("_scope_"), model.get("_scope_"), _scope(model["type"]))
+        _say_defaults(backbone, {*scopes, default_scope})
         backbone["type"] = "SEW" + type_name(backbone["type"])
         backbone["time_steps"] = time_steps
         backbone.update(copy.deepcopy(options))
     return model
 
 
-def _say_mmpretrain_defaults(backbone: MutableMapping[str, Any]) -> None:
-    # Ours are mmdet's and mmseg's. What differs has to be said in the config.
+def _say_defaults(backbone: MutableMapping[str, Any], scopes: set[str | None]) -> None:
+    # Ours are mmdet's. What differs has to be said in the config.
+    if scopes & {"mmseg", "mmpretrain"} and backbone.get("base_channels", 64) != 64:
+        backbone.setdefault("stem_channels", 64)
+    if "mmpretrain" not in scopes:
+        return
     name = type_name(backbone["type"])
     if name in ("ResNetV1c", "ResNetV1d"):
         raise ValueError(
@@ -177,12 +181,20 @@ def _say_mmpretrain_defaults(backbone: MutableMapping[str, Any]) -> None:
             f"mmdet's and mmseg's, which SEW{name} follows, so its checkpoints do not fit. Take "
             "mmpretrain's ResNet or ResNeXt"
         )
-    backbone.setdefault("out_indices", (3,))
+    # mmpretrain gives the last stage alone; its head reads the last of what it gets, and level 2
+    # teaches every stage that leaves the backbone.
+    backbone["out_indices"] = _all_stages(backbone)
     if name == "ResNeXt":
         backbone.setdefault("groups", 32)
         backbone["base_width"] = backbone.pop("width_per_group", 4)
         # So that ann_of finds mmpretrain's name of that argument again.
         backbone["_scope_"] = "mmpretrain"
+
+
+def _all_stages(backbone: MutableMapping[str, Any]) -> tuple[int, ...]:
+    given = tuple(backbone.get("out_indices", (3,)))
+    last = backbone.get("num_stages", 4) - 1
+    return tuple(range(last + 1)) if given == (last,) else given
 
 
 __all__ = [

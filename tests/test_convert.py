@@ -214,8 +214,16 @@ def test_a_spiking_config_only_gets_the_hook() -> None:
 def test_mmpretrain_defaults_are_said() -> None:
     cfg = config(model=model(type="ResNeXt", depth=50), default_scope="mmpretrain")
     backbone = to_sakd(cfg, "ann.pth").model.backbone
-    assert (backbone.out_indices, backbone.groups, backbone.base_width) == ((3,), 32, 4)
+    # Level 2 teaches every stage that leaves the backbone; the head reads the last all the same.
+    assert (backbone.out_indices, backbone.groups, backbone.base_width) == ((0, 1, 2, 3), 32, 4)
     assert ann_of(dict(type="C", backbone=backbone))["backbone"]["width_per_group"] == 4
+
+
+@pytest.mark.parametrize("scope,stem", [("mmdet", None), ("mmseg", 64), ("mmpretrain", 64)])
+def test_a_narrow_net_keeps_its_stem(scope, stem) -> None:
+    """mmseg and mmpretrain start with 64 channels whatever base_channels is, mmdet with those."""
+    cfg = config(model=model(type="ResNet", depth=18, base_channels=8), default_scope=scope)
+    assert to_sakd(cfg, "ann.pth").model.backbone.get("stem_channels") == stem
 
 
 def test_without_checkpoints_keeps_other_initialisation() -> None:

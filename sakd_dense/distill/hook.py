@@ -160,12 +160,9 @@ class SAKDHook(Hook):
             return None
         response = find_response(student, **self.responses)
         if response is None:
-            head = type(getattr(student, "bbox_head", student)).__name__
-            print_log(f"SAKDHook: no response is defined for {head}: features only", runner.logger)
-            if self.prefix_targets != "teacher":
-                raise ValueError(
-                    f"SAKDHook: prefix_targets={self.prefix_targets!r} needs a response"
-                )
+            heads = [n for n, _ in student.named_children() if n.endswith("head")]
+            kind = type(getattr(student, heads[0]) if len(heads) == 1 else student).__name__
+            print_log(f"SAKDHook: no response is defined for {kind}: features only", runner.logger)
         return response
 
 

@@ -1,6 +1,6 @@
 """Level 2's terms for one batch, from what was tapped."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
 from ..neurons import rate
+from ..patching import replaced_forward
 from .prefixes import norms_as_in_test, prefix_rates
 from .responses import Response
 from .schedule import Weight
@@ -44,22 +45,18 @@ class Terms:
         self.feature_loss = MODELS.build(args) if args else None
         self.prefix_weight = prefix_weight
         self.prefix_targets = prefix_targets
-        self._sequences = Tap(self.backbone.readout, lambda inputs, output: (inputs[0], output))
-        self._responses = None
-        if response is not None:
-            self._responses = Tap(response.module(student), lambda inputs, output: output)
+        self._readout = Tap(self.backbone.readout)
+        self._heads = [Tap(m) for m in response.modules(student)] if response is not None else []
 
     def remove(self) -> None:
         """Takes every hook off the student."""
-        for tap in (self._sequences, self._responses):
-            if tap is not None:
-                tap.remove()
+        for tap in (self._readout, *self._heads):
+            tap.remove()
 
     def clear(self) -> None:
         """Forgets what was tapped: nothing of one iteration lives in the next."""
-        for tap in (self._sequences, self._responses):
-            if tap is not None:
-                tap.take()
+        for tap in (self._readout, *self._heads):
+            tap.take()
 
     def __call__(
         self, images: Tensor, samples: Any, prefixes: tuple[int, ...], progress: float
@@ -68,51 +65,63 @@ class Terms:
 
         Args:
             images: the student's own input, ``[B, 3, H, W]``.
-            samples: its data samples (labels are read at prefixes alone).
+            samples: its data samples (marks of what to ignore; labels at prefixes alone).
             prefixes: the t to teach beside T.
             progress: share of the run that is done, 0..1.
         """
-        sequences, rates = self._once(self._sequences.take(), "backbone")
-        if self.backbone.output == "sequence":
-            rates = tuple(rate(s) for s in sequences)
+        sequences, rates = self._backbone_call()
         response = None
-        if self._responses is not None:
-            response = self._once(self._responses.take(), "head")
-        if self.feature_loss is None and response is None:
+        if self.response is not None:
+            response = self.response.gather([t.take() for t in self._heads], self.student)
+        if self.feature_loss is None and response is None and self.prefix_targets == "teacher":
             return {}
         with torch.no_grad():
             taught = self.teacher.backbone(images)
-            answer = None if response is None else self.response.run(self.teacher, taught)
-        losses = self._compare(rates, response, taught, answer, progress)
+            answer = None
+            if response is not None:
+                answer = self.response.run(self.teacher, taught, response)
+
+        def compare(rates: tuple[Tensor, ...], said: Any) -> Losses:
+            return self._compare(rates, said, taught, answer, samples, progress)
+
+        losses = compare(rates, response)
         weight = self.prefix_weight.at(progress) / max(len(prefixes), 1)
         for t in prefixes if weight else ():
-            for name, value in self._at(t, sequences, samples, taught, answer, progress).items():
+            at_t = prefix_rates(sequences, t)
+            for name, value in self._at(at_t, images, samples, response, compare).items():
                 name = name.replace("loss_sakd_", "loss_sakd_prefix_")
                 losses[name] = losses.get(name, 0.0) + weight * value
         return losses
 
     def _at(
         self,
-        t: int,
-        sequences: tuple[Tensor, ...],
+        rates: tuple[Tensor, ...],
+        images: Tensor,
         samples: Any,
-        taught: tuple[Tensor, ...],
-        answer: Any,
-        progress: float,
+        like: Any,
+        compare: Callable[[tuple[Tensor, ...], Any], Losses],
     ) -> Losses:
-        rates = prefix_rates(sequences, t)
         losses: Losses = {}
         with norms_as_in_test(self.student, self.backbone):
             if self.prefix_targets in ("teacher", "both"):
-                response = None if answer is None else self.response.run(self.student, rates)
-                losses.update(self._compare(rates, response, taught, answer, progress))
+                response = None if like is None else self.response.run(self.student, rates, like)
+                losses.update(compare(rates, response))
             if self.prefix_targets in ("labels", "both"):
-                for name, value in self.response.labels(self.student, rates, samples).items():
-                    if "loss" in name:
-                        parts = value if isinstance(value, list | tuple) else [value]
-                        losses[f"loss_sakd_label_{name.replace('loss_', '')}"] = sum(parts)
-        if self._responses is not None:
-            self._responses.take()
+                losses.update(self._labels(rates, images, samples))
+        for tap in self._heads:
+            tap.take()
+        return losses
+
+    def _labels(self, rates: tuple[Tensor, ...], images: Tensor, samples: Any) -> Losses:
+        # The model's own loss, with ``rates`` in the place of what its backbone would give.
+        with replaced_forward(self.backbone, lambda *_: rates):
+            own = self.student.loss(images, samples)
+        losses: Losses = {}
+        for name, value in own.items():
+            if "loss" in name:
+                parts = value if isinstance(value, list | tuple) else [value]
+                label = name.replace("loss_", "").replace(".", "_")
+                losses[f"loss_sakd_label_{label}"] = sum(p.mean() for p in parts)
         return losses
 
     def _compare(
@@ -121,6 +130,7 @@ class Terms:
         response: Any,
         taught: tuple[Tensor, ...],
         answer: Any,
+        samples: Any,
         progress: float,
     ) -> Losses:
         losses: Losses = {}
@@ -131,16 +141,21 @@ class Terms:
                 pairs = [self.feature_loss(s, t) for s, t in zip(rates, taught, strict=True)]
                 losses["loss_sakd_feat"] = weight * sum(pairs) / len(pairs)
             if response is not None:
-                for name, value in self.response.compare(response, answer, self.student).items():
+                terms = self.response.compare(response, answer, self.student, samples)
+                for name, value in terms.items():
                     weight = self.response.weights[name].at(progress)
                     if weight:
                         losses[f"loss_sakd_{name}"] = weight * value
         return losses
 
-    def _once(self, calls: list[Any], what: str) -> Any:
+    def _backbone_call(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        calls = self._readout.take()
         if len(calls) != 1:
             raise RuntimeError(
-                f"SAKDHook: the student's {what} ran {len(calls)} times in one training forward, "
-                "not once; level 2 does not know which of them the teacher should answer"
+                f"SAKDHook: the student's backbone ran {len(calls)} times in one training "
+                "forward, not once; level 2 does not know which of them the teacher should answer"
             )
-        return calls[0]
+        ((sequences,), rates) = calls[0]
+        if self.backbone.output == "sequence":
+            rates = tuple(rate(s) for s in sequences)
+        return sequences, rates

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..backbones import SpikingBackbone
+from ..patching import replaced_forward
 from .steps import SweepError, check_time_steps, find_spiking_backbone
-from .tape import Tape, fresh_samples, replaced_forward
+from .tape import Tape, fresh_samples
 
 Output = TypeVar("Output")
 

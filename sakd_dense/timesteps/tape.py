@@ -1,25 +1,9 @@
 """Calls of a module, recorded in order and played back in order."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from mmengine.structures import BaseDataElement
-from torch import Tensor, nn
-
-
-@contextmanager
-def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """``module.forward`` is ``forward`` inside the block, and what it was before after it."""
-    before = module.__dict__.get("forward")
-    module.forward = forward  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        if before is None:
-            del module.__dict__["forward"]
-        else:
-            module.forward = before  # type: ignore[method-assign]
+from torch import Tensor
 
 
 def shapes_of(value: Any) -> Any:

@@ -9,6 +9,8 @@ from mmengine.registry import MODELS, init_default_scope
 
 from sakd_dense.convert import ann_of
 from sakd_dense.distill.responses import DenseHeadResponse, find_response
+from sakd_dense.distill.schedule import Weight
+from sakd_dense.distill.terms import Terms
 
 from ..timesteps.scenes import build, detection_batch, retinanet
 
@@ -119,12 +121,15 @@ def test_a_teacher_that_sees_nothing_gives_finite_terms(pair):
 
 
 def test_labels_on_prefix_features_are_the_heads_own_losses():
-    student, _ = models("RetinaNet")
+    student, teacher = models("RetinaNet")
+    response = find_response(student)
+    terms = Terms(student, teacher, None, response, Weight(1.0, "w"), "labels")
     batch = student.data_preprocessor(detection_batch(*SIZES), training=True)
+    student(**batch, mode="loss")
     feats = student.backbone(batch["inputs"])
     own = student.bbox_head.loss(student.neck(feats), copy.deepcopy(batch["data_samples"]))
-    mine = find_response(student).labels(student, feats, batch["data_samples"])
-    torch.testing.assert_close(sum(mine["loss_cls"]), sum(own["loss_cls"]))
+    mine = terms._labels(feats, batch["inputs"], batch["data_samples"])
+    torch.testing.assert_close(mine["loss_sakd_label_cls"], sum(own["loss_cls"]))
 
 
 def test_a_plain_reference_by_hand():

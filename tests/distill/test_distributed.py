@@ -81,9 +81,15 @@ def test_two_processes_give_the_gradients_of_one(tmp_path, prefixes, features):
     two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for name, launcher in (("one", []), ("two", two)):
         command = [sys.executable, *launcher, "script.py", file, prefixes, repr(features)]
-        subprocess.run(
-            [*command, f"{name}.pt"], check=True, timeout=300, env=environment, cwd=tmp_path
+        done = subprocess.run(
+            [*command, f"{name}.pt"],
+            timeout=300,
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
         )
+        assert done.returncode == 0, done.stderr[-3000:]
     one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in ("one", "two"))
     assert one.keys() == two.keys()
     for name, grad in one.items():

@@ -1,4 +1,4 @@
-"""Final responses, one file a kind of head.
+"""Final responses, one file a kind of model.
 
 A response is found from the student itself: :func:`find_response` asks each kind in turn.
 """
@@ -8,9 +8,17 @@ from typing import Any
 from torch import nn
 
 from .base import Response
+from .classifier import ClassifierResponse
 from .dense import DenseHeadResponse
+from .segmentor import SegmentorResponse
+from .two_stage import TwoStageResponse
 
-KINDS: tuple[type[Response], ...] = (DenseHeadResponse,)
+KINDS: tuple[type[Response], ...] = (
+    DenseHeadResponse,
+    TwoStageResponse,
+    SegmentorResponse,
+    ClassifierResponse,
+)
 
 
 def find_response(model: nn.Module, **options: Any) -> Response | None:
@@ -21,4 +29,12 @@ def find_response(model: nn.Module, **options: Any) -> Response | None:
     return None
 
 
-__all__ = ["KINDS", "DenseHeadResponse", "Response", "find_response"]
+__all__ = [
+    "KINDS",
+    "ClassifierResponse",
+    "DenseHeadResponse",
+    "Response",
+    "SegmentorResponse",
+    "TwoStageResponse",
+    "find_response",
+]

@@ -1,21 +1,25 @@
-"""What level 2 asks of a kind of head."""
+"""What level 2 asks of a kind of model."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from ..schedule import Weight
 
+#: One call of a tapped module: its inputs and its output.
+Call = tuple[tuple[Any, ...], Any]
+
 
 class Response(ABC):
     """Compares the final responses of student and teacher.
 
-    ``terms`` names the weights a kind knows; each is a number, a schedule
-    (:class:`sakd_dense.distill.schedule.Weight`) or 0 to switch it off.
+    ``terms`` names the terms that a kind knows, each with its default weight; a weight is a
+    number, a schedule (:class:`sakd_dense.distill.schedule.Weight`) or 0 to switch it off.
     """
 
-    terms: tuple[str, ...] = ()
+    terms: ClassVar[Mapping[str, float]] = {}
 
     def __init__(self, **weights: Any) -> None:
         unknown = sorted(set(weights) - set(self.terms))
@@ -25,31 +29,60 @@ class Response(ABC):
                 f"it has {', '.join(self.terms)}"
             )
         self.weights = {
-            name: Weight(weights.get(name, 1.0), f"responses: {name}") for name in self.terms
+            name: Weight(weights.get(name, default), f"responses: {name}")
+            for name, default in self.terms.items()
         }
 
     @classmethod
     @abstractmethod
     def fits(cls, model: nn.Module) -> bool:
-        """Whether ``model``'s head is of this kind."""
+        """Whether ``model`` is of this kind."""
 
     @abstractmethod
-    def module(self, model: nn.Module) -> nn.Module:
-        """The module whose output is the response: its calls are tapped."""
+    def modules(self, model: nn.Module) -> list[nn.Module]:
+        """The modules whose calls in a training forward make up the response: they are tapped."""
+
+    def gather(self, calls: list[list[Call]], model: nn.Module) -> Any:
+        """The response, from the calls of each of ``modules`` in one training forward.
+
+        Here: the output of the only call of the only module.
+        """
+        ((_, output),) = self.once(calls)
+        return output
+
+    @staticmethod
+    def once(calls: list[list[Call]]) -> list[Call]:
+        """The one call of each module.
+
+        Raises:
+            RuntimeError: a module ran another number of times.
+        """
+        for found in calls:
+            if len(found) != 1:
+                raise RuntimeError(
+                    f"SAKDHook: the student's head ran {len(found)} times in one training "
+                    "forward, not once; level 2 does not know which of them the teacher should "
+                    "answer. Switch the responses off: responses=None"
+                )
+        return [found[0] for found in calls]
 
     @abstractmethod
-    def run(self, model: nn.Module, features: tuple[Tensor, ...]) -> Any:
-        """The response of ``model``'s own neck and head to the backbone features ``features``."""
+    def run(self, model: nn.Module, features: tuple[Tensor, ...], like: Any) -> Any:
+        """The response of ``model``'s own neck and head to the backbone features ``features``.
+
+        Args:
+            like: the student's response, for what both must be asked alike (its RoIs).
+        """
 
     @abstractmethod
-    def labels(
-        self, model: nn.Module, features: tuple[Tensor, ...], samples: Any
-    ) -> dict[str, Any]:
-        """The head's own losses, by the labels, on the backbone features ``features``."""
+    def compare(
+        self, student: Any, teacher: Any, model: nn.Module, samples: Any = None
+    ) -> dict[str, Tensor]:
+        """A scalar for each of ``terms`` that ``model`` has, float32, zero when both are equal.
 
-    @abstractmethod
-    def compare(self, student: Any, teacher: Any, model: nn.Module) -> dict[str, Tensor]:
-        """A scalar for each of ``terms``, float32, zero when student and teacher are equal."""
+        Args:
+            samples: the batch's data samples (what they mark as to be ignored is left out).
+        """
 
 
 def neck(model: nn.Module, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

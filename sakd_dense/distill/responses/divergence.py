@@ -1,0 +1,34 @@
+r"""Kullback-Leibler divergences of the student's scores from the teacher's, elementwise.
+
+.. math:: \mathrm{KL}(p \,\|\, q) = \sum_k p_k \log\frac{p_k}{q_k} = H(p, q) - H(p)
+
+Zero when both agree, unlike the cross-entropy :math:`H(p, q)`, whose gradient is the same.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def binary_kl(student: Tensor, teacher: Tensor) -> Tensor:
+    """Logits of one shape -> the divergence of the two Bernoulli variables, of that shape."""
+    target = teacher.sigmoid()
+    cross = F.binary_cross_entropy_with_logits(student, target, reduction="none")
+    own = F.binary_cross_entropy_with_logits(teacher, target, reduction="none")
+    return cross - own
+
+
+def softmax_kl(student: Tensor, teacher: Tensor, tau: float = 1.0, dim: int = 1) -> Tensor:
+    r"""Logits -> :math:`\tau^2 \mathrm{KL}` of their softmax over ``dim`` at temperature tau.
+
+    Hinton et al., "Distilling the Knowledge in a Neural Network", 2015: the factor keeps the
+    gradient's size when tau changes. ``dim`` is summed out.
+    """
+    log_q = (student / tau).log_softmax(dim)
+    log_p = (teacher / tau).log_softmax(dim)
+    return (log_p.exp() * (log_p - log_q)).sum(dim) * tau**2
+
+
+def check_tau(tau: float) -> float:
+    if not tau > 0:
+        raise ValueError(f"responses: tau={tau!r}: take a temperature above 0")
+    return tau

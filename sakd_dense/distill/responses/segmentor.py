@@ -1,0 +1,137 @@
+r"""Segmentors (mmseg): the logits of every pixel, of main and auxiliary heads.
+
+.. math:: L = \frac{\tau^2}{|V|} \sum_{i \in V} \mathrm{KL}\left(
+          \mathrm{softmax}(z_{t,i} / \tau) \,\|\, \mathrm{softmax}(z_{s,i} / \tau)\right)
+
+*V* are the pixels whose label is not to be ignored, at the resolution of the logits (the label
+there is the nearest one). A mean over pixels: the value does not grow with the resolution. Heads
+with one output channel and a sigmoid are compared as binary variables.
+
+``loss='cwd'`` compares where each class is seen instead of what each pixel shows: a softmax over
+pixels, see :mod:`sakd_dense.distill.losses.cwd`.
+"""
+
+import sys
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..losses import channel_wise_distillation
+from ..processes import mean_over_processes
+from ..taps import tapped
+from .base import Call, Response, neck
+from .divergence import binary_kl, check_tau, softmax_kl
+
+LOSSES = ("kl", "cwd")
+
+
+def _heads(model: nn.Module, name: str) -> list[nn.Module]:
+    heads = getattr(model, name, None)
+    if heads is None:
+        return []
+    return list(heads) if isinstance(heads, nn.ModuleList) else [heads]
+
+
+def _classifier(head: nn.Module) -> nn.Module | None:
+    """The convolution whose output is the logits. mmseg calls ``head.forward`` past PyTorch's
+    hooks, and heads return the logits in many wrappings; this module is called as one."""
+    # KNet's head refines the answer of another head, which is taught.
+    return getattr(getattr(head, "kernel_generate_head", head), "conv_seg", None)
+
+
+class SegmentorResponse(Response):
+    """``EncoderDecoder`` and ``CascadeEncoderDecoder``.
+
+    Args:
+        decode, aux: weights of the main heads' mean and of the auxiliary heads' mean.
+        tau: temperature.
+        loss: ``'kl'`` (per pixel) or ``'cwd'`` (per class).
+
+    Heads without a ``conv_seg`` of their own (PointRend's point head) are left to the labels.
+    """
+
+    terms: ClassVar = {"decode": 1.0, "aux": 0.4}
+
+    def __init__(self, tau: float = 1.0, loss: str = "kl", **weights: Any) -> None:
+        super().__init__(**weights)
+        if loss not in LOSSES:
+            raise ValueError(f"responses: loss={loss!r}: take one of {LOSSES}")
+        self.tau = check_tau(tau)
+        self.loss = loss
+
+    @classmethod
+    def fits(cls, model: nn.Module) -> bool:
+        segmentors = sys.modules.get("mmseg.models.segmentors")
+        known = segmentors is not None and isinstance(model, segmentors.EncoderDecoder)
+        return known and bool(cls._taught(model, "decode_head"))
+
+    @staticmethod
+    def _taught(model: nn.Module, name: str) -> list[nn.Module]:
+        """The heads, up to the first that has no logits to compare."""
+        found = []
+        for head in _heads(model, name):
+            if _classifier(head) is None:
+                break
+            found.append(head)
+        return found
+
+    def modules(self, model: nn.Module) -> list[nn.Module]:
+        heads = self._taught(model, "decode_head") + self._taught(model, "auxiliary_head")
+        return [_classifier(head) for head in heads]
+
+    def gather(self, calls: list[list[Call]], model: nn.Module) -> list[Tensor]:
+        # A cascade runs each head once for its own loss and once more for the next head.
+        return [output for _, output in self.once([found[:1] for found in calls])]
+
+    def run(self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None) -> list[Tensor]:
+        features = neck(model, features)
+        with tapped(self.modules(model)) as taps:
+            previous: tuple[Any, ...] = ()
+            for head in self._taught(model, "decode_head"):
+                previous = (head.forward(features, *previous),)
+            for head in self._taught(model, "auxiliary_head"):
+                head.forward(features)
+            return self.gather([tap.take() for tap in taps], model)
+
+    def compare(
+        self, student: list[Tensor], teacher: list[Tensor], model: nn.Module, samples: Any = None
+    ) -> dict[str, Tensor]:
+        main = self._taught(model, "decode_head")
+        heads = main + self._taught(model, "auxiliary_head")
+        values = [
+            self._compare(s.float(), t.float(), head, samples)
+            for s, t, head in zip(student, teacher, heads, strict=True)
+        ]
+        terms = {"decode": torch.stack(values[: len(main)]).mean()}
+        if len(values) > len(main):
+            terms["aux"] = torch.stack(values[len(main) :]).mean()
+        return terms
+
+    def _compare(self, student: Tensor, teacher: Tensor, head: nn.Module, samples: Any) -> Tensor:
+        if student.shape != teacher.shape:
+            raise ValueError(
+                f"the student's logits {tuple(student.shape)} and the teacher's "
+                f"{tuple(teacher.shape)} differ: give a teacher of the same classes and strides"
+            )
+        valid = _valid(samples, head.ignore_index, student)
+        if self.loss == "cwd":
+            student, teacher = (x.masked_fill(~valid[:, None], -1e4) for x in (student, teacher))
+            return channel_wise_distillation(student, teacher, self.tau)
+        if student.shape[1] == 1:
+            error = binary_kl(student, teacher)[:, 0]
+        else:
+            error = softmax_kl(student, teacher, self.tau)
+        count = mean_over_processes(valid.sum().float()).clamp(min=1.0)
+        return (error * valid).sum() / count
+
+
+def _valid(samples: Any, ignore_index: int, logits: Tensor) -> Tensor:
+    """``[B, h, w]`` bool: the pixels of ``logits`` whose label counts."""
+    size = logits.shape[-2:]
+    if not samples:
+        return torch.ones(logits.shape[0], *size, dtype=torch.bool, device=logits.device)
+    labels = torch.stack([s.gt_sem_seg.data for s in samples]).to(logits.device)
+    nearest = F.interpolate(labels.float(), size=size, mode="nearest")
+    return nearest[:, 0] != ignore_index

@@ -1,0 +1,188 @@
+"""Level 2 on every task: one training forward of upstream's own models, made tiny."""
+
+import pytest
+import torch
+
+from sakd_dense.distill.prefixes import prefix_rates
+from sakd_dense.distill.responses import find_response
+from sakd_dense.distill.schedule import Weight
+from sakd_dense.distill.terms import Terms
+
+from .tasks import TASKS
+
+FEATURES = dict(type="FeaturePKD", weight=1.0)
+
+
+@pytest.fixture(params=TASKS)
+def task(request):
+    return TASKS[request.param]
+
+
+def forward(task, targets="teacher", shake=True, **responses):
+    """(student, its own losses, level 2's terms) of a batch, prefixes 1 and 2 taught."""
+    student, teacher = task.models()
+    if shake:
+        torch.manual_seed(11)
+        for p in teacher.parameters():
+            p.mul_(1 + 0.2 * torch.randn_like(p))
+    response = find_response(student, **responses)
+    terms = Terms(student, teacher, FEATURES, response, Weight(1.0, "w"), targets)
+    data = student.data_preprocessor(task.batch(), training=True)
+    torch.manual_seed(2)
+    losses = student(**data, mode="loss")
+    added = terms(data["inputs"], data["data_samples"], (1, 2), 0.0)
+    terms.clear()
+    assert not any(tap.calls for tap in (terms._readout, *terms._heads))
+    terms.remove()
+    return student, losses, added
+
+
+def test_terms_and_gradients(task):
+    student, losses, added = forward(task)
+    names = {f"loss_sakd_{n}" for n in ("feat", *task.terms)}
+    names |= {n.replace("sakd_", "sakd_prefix_") for n in names}
+    assert set(added) == names
+    for name, value in added.items():
+        assert value.dtype == torch.float32 and value.dim() == 0, name
+        assert value.isfinite() and value > 0, name
+    sum(added.values()).backward()
+    for part in ("backbone", "head"):
+        found = [p for n, p in student.named_parameters() if part in n and p.grad is not None]
+        assert any(p.grad.any() for p in found), part
+    assert all(p.grad.isfinite().all() for p in student.parameters() if p.grad is not None)
+
+
+def test_the_models_own_losses_stay(task):
+    """Terms are added; the tapped forward gives what the plain one gives."""
+    _, losses, _ = forward(task)
+    student, _ = task.models()
+    data = student.data_preprocessor(task.batch(), training=True)
+    torch.manual_seed(2)
+    plain = student(**data, mode="loss")
+    assert list(plain) == list(losses)
+
+
+def test_zero_when_both_say_the_same(task):
+    student, teacher = task.models()
+    student.eval()  # dropout, and BatchNorm by the same statistics
+    response = find_response(student)
+    features = student.backbone(torch.rand(2, 3, 64, 64) * 4)
+    like = None
+    if "rpn_cls" in task.terms:
+        like = rois_of(student, features, task)
+    mine = response.run(student, features, like)
+    theirs = response.run(teacher, features, like)
+    for name, value in response.compare(mine, theirs, student).items():
+        assert value.item() == pytest.approx(0, abs=1e-5), name
+
+
+def rois_of(student, features, task):
+    from sakd_dense.distill.responses.two_stage import Answer
+
+    rois = torch.tensor([[0, 4, 4, 30, 40.0], [0, 1, 2, 60, 60], [1, 8, 8, 20, 30]])
+    stages = 3 if isinstance(student.roi_head.bbox_head, torch.nn.ModuleList) else 1
+    masks = [rois[:2]] * stages if "mask" in task.terms else []
+    return Answer(None, [rois] * stages, [], masks, [])
+
+
+def test_prefixes_by_the_labels_are_the_models_own_losses(task):
+    student, losses, added = forward(task, targets="labels")
+    given = {n for n in losses if "loss" in n}
+    assert len([n for n in added if n.startswith("loss_sakd_prefix_label_")]) == len(given)
+    sum(added.values()).backward()
+
+
+def test_prefix_rates_are_what_fewer_steps_give(task):
+    """What is taught at t is what the model says when it is run with T = t."""
+    student, _ = task.models()
+    student.eval()
+    x = torch.rand(1, 3, 64, 64) * 4
+    student.backbone.output = "sequence"
+    sequences = student.backbone(x)
+    student.backbone.output, student.backbone.time_steps = "rate", 2
+    for one, other in zip(prefix_rates(sequences, 2), student.backbone(x), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("options", [dict(tau=0), dict(tau=-1.0)])
+@pytest.mark.parametrize("name", ["fcn", "classifier"])
+def test_a_temperature_must_be_above_0(name, options):
+    student, _ = TASKS[name].models()
+    with pytest.raises(ValueError, match="tau="):
+        find_response(student, **options)
+
+
+def logits(seed, *shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def samples(labels):
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    return [SegDataSample(gt_sem_seg=PixelData(data=x[None])) for x in labels]
+
+
+@pytest.mark.parametrize("loss", ["kl", "cwd"])
+def test_segmentation_leaves_out_what_is_to_be_ignored(loss):
+    student, _ = TASKS["fcn"].models()
+    response = find_response(student, loss=loss)
+    s, t = logits(0, 2, 3, 8, 8), logits(1, 2, 3, 8, 8)
+    labels = torch.zeros(2, 32, 32, dtype=torch.long)
+    labels[:, :, 16:] = 255
+    wild = s.clone()
+    wild[..., 4:] = 50.0
+    values = [
+        response.compare([x, x], [t, t], student, samples(labels))["decode"] for x in (s, wild)
+    ]
+    torch.testing.assert_close(*values)
+    empty = samples(torch.full((2, 32, 32), 255))
+    assert response.compare([s, s], [t, t], student, empty)["decode"] == 0
+
+
+@pytest.mark.parametrize("loss", ["kl", "cwd"])
+def test_segmentation_does_not_grow_with_resolution_or_batch(loss):
+    student, _ = TASKS["fcn"].models()
+    response = find_response(student, loss=loss)
+    s, t = logits(0, 2, 3, 8, 8), logits(1, 2, 3, 8, 8)
+    expected = response.compare([s, s], [t, t], student)["decode"]
+    for times in ((2, 1, 1, 1), (1, 1, 2, 3)):
+        if loss == "cwd" and times[0] == 1:
+            continue  # its softmax runs over pixels: twice the pixels, half the mass of each
+        larger = [x.repeat(times) for x in (s, t)]
+        value = response.compare([larger[0]] * 2, [larger[1]] * 2, student)["decode"]
+        torch.testing.assert_close(value, expected)
+
+
+def test_kl_by_hand():
+    student, _ = TASKS["classifier"].models()
+    s, t = torch.tensor([[0.0, 0.0]]), torch.tensor([[2.0, 0.0]])
+    p = torch.sigmoid(torch.tensor(1.0))  # tau = 2
+    kl = p * (p / 0.5).log() + (1 - p) * ((1 - p) / 0.5).log()
+    value = find_response(student, tau=2.0).compare(s, t, student)["cls"]
+    assert value.item() == pytest.approx(4 * kl.item(), rel=1e-5)
+
+
+def test_boxes_and_masks_count_as_far_as_the_teacher_sees_the_class():
+    """One RoI, two classes of which the teacher sees the first alone."""
+    from sakd_dense.distill.responses.two_stage import Answer
+
+    student, _ = TASKS["mask"].models()
+    response = find_response(student)
+    rpn = response.run(
+        student,
+        student.backbone(torch.rand(1, 3, 64, 64)),
+        rois_of(student, None, TASKS["mask"]).__class__(
+            None, [torch.zeros(1, 5)], [], [torch.zeros(1, 5)], []
+        ),
+    ).rpn
+    rois = [torch.tensor([[0.0, 1, 1, 9, 9]])]
+    sure = torch.tensor([[30.0, 0.0, 0.0]])
+    off = torch.tensor([[0.5] * 4 + [100.0] * 4])
+    mask = torch.stack([torch.zeros(4, 4), torch.full((4, 4), 9.0)])[None]
+    one = Answer(rpn, rois, [(sure, torch.zeros(1, 8))], rois, [mask])
+    two = Answer(rpn, rois, [(sure, off)], rois, [torch.zeros_like(mask)])
+    terms = response.compare(one, two, student)
+    assert terms["cls"].item() == pytest.approx(0, abs=1e-6)
+    assert terms["box"].item() == pytest.approx(0.5, rel=1e-4)
+    assert terms["mask"].item() == pytest.approx(0, abs=1e-4)
