@@ -1,17 +1,16 @@
 """The ANN teacher on BCCD (blood cells): RetinaNet, ResNet-18, from scratch, small images.
 
-Data: https://github.com/Shenggan/BCCD_Dataset, its folder `BCCD` as (or linked to) `data/bccd`.
-Images are read at 192x144; a neck and head of 64 channels on strides 4 to 32 serve three classes.
+Data and schedule: `_base_/bccd.py`. Images are read at 192x144; a neck and head of 64 channels on
+strides 4 to 32 serve three classes.
 """
 
-_base_ = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"
-custom_imports = dict(imports=["sakd_dense"], allow_failed_imports=False)
+_base_ = ["mmdet::_base_/models/retinanet_r50_fpn.py", "./_base_/bccd.py"]
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=16),
     # No pretrained weights, hence nothing to freeze.
-    backbone=dict(frozen_stages=-1, norm_eval=False, init_cfg=None),
-    neck=dict(out_channels=64, start_level=0, num_outs=4),
+    backbone=dict(depth=18, frozen_stages=-1, norm_eval=False, init_cfg=None),
+    neck=dict(in_channels=[64, 128, 256, 512], out_channels=64, start_level=0, num_outs=4),
     bbox_head=dict(
         num_classes=3,
         in_channels=64,
@@ -20,86 +19,4 @@ model = dict(
         # At this size a platelet is about 12 pixels wide, a red cell 32, a white cell 57.
         anchor_generator=dict(octave_base_scale=4, strides=[4, 8, 16, 32]),
     ),
-)
-
-dataset_type = "BCCDDataset"
-data_root = "data/bccd"
-train_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="Resize", scale=(192, 144), keep_ratio=True),
-    dict(type="RandomFlip", prob=[0.25, 0.25], direction=["horizontal", "vertical"]),
-    dict(type="PackDetInputs"),
-]
-test_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=(192, 144), keep_ratio=True),
-    # After Resize: the metric compares in the pixels of the original image.
-    dict(type="LoadAnnotations", with_bbox=True),
-    dict(
-        type="PackDetInputs",
-        # `instances` lets CocoMetric take the true boxes from the data set itself.
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "instances"),
-    ),
-]
-train_dataloader = dict(
-    batch_size=8,
-    dataset=dict(
-        _delete_=True,
-        type=dataset_type,
-        data_root=data_root,
-        ann_file="ImageSets/Main/train.txt",
-        filter_cfg=dict(filter_empty_gt=True),
-        pipeline=train_pipeline,
-    ),
-)
-val_dataloader = dict(
-    batch_size=8,
-    dataset=dict(
-        _delete_=True,
-        type=dataset_type,
-        data_root=data_root,
-        ann_file="ImageSets/Main/val.txt",
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
-)
-test_dataloader = dict(
-    batch_size=8,
-    dataset=dict(
-        _delete_=True,
-        type=dataset_type,
-        data_root=data_root,
-        ann_file="ImageSets/Main/test.txt",
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
-)
-val_evaluator = dict(ann_file=None)
-test_evaluator = dict(ann_file=None)
-
-max_epochs = 60
-train_cfg = dict(max_epochs=max_epochs, val_interval=5)
-optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type="AdamW", lr=1e-3, weight_decay=0.01),
-    clip_grad=dict(max_norm=10, norm_type=2),
-)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=50),
-    dict(
-        type="CosineAnnealingLR",
-        T_max=max_epochs,
-        begin=0,
-        end=max_epochs,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
-]
-# One GPU, or a CPU, with 8 images a batch.
-auto_scale_lr = dict(base_batch_size=8)
-
-default_hooks = dict(
-    logger=dict(interval=13),
-    # The learning rate ends at 0: the last epoch is the one to keep.
-    checkpoint=dict(interval=10, max_keep_ckpts=1, save_best="coco/bbox_mAP"),
 )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 #: Backbones that have a spiking twin.
-ANN_TYPES = ("ResNet", "ResNetV1c", "ResNetV1d", "ResNeXt")
+ANN_TYPES = ("ResNet", "ResNetV1c", "ResNetV1d", "ResNeXt", "ResNet_CIFAR")
 #: What is put before the type.
 PREFIXES = ("Spiking", "SEW")
 #: Arguments that only the spiking twin takes.

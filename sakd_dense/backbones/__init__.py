@@ -1,6 +1,31 @@
 """Spiking backbones: images in, firing-rate features out."""
 
 from .base import SpikingBackbone
-from .sew_resnet import SEWResNet, SEWResNetV1c, SEWResNetV1d, SEWResNeXt
+from .families import (
+    SEWResNet,
+    SEWResNet_CIFAR,
+    SEWResNetV1c,
+    SEWResNetV1d,
+    SEWResNeXt,
+    SpikingResNet,
+    SpikingResNet_CIFAR,
+    SpikingResNetV1c,
+    SpikingResNetV1d,
+    SpikingResNeXt,
+)
+from .resnet import ResidualBackbone
 
-__all__ = ["SEWResNeXt", "SEWResNet", "SEWResNetV1c", "SEWResNetV1d", "SpikingBackbone"]
+__all__ = [
+    "ResidualBackbone",
+    "SEWResNeXt",
+    "SEWResNet",
+    "SEWResNetV1c",
+    "SEWResNetV1d",
+    "SEWResNet_CIFAR",
+    "SpikingBackbone",
+    "SpikingResNeXt",
+    "SpikingResNet",
+    "SpikingResNetV1c",
+    "SpikingResNetV1d",
+    "SpikingResNet_CIFAR",
+]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .blocks import CONNECTS, BasicBlock, Bottleneck
+from .blocks import BasicBlock, Bottleneck
 
 #: depth -> (block, blocks in each stage), as torchvision's.
 ARCHITECTURES = {
@@ -21,8 +21,8 @@ def check_arguments(**given: Any) -> None:
     if depth not in ARCHITECTURES:
         raise ValueError(f"depth={depth!r}: take one of {tuple(ARCHITECTURES)}")
     block, counts = ARCHITECTURES[depth]
-    if a["connect"] not in CONNECTS:
-        raise ValueError(f"connect={a['connect']!r}: take one of {CONNECTS}")
+    if a["connect"] not in a["connects"]:
+        raise ValueError(f"connect={a['connect']!r}: take one of {a['connects']}")
     if a["style"] not in ("pytorch", "caffe"):
         raise ValueError(f"style={a['style']!r}: take 'pytorch' or 'caffe'")
     if a["dcn"] is not None or any(a["stage_with_dcn"]):

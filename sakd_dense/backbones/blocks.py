@@ -1,11 +1,14 @@
-r"""Residual blocks of SEW-ResNet (Fang et al., "Deep Residual Learning in Spiking Neural Networks",
-NeurIPS 2021, eq. 9): ``g(SN(F(x)), x)``, the connection *after* the last neuron.
+r"""Residual blocks (Fang et al., "Deep Residual Learning in Spiking Neural Networks", 2021).
 
-====== ==================
-ADD    out + identity
-AND    out * identity
-IAND   (1 - out) * identity
-====== ==================
+SEW-ResNet (eq. 9) connects *after* the last neuron, ``g(SN(F(x)), x)``; Spiking-ResNet (eq. 5)
+*before* it.
+
+====== ==========================
+ADD    SN(F(x)) + identity
+AND    SN(F(x)) * identity
+IAND   (1 - SN(F(x))) * identity
+BEFORE SN(F(x) + identity)
+====== ==========================
 
 Module names of convolutions, norms and ``downsample`` are torchvision's and mmdet's; neurons are
 added beside them (``sn1``, ``sn2``, ``sn3``, ``downsample_sn``) and hold no parameters unless the
@@ -27,6 +30,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..neurons import Clock, SpikingNeuron
 
+#: After the last neuron.
 CONNECTS = ("ADD", "AND", "IAND")
 
 
@@ -53,11 +57,12 @@ def _frozen_statistics(module: nn.Module) -> Iterator[None]:
             norm.momentum, norm.num_batches_tracked = momentum, count
 
 
-class SEWBlock(BaseModule):
+class ResidualBlock(BaseModule):
     """What the basic and the bottleneck block share: connection, checkpointing, norm names."""
 
     expansion: int
     last_norm: str
+    last_neuron: str
 
     @classmethod
     def identity_init(cls, connect: str) -> dict[str, Any]:
@@ -83,7 +88,8 @@ class SEWBlock(BaseModule):
         self.clock = clock
         self.with_cp = with_cp
         self.downsample = downsample
-        self.downsample_sn = None if downsample is None else SpikingNeuron(neuron, clock)
+        spikes = downsample is not None and connect != "BEFORE"
+        self.downsample_sn = SpikingNeuron(neuron, clock) if spikes else None
 
     def _add_norm(self, norm_cfg: dict[str, Any], channels: int, index: int) -> None:
         name, norm = build_norm_layer(norm_cfg, channels, postfix=index)
@@ -103,17 +109,20 @@ class SEWBlock(BaseModule):
         return getattr(self, self.norm3_name)
 
     @abstractmethod
-    def residual(self, x: Tensor) -> Tensor:
-        """The spikes of the residual branch, ``[T*B, C, H, W]``."""
+    def current(self, x: Tensor) -> Tensor:
+        """F(x), what the residual branch gives its last neuron, ``[T*B, C, H, W]``."""
 
     def _run(self, x: Tensor, time_steps: int) -> Tensor:
         # Set here too: at recomputation the clock may already show another forward's T.
         self.clock.time_steps = time_steps
-        out = self.residual(x)
-        identity = x
+        fire = getattr(self, self.last_neuron)
+        current = self.current(x)
+        identity = x if self.downsample is None else self.downsample(x)
+        if self.connect == "BEFORE":
+            return fire(current + identity)
         if self.downsample is not None:
-            identity = self.downsample_sn(self.downsample(x))
-        return connect(out, identity, self.connect)
+            identity = self.downsample_sn(identity)
+        return connect(fire(current), identity, self.connect)
 
     def forward(self, x: Tensor) -> Tensor:
         steps = self.clock.time_steps
@@ -128,11 +137,12 @@ class SEWBlock(BaseModule):
         return self._run(x, steps)
 
 
-class BasicBlock(SEWBlock):
+class BasicBlock(ResidualBlock):
     """3x3, 3x3: depths 18 and 34."""
 
     expansion = 1
     last_norm = "norm2"
+    last_neuron = "sn2"
 
     def __init__(
         self,
@@ -169,16 +179,17 @@ class BasicBlock(SEWBlock):
         self._add_norm(norm_cfg, planes, 2)
         self.sn2 = SpikingNeuron(neuron, clock)
 
-    def residual(self, x: Tensor) -> Tensor:
+    def current(self, x: Tensor) -> Tensor:
         out = self.sn1(self.norm1(self.conv1(x)))
-        return self.sn2(self.norm2(self.conv2(out)))
+        return self.norm2(self.conv2(out))
 
 
-class Bottleneck(SEWBlock):
+class Bottleneck(ResidualBlock):
     """1x1, 3x3, 1x1: depths 50, 101 and 152, and ResNeXt (``groups``, ``base_width``)."""
 
     expansion = 4
     last_norm = "norm3"
+    last_neuron = "sn3"
 
     def __init__(
         self,
@@ -225,7 +236,7 @@ class Bottleneck(SEWBlock):
         self._add_norm(norm_cfg, out, 3)
         self.sn3 = SpikingNeuron(neuron, clock)
 
-    def residual(self, x: Tensor) -> Tensor:
+    def current(self, x: Tensor) -> Tensor:
         out = self.sn1(self.norm1(self.conv1(x)))
         out = self.sn2(self.norm2(self.conv2(out)))
-        return self.sn3(self.norm3(self.conv3(out)))
+        return self.norm3(self.conv3(out))

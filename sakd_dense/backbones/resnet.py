@@ -1,4 +1,4 @@
-"""SEW-ResNet as a drop-in for the ResNet, ResNetV1c, ResNetV1d and ResNeXt of mmdet and mmseg."""
+"""A spiking residual network as a drop-in for the ResNets of mmdet, mmseg and mmpretrain."""
 
 import warnings
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from typing import Any
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import Sequential
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -17,9 +16,8 @@ from .base import SpikingBackbone
 Config = dict[str, Any]
 
 
-@MODELS.register_module()
-class SEWResNet(SpikingBackbone):
-    """SEW-ResNet (Fang et al., NeurIPS 2021) with upstream's arguments and parameter names.
+class ResidualBackbone(SpikingBackbone):
+    """What SEW-ResNet and Spiking-ResNet share: upstream's arguments and parameter names.
 
     Every argument of mmdet's and mmseg's ``ResNet`` and ``ResNeXt`` means what it means there;
     changing ``type`` alone turns an upstream config spiking. One default differs from mmdet's:
@@ -33,12 +31,14 @@ class SEWResNet(SpikingBackbone):
         time_steps: T, see :class:`SpikingBackbone`.
         neuron: a SpikingJelly neuron by name or ``dict(type='LIFNode', tau=2.0, ...)``, see
             :func:`sakd_dense.neurons.build_node`; None: ``DEFAULT_NEURON``.
-        connect: ``'ADD'``, ``'AND'`` or ``'IAND'``, see :mod:`sakd_dense.backbones.blocks`.
+        connect: one of ``connects``, see :mod:`sakd_dense.backbones.blocks`; None: the first.
         output: ``'rate'``: ``[B, C, H, W]``; ``'sequence'``: ``[T, B, C, H, W]``.
 
     Raises:
         ValueError: for an argument outside its range, and for ``dcn`` and ``plugins``.
     """
+
+    connects: tuple[str, ...]
 
     def __init__(
         self,
@@ -71,10 +71,12 @@ class SEWResNet(SpikingBackbone):
         *,
         time_steps: int = 4,
         neuron: Config | str | None = None,
-        connect: str = "ADD",
+        connect: str | None = None,
         output: str = "rate",
     ) -> None:
-        check_arguments(**{k: v for k, v in locals().items() if k not in ("self", "__class__")})
+        connect = self.connects[0] if connect is None else connect
+        given = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        check_arguments(connects=self.connects, **given)
         if pretrained is not None:
             warnings.warn(
                 "pretrained is deprecated; take init_cfg", DeprecationWarning, stacklevel=2
@@ -208,7 +210,7 @@ class SEWResNet(SpikingBackbone):
             module.eval()
             module.requires_grad_(False)
 
-    def train(self, mode: bool = True) -> "SEWResNet":
+    def train(self, mode: bool = True) -> "ResidualBackbone":
         super().train(mode)
         self._freeze_stages()
         if mode and self.norm_eval:
@@ -216,27 +218,3 @@ class SEWResNet(SpikingBackbone):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
-
-
-@MODELS.register_module()
-class SEWResNetV1c(SEWResNet):
-    """SEW-ResNet with three 3x3 convolutions as its stem (mmseg's ``ResNetV1c``)."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"deep_stem": True, "avg_down": False, **kwargs})
-
-
-@MODELS.register_module()
-class SEWResNetV1d(SEWResNet):
-    """V1c with average pooling in the downsampling branch (``ResNetV1d``)."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"deep_stem": True, "avg_down": True, **kwargs})
-
-
-@MODELS.register_module()
-class SEWResNeXt(SEWResNet):
-    """SEW-ResNeXt: depths 50, 101 and 152 with ``groups`` and ``base_width``."""
-
-    def __init__(self, groups: int = 1, base_width: int = 4, **kwargs: Any) -> None:
-        super().__init__(groups=groups, base_width=base_width, **kwargs)

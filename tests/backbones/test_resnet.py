@@ -1,4 +1,4 @@
-"""SEW-ResNet: shapes, names, dynamics, and what upstream's arguments mean."""
+"""SEW-ResNet and Spiking-ResNet: shapes, names, dynamics, and what upstream's arguments mean."""
 
 import copy
 
@@ -8,22 +8,41 @@ import torchvision
 from mmdet.models.backbones import ResNet as DetResNet
 from mmdet.models.backbones import ResNetV1d as DetResNetV1d
 from mmdet.models.backbones import ResNeXt as DetResNeXt
+from mmpretrain.models.backbones import ResNet_CIFAR as ClsResNetCIFAR
 from mmseg.models.backbones import ResNet as SegResNet
 from mmseg.models.backbones import ResNetV1c as SegResNetV1c
 from spikingjelly.activation_based import functional, neuron, surrogate
-from spikingjelly.activation_based.model import sew_resnet as sj_model
+from spikingjelly.activation_based.model import sew_resnet as sj_sew
+from spikingjelly.activation_based.model import spiking_resnet as sj_spiking
 from torch import nn
 
-from sakd_dense.backbones import SEWResNet, SEWResNetV1c, SEWResNetV1d, SEWResNeXt
+from sakd_dense.backbones import (
+    ResidualBackbone,
+    SEWResNet,
+    SEWResNet_CIFAR,
+    SEWResNetV1c,
+    SEWResNetV1d,
+    SEWResNeXt,
+    SpikingResNet,
+    SpikingResNet_CIFAR,
+    SpikingResNetV1c,
+    SpikingResNetV1d,
+    SpikingResNeXt,
+)
+from sakd_dense.twins import ANN_TYPES, PREFIXES
 
 DEPTHS = (18, 34, 50, 101, 152)
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 BLOCKS[152] = (3, 8, 36, 3)
-CONNECTS = ("ADD", "AND", "IAND")
+CONNECTS = ("ADD", "AND", "IAND", "BEFORE")
+# With the 1000-class head; published for SEW-ResNet in millions: 11.7, 21.8, 25.6, 44.5, 60.2.
+PARAMETERS = {18: 11.7, 34: 21.8, 50: 25.6, 101: 44.5, 152: 60.2}
 
 
-def small(depth: int = 18, **kwargs) -> SEWResNet:
-    return SEWResNet(depth, **{"base_channels": 8, "time_steps": 2, **kwargs})
+def small(depth: int = 18, **kwargs) -> ResidualBackbone:
+    """Of the family that ``connect`` belongs to."""
+    family = SpikingResNet if kwargs.get("connect") == "BEFORE" else SEWResNet
+    return family(depth, **{"base_channels": 8, "time_steps": 2, **kwargs})
 
 
 def excite(model: nn.Module) -> nn.Module:
@@ -54,25 +73,45 @@ def test_shapes_and_strides(depth):
     ]
 
 
+@pytest.mark.parametrize("family", [SEWResNet, SpikingResNet])
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_parameter_names_and_shapes_are_torchvisions(depth):
+def test_parameter_names_and_shapes_are_torchvisions(depth, family):
     with torch.device("meta"):
         theirs = getattr(torchvision.models, f"resnet{depth}")().state_dict()
-        ours = SEWResNet(depth).state_dict()
+        ours = family(depth).state_dict()
     theirs = {k: v.shape for k, v in theirs.items() if not k.startswith("fc.")}
     assert {k: v.shape for k, v in ours.items()} == theirs
+
+
+@pytest.mark.parametrize("family", [SEWResNet, SpikingResNet])
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_parameter_counts_are_the_published(depth, family):
+    with torch.device("meta"):
+        backbone = family(depth)
+        head = nn.Linear(backbone.feat_dim, 1000)
+    count = sum(p.numel() for m in (backbone, head) for p in m.parameters())
+    assert round(count / 1e6, 1) == PARAMETERS[depth]
 
 
 # SpikingJelly's bottleneck swaps the operands of IAND, out * (1 - identity), which is neither the
 # paper's (eq. 9) nor what its own basic block does; ours is the paper's for both.
 @pytest.mark.parametrize(
-    "depth,connect", [(18, "ADD"), (18, "AND"), (18, "IAND"), (50, "ADD"), (50, "AND")]
+    "depth,connect",
+    [
+        *((18, c) for c in CONNECTS),
+        *((50, c) for c in CONNECTS if c != "IAND"),
+        (34, "BEFORE"),
+    ],
 )
 def test_features_are_spikingjellys(depth, connect):
-    """Same weights, same neuron, same input: SpikingJelly's own SEW-ResNet, stage by stage."""
-    reference = getattr(sj_model, f"sew_resnet{depth}")(
+    """Same weights, same neuron, same input: SpikingJelly's own model, stage by stage."""
+    before = connect == "BEFORE"
+    make = getattr(
+        sj_spiking if before else sj_sew, f"{'spiking' if before else 'sew'}_resnet{depth}"
+    )
+    reference = make(
         spiking_neuron=neuron.IFNode,
-        cnf=connect,
+        **({} if before else dict(cnf=connect)),
         v_reset=None,
         detach_reset=True,
         surrogate_function=surrogate.ATan(),
@@ -82,7 +121,9 @@ def test_features_are_spikingjellys(depth, connect):
     seen = []
     for name in ("layer1", "layer2", "layer3", "layer4"):
         getattr(reference, name).register_forward_hook(lambda m, i, o: seen.append(o))
-    ours = SEWResNet(depth, connect=connect, output="sequence", neuron=IF).eval()
+    ours = small(
+        depth, connect=connect, output="sequence", neuron=IF, base_channels=64, time_steps=4
+    ).eval()
     weights = {k: v for k, v in reference.state_dict().items() if not k.startswith("fc.")}
     ours.load_state_dict(weights)
     x = torch.rand(1, 3, 64, 64)
@@ -128,7 +169,7 @@ def test_against_the_hand_computed(depth, neuron_cfg, bias, fired):
         assert torch.equal(out, torch.full_like(out, (blocks + 1) * fired[0]))
 
 
-@pytest.mark.parametrize("connect,expected", [("ADD", 3), ("AND", 1), ("IAND", 0)])
+@pytest.mark.parametrize("connect,expected", [("ADD", 3), ("AND", 1), ("IAND", 0), ("BEFORE", 1)])
 def test_connections_of_saturated_blocks(connect, expected):
     model = small(18, connect=connect, time_steps=1).eval()
     for m in model.modules():
@@ -168,6 +209,12 @@ UPSTREAM = [
     (SEWResNet, SegResNet, dict(depth=50, dilations=(1, 1, 2, 4), contract_dilation=True)),
     (SEWResNet, SegResNet, dict(depth=50, multi_grid=(1, 2, 4))),
     (SEWResNetV1c, SegResNetV1c, dict(depth=50, contract_dilation=True)),
+    (SpikingResNet, DetResNet, dict(depth=34)),
+    (SpikingResNetV1c, SegResNetV1c, dict(depth=50, dilations=(1, 1, 2, 4))),
+    (SpikingResNetV1d, DetResNetV1d, dict(depth=50)),
+    (SpikingResNeXt, DetResNeXt, dict(depth=50, groups=4, base_width=4)),
+    (SEWResNet_CIFAR, ClsResNetCIFAR, dict(depth=18, out_indices=(0, 1, 2, 3))),
+    (SpikingResNet_CIFAR, ClsResNetCIFAR, dict(depth=50, out_indices=(0, 1, 2, 3))),
 ]
 
 
@@ -175,7 +222,7 @@ UPSTREAM = [
 def test_upstream_arguments(ours, theirs, args):
     """The same names, shapes, convolutions and output sizes as upstream's class gives."""
     args = {"base_channels": 8, **args}
-    if theirs.__module__.startswith("mmseg"):
+    if not theirs.__module__.startswith("mmdet"):
         args.setdefault("stem_channels", 8)
     if "num_stages" in args:
         args.update(dilations=(1, 1, 1), out_indices=(0, 1, 2))
@@ -221,6 +268,7 @@ def test_frozen_stages_and_norm_eval_are_upstreams(frozen, norm_eval, deep_stem)
         (dict(depth=20), "depth=20"),
         (dict(depth="50"), "depth='50'"),
         (dict(connect="OR"), "connect='OR'"),
+        (dict(connect="BEFORE", output="spikes"), "output='spikes'"),
         (dict(output="spikes"), "output='spikes'"),
         (dict(style="tf"), "style='tf'"),
         (dict(time_steps=0), "time_steps=0"),
@@ -266,7 +314,7 @@ def test_every_parameter_gets_a_gradient(depth, connect):
     model = excite(small(depth, connect=connect, deep_stem=depth == 34, avg_down=depth == 101))
     for block in (b for name in model.res_layers for b in getattr(model, name)):
         # Close to the identity: a product of 50 blocks of spikes would be silent.
-        if connect != "ADD":
+        if connect in ("AND", "IAND"):
             last = getattr(block, block.last_norm)
             nn.init.constant_(last.weight, 0.2)
             nn.init.constant_(last.bias, 1.2 if connect == "AND" else 0.0)
@@ -277,11 +325,12 @@ def test_every_parameter_gets_a_gradient(depth, connect):
     assert without == []
 
 
+@pytest.mark.parametrize("connect", ["ADD", "BEFORE"])
 @pytest.mark.parametrize("depth", [18, 50])
-def test_with_cp_changes_nothing_but_memory(depth):
+def test_with_cp_changes_nothing_but_memory(depth, connect):
     """Same output, gradient and BatchNorm statistics, even when T changes before backward."""
-    plain = excite(small(depth))
-    checked = small(depth, with_cp=True)
+    plain = excite(small(depth, connect=connect))
+    checked = small(depth, connect=connect, with_cp=True)
     checked.load_state_dict(plain.state_dict())
     x = torch.randn(2, 3, 64, 64)
     outs = []
@@ -344,7 +393,7 @@ def test_what_precedes_the_first_neuron_runs_once():
 
 
 @pytest.mark.parametrize("scope", ["mmdet", "mmseg", "mmpretrain"])
-@pytest.mark.parametrize("kind", ["SEWResNet", "SEWResNetV1c", "SEWResNetV1d", "SEWResNeXt"])
+@pytest.mark.parametrize("kind", [p + t for p in PREFIXES for t in ANN_TYPES])
 def test_the_bare_name_is_found_from_every_scope(scope, kind):
     import importlib
 

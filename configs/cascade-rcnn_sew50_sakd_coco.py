@@ -1,0 +1,23 @@
+"""COCO, Cascade R-CNN with a SEW-ResNet-50 at T = 4, taught by its ANN. Data: `data/coco`.
+
+The teacher is upstream's own config below, trained with
+`python tools/train.py mmdet::... --work-dir work_dirs/cascade-rcnn_r50_coco`,
+or its published checkpoint.
+"""
+
+_base_ = "mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py"
+custom_imports = dict(imports=["sakd_dense"], allow_failed_imports=False)
+
+model = dict(
+    backbone=dict(
+        type="SEWResNet",
+        time_steps=4,
+        # An ANN's BatchNorm statistics do not fit spikes: they are trained.
+        frozen_stages=-1,
+        norm_eval=False,
+        init_cfg=None,
+    )
+)
+custom_hooks = [
+    dict(type="SAKDHook", teacher=dict(checkpoint="work_dirs/cascade-rcnn_r50_coco/epoch_12.pth"))
+]

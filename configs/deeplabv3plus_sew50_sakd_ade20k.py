@@ -1,0 +1,17 @@
+"""ADE20K, DeepLabV3+ with a SEW-ResNet-50 (V1c) at T = 4, taught by its ANN.
+
+Data: `data/ade`. The teacher is upstream's own config below, trained with
+`python tools/train.py mmseg::... --work-dir work_dirs/deeplabv3plus_r50_ade20k`,
+or its published checkpoint.
+"""
+
+_base_ = "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb4-80k_ade20k-512x512.py"
+custom_imports = dict(imports=["sakd_dense"], allow_failed_imports=False)
+
+model = dict(pretrained=None, backbone=dict(type="SEWResNetV1c", time_steps=4))
+custom_hooks = [
+    dict(
+        type="SAKDHook",
+        teacher=dict(checkpoint="work_dirs/deeplabv3plus_r50_ade20k/iter_80000.pth"),
+    )
+]

@@ -1,0 +1,17 @@
+"""Pascal VOC 2012 (aug), FCN with a SEW-ResNet-101 (V1c) at T = 4, taught by its ANN.
+
+Data: `data/VOCdevkit`. The teacher is upstream's own config below, trained with
+`python tools/train.py mmseg::... --work-dir work_dirs/fcn_r101_voc12`,
+or its published checkpoint.
+"""
+
+_base_ = "mmseg::fcn/fcn_r101-d8_4xb4-20k_voc12aug-512x512.py"
+custom_imports = dict(imports=["sakd_dense"], allow_failed_imports=False)
+
+model = dict(pretrained=None, backbone=dict(type="SEWResNetV1c", time_steps=4))
+custom_hooks = [
+    dict(
+        type="SAKDHook",
+        teacher=dict(checkpoint="work_dirs/fcn_r101_voc12/iter_20000.pth"),
+    )
+]

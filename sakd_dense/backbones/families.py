@@ -1,0 +1,107 @@
+"""The spiking twins of upstream's backbones: put ``SEW`` or ``Spiking`` before the type.
+
+SEW-ResNet (Fang et al., "Deep Residual Learning in Spiking Neural Networks", NeurIPS 2021)
+connects after a block's last neuron; Spiking-ResNet (the same paper's section 3.1; Zheng et al.,
+AAAI 2021) before it.
+"""
+
+from typing import Any
+
+from mmengine.registry import MODELS
+from torch import nn
+
+from .blocks import CONNECTS
+from .resnet import ResidualBackbone
+
+
+class V1c:
+    """Three 3x3 convolutions as the stem (mmseg's ``ResNetV1c``)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"deep_stem": True, "avg_down": False, **kwargs})
+
+
+class V1d:
+    """V1c with average pooling in the downsampling branch (``ResNetV1d``)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"deep_stem": True, "avg_down": True, **kwargs})
+
+
+class ResNeXt:
+    """Depths 50, 101 and 152 with ``groups`` and ``base_width``."""
+
+    def __init__(self, groups: int = 1, base_width: int = 4, **kwargs: Any) -> None:
+        super().__init__(groups=groups, base_width=base_width, **kwargs)
+
+
+class Cifar:
+    """A 3x3 convolution of stride 1 as the stem, no max-pool (mmpretrain's ``ResNet_CIFAR``)."""
+
+    def __init__(self, depth: int, deep_stem: bool = False, **kwargs: Any) -> None:
+        if deep_stem:
+            raise ValueError(
+                "deep_stem=True: a ResNet for CIFAR has one 3x3 convolution as its stem; "
+                "take the type without _CIFAR"
+            )
+        super().__init__(depth, **kwargs)
+
+    def _make_stem(self, in_channels: int, channels: int) -> None:
+        super()._make_stem(in_channels, channels)
+        self.conv1 = self._conv(in_channels, channels, 3, 1)
+        self.maxpool = nn.Identity()
+
+
+@MODELS.register_module()
+class SEWResNet(ResidualBackbone):
+    """SEW-ResNet: ``connect='ADD'``, ``'AND'`` or ``'IAND'``."""
+
+    connects = CONNECTS
+
+
+@MODELS.register_module()
+class SEWResNetV1c(V1c, SEWResNet):
+    """SEW-ResNet with the stem of :class:`V1c`."""
+
+
+@MODELS.register_module()
+class SEWResNetV1d(V1d, SEWResNet):
+    """SEW-ResNet with stem and shortcuts of :class:`V1d`."""
+
+
+@MODELS.register_module()
+class SEWResNeXt(ResNeXt, SEWResNet):
+    """SEW-ResNeXt."""
+
+
+@MODELS.register_module()
+class SEWResNet_CIFAR(Cifar, SEWResNet):  # noqa: N801  (upstream's name)
+    """SEW-ResNet with the stem of :class:`Cifar`."""
+
+
+@MODELS.register_module()
+class SpikingResNet(ResidualBackbone):
+    """Spiking-ResNet: the block's last neuron fires on the sum of both branches, so that its
+    output is 0 or 1."""
+
+    connects = ("BEFORE",)
+
+
+@MODELS.register_module()
+class SpikingResNetV1c(V1c, SpikingResNet):
+    """Spiking-ResNet with the stem of :class:`V1c`."""
+
+
+@MODELS.register_module()
+class SpikingResNetV1d(V1d, SpikingResNet):
+    """Spiking-ResNet with stem and shortcuts of :class:`V1d`."""
+
+
+@MODELS.register_module()
+class SpikingResNeXt(ResNeXt, SpikingResNet):
+    """Spiking-ResNeXt."""
+
+
+@MODELS.register_module()
+class SpikingResNet_CIFAR(Cifar, SpikingResNet):  # noqa: N801  (upstream's name)
+    """Spiking-ResNet with the stem of :class:`Cifar`."""
