@@ -1,4 +1,4 @@
-"""The ANN teacher on single digits: a narrow ResNet-18 with the stem for small images.
+"""The ANN teacher on single digits: a narrow ResNet-18, the backbone of the digit scenes' models.
 
 Needs no data: the pictures are generated in `data/single_digits` on first use.
 """
@@ -6,8 +6,10 @@ Needs no data: the pictures are generated in `data/single_digits` on first use.
 _base_ = "mmpretrain::resnet/resnet18_8xb16_cifar10.py"
 custom_imports = dict(imports=["sakd_dense"], allow_failed_imports=False)
 
-# A quarter as wide as a common ResNet-18.
-model = dict(backbone=dict(base_channels=16, stem_channels=16), head=dict(in_channels=128))
+# Half as wide as a common ResNet-18; its features can go on to detection and segmentation.
+model = dict(
+    backbone=dict(type="ResNet", base_channels=32, stem_channels=32), head=dict(in_channels=256)
+)
 
 data_preprocessor = dict(mean=[127.5] * 3, std=[64.0] * 3, to_rgb=True)
 pipeline = [dict(type="LoadImageFromFile"), dict(type="PackInputs")]

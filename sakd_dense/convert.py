@@ -124,6 +124,8 @@ def check_norm_policy(cfg: Config | MutableMapping[str, Any]) -> list[str]:
     if cfg.get("load_from"):
         return []
     hooks = [h for h in cfg.get("custom_hooks") or [] if type_name(h.get("type")) == "SAKDHook"]
+    if any(h.get("transfer", True) == "head" for h in hooks):
+        return []  # the backbone comes from an SNN, whose statistics fit
     by_hook = any(h.get("transfer", True) for h in hooks)
     found = []
     for b in spiking_backbones(cfg.get("model") or {}):

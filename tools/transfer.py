@@ -22,6 +22,7 @@ from sakd_dense import __version__
 from sakd_dense.cli import CONFIG_HELP, load_config
 from sakd_dense.convert import without_checkpoints
 from sakd_dense.transfer import TransferError, read_state_dict, transfer
+from sakd_dense.transfer.apply import PARTS
 from sakd_dense.transfer.batchnorm import reestimate
 from sakd_dense.transfer.save import save_checkpoint
 
@@ -42,9 +43,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--report", metavar="FILE.json", help="write what became of every key")
     parser.add_argument(
         "--part",
-        choices=("auto", "all", "backbone"),
+        choices=PARTS,
         default="auto",
-        help="auto: all, if the checkpoint has a neck or head of the model, else the backbone",
+        help="head: all but the backbone; auto: all, if the checkpoint has a neck or head of the "
+        "model, else the backbone",
     )
     parser.add_argument(
         "--left-ok",

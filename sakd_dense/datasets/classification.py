@@ -11,7 +11,7 @@ from .digits import ensure_digit_scenes
 from .scenes import CLASSES, SPLITS, SceneParameters
 
 #: One digit in a small picture.
-ONE = dict(size=(32, 32), counts=(4000, 500, 1000), digits=(1, 1), digit_size=(18, 30))
+ONE = dict(size=(40, 40), counts=(4000, 500, 1000), digits=(1, 1), digit_size=(18, 36))
 
 
 @DATASETS.register_module()

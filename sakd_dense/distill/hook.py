@@ -17,7 +17,7 @@ from ..transfer import transfer
 from .prefixes import PREFIXES, draw
 from .responses import find_response
 from .schedule import Weight
-from .teacher import build_teacher, check_classes, teacher_config
+from .teacher import build_teacher, check_classes, teacher_config, with_preprocessor
 from .terms import Terms
 
 TARGETS = ("teacher", "labels", "both")
@@ -38,7 +38,10 @@ class SAKDHook(Hook):
     Args:
         teacher: ``dict(checkpoint=..., config=None)``. Without ``config`` the teacher is derived
             from the student's config by putting the ANN backbone back.
-        transfer: level 1: start from the teacher's weights. ``load_from`` and ``resume`` win.
+        transfer: level 1: start from the teacher's weights. ``'head'``: from those of its neck and
+            head alone; the backbone starts as its ``init_cfg`` says (from a distilled SNN, such
+            as a classifier: ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``).
+            ``load_from`` and ``resume`` win.
         features: a feature loss with its ``weight``, e.g. ``dict(type='FeaturePKD', weight=1.0)``
             (also ``FeatureMSE``, ``FeatureCWD``); None: off. At every backbone output.
         responses: weights of the response's terms, e.g. ``dict(cls=1.0, box=1.0)``; None: off.
@@ -57,7 +60,7 @@ class SAKDHook(Hook):
     def __init__(
         self,
         teacher: Mapping[str, Any],
-        transfer: bool = True,
+        transfer: bool | str = True,
         features: Mapping[str, Any] | None = DEFAULT_FEATURES,
         responses: Mapping[str, Any] | None = {},  # noqa: B006  (never changed)
         prefixes: str | None = "random",
@@ -70,6 +73,8 @@ class SAKDHook(Hook):
                 f"SAKDHook: teacher={dict(teacher)!r}: give dict(checkpoint='...'), and "
                 "config='...' where the teacher cannot be derived from the student's config"
             )
+        if transfer not in (True, False, "head"):
+            raise ValueError(f"SAKDHook: transfer={transfer!r}: take True, False or 'head'")
         if prefixes not in PREFIXES:
             raise ValueError(f"SAKDHook: prefixes={prefixes!r}: take one of {PREFIXES}")
         if prefix_targets not in TARGETS:
@@ -95,13 +100,14 @@ class SAKDHook(Hook):
         student = self._student(runner)
         response = self._find_response(student, runner)
         checkpoint = self.teacher_args["checkpoint"]
-        model_cfg = teacher_config(runner.cfg.model, self.teacher_args.get("config"))
+        model_cfg = teacher_config(with_preprocessor(runner.cfg), self.teacher_args.get("config"))
         self.teacher = build_teacher(model_cfg, checkpoint, student, response is None)
         self._response = response
         for warning in check_norm_policy(runner.cfg):
             print_log(f"SAKDHook: {warning}", runner.logger, logging.WARNING)
         if self.transfer:
-            _transfer_after_init(student, checkpoint)
+            part = "head" if self.transfer == "head" else "auto"
+            _transfer_after_init(student, checkpoint, part)
 
     def before_train(self, runner: Any) -> None:
         """Hooks the student."""
@@ -166,14 +172,15 @@ class SAKDHook(Hook):
         return response
 
 
-def _transfer_after_init(student: nn.Module, checkpoint: str) -> None:
+def _transfer_after_init(student: nn.Module, checkpoint: str, part: str) -> None:
     # Runner.train() calls init_weights() after this hook and before load_from and resume, which
     # must win: level 1 belongs right behind it, whatever init_weights the model has of its own.
     def init_weights() -> None:
         del student.init_weights
         if hasattr(student, "init_weights"):
             student.init_weights()
-        transfer(student, checkpoint)
+        transfer(student, checkpoint, part)
 
-    student.backbone.init_cfg = None
+    if part != "head":
+        student.backbone.init_cfg = None
     student.init_weights = init_weights

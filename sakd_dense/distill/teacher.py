@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..convert import ann_of, spiking_backbones
 from ..transfer import read_state_dict
+from ..transfer.keys import choose_part, match_keys
 
 #: What a data_preprocessor does to pixels; teacher and student must agree on it.
 _PREPROCESSING = ("mean", "std", "_channel_conversion", "pad_size_divisor", "pad_value")
@@ -29,12 +30,20 @@ def teacher_config(student: Mapping[str, Any], config: Any = None) -> dict[str, 
         if not Path(config).is_file():
             raise FileNotFoundError(f"SAKDHook: teacher config {str(config)!r} is not a file")
         config = Config.fromfile(config)
-    model = config.get("model", config)
+    model = with_preprocessor(config) if "model" in config else config
     if "type" not in model:
         raise ValueError(
             f"SAKDHook: teacher config has no model with a type; its keys: {sorted(config)}"
         )
     return dict(ann_of(model) if spiking_backbones(model) else model)
+
+
+def with_preprocessor(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """``cfg.model`` with the data_preprocessor that mmpretrain's configs keep beside it."""
+    model = dict(cfg["model"])
+    if cfg.get("data_preprocessor") is not None:
+        model.setdefault("data_preprocessor", cfg["data_preprocessor"])
+    return model
 
 
 def build_teacher(
@@ -55,8 +64,9 @@ def build_teacher(
     teacher = MODELS.build(dict(model_cfg))
     _check_preprocessing(teacher, student)
     state, meta = read_state_dict(checkpoint)
-    if not any(key.startswith("backbone.") for key in state):
-        state = {f"backbone.{key}": value for key, value in state.items()}
+    own = teacher.state_dict()
+    names = match_keys(state, own, choose_part(state, own))
+    state = {names[key] or key: value for key, value in state.items()}
     _load(teacher, state, str(checkpoint), backbone_only)
     teacher.sakd_classes = _classes(meta)
     teacher.requires_grad_(False).eval()

@@ -15,7 +15,7 @@ from .keys import backbone_prefix, choose_part, describe_resnet, match_keys, mat
 from .read import COUNTERS, read_state_dict
 from .report import ShapeDiffers, TransferError, TransferReport
 
-PARTS = ("auto", "all", "backbone")
+PARTS = ("auto", "all", "backbone", "head")
 
 
 def transfer(
@@ -33,8 +33,8 @@ def transfer(
     Args:
         model: a detector, segmentor, classifier, or a backbone alone.
         checkpoint: as in :func:`~sakd_dense.transfer.read_state_dict`.
-        part: ``'all'``, ``'backbone'``, or ``'auto'``: all, if the checkpoint has a neck or head
-            that the model has too, else the backbone.
+        part: ``'all'``, ``'backbone'``, ``'head'`` (all but the backbone), or ``'auto'``: all, if
+            the checkpoint has a neck or head that the model has too, else the backbone.
         left_ok: glob patterns of source keys that may be left.
         missing_ok: glob patterns of target keys that may stay at their initialisation, because
             the source lacks them or holds them in another shape.
@@ -80,8 +80,9 @@ def _account(
     pairs: dict[str, str] = {}
     whole = backbone_prefix(source) is not None
     for old, new in match_keys(source, target, report.part).items():
-        if new is None and report.part == "backbone":
-            report.left[old] = "not part of the backbone"
+        if new is None and report.part != "all":
+            there = "not part of the backbone" if report.part == "backbone" else "of the backbone"
+            report.left[old] = there
         elif new is None or new not in target:
             report.left[old] = _why_left(old, whole, left_ok)
         elif source[old].shape != target[new].shape:
@@ -101,6 +102,8 @@ def _account(
             continue
         if report.part == "backbone" and not key.startswith(prefix):
             report.missing[key] = "not part of a backbone checkpoint"
+        elif report.part == "head" and key.startswith(prefix):
+            report.missing[key] = "the backbone starts otherwise"
         else:
             report.missing[key] = _why_missing(key, neuron_keys, missing_ok)
     return pairs

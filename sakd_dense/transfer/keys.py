@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from torch import Tensor
 
 BACKBONE = "backbone."
+_FC = ("fc.weight", "fc.bias")
+_CONTAINERS = [
+    (re.compile(r"^(layer\d+\.\d+)\.conv(\d)\.(?:module\.)?0\."), r"\1.conv\2."),
+    (re.compile(r"^(layer\d+\.\d+)\.conv(\d)\.(?:module\.)?1\."), r"\1.bn\2."),
+    (re.compile(r"^(layer\d+\.\d+)\.downsample\.0\.(?:module\.)?([01])\."), r"\1.downsample.\2."),
+    (re.compile(r"^(layer\d+\.\d+)\.downsample\.module\.([01])\."), r"\1.downsample.\2."),
+]
 _BLOCKS = {
     (False, (2, 2, 2, 2)): 18,
     (False, (3, 4, 6, 3)): 34,
@@ -34,6 +42,8 @@ def choose_part(source: Iterable[str], target: Iterable[str]) -> str:
     """
     source, target = list(source), list(target)
     in_source, in_target = backbone_prefix(source), backbone_prefix(target)
+    if in_source is None and _bare_classifier(source, target, in_target):
+        return "all"
     if in_target is None:
         # The target is a backbone itself, or a model of another make, which is then all there is.
         return "backbone" if in_source is not None else "all"
@@ -53,15 +63,45 @@ def match_keys(source: Iterable[str], target: Iterable[str], part: str) -> dict[
     of ``part``.
 
     Args:
-        part: ``'all'`` or ``'backbone'``.
+        part: ``'all'``, ``'backbone'`` or ``'head'``.
     """
     source, target = list(source), list(target)
     in_source, in_target = backbone_prefix(source), backbone_prefix(target)
+    if part == "head":
+        found = match_keys(source, target, "all")
+        inside = in_target or ""
+        return {k: None if (v or "").startswith(inside) else v for k, v in found.items()}
     if part == "backbone" or in_source is None:
         old, new = in_source or "", in_target or ""
     else:
         old, new = in_source.removesuffix(BACKBONE), (in_target or "").removesuffix(BACKBONE)
-    return {k: new + k.removeprefix(old) if k.startswith(old) else None for k in source}
+    found = {
+        k: new + plain_name(k.removeprefix(old)) if k.startswith(old) else None for k in source
+    }
+    if part == "all" and in_source is None and _bare_classifier(source, target, in_target):
+        outer = (in_target or "").removesuffix(BACKBONE)
+        found.update({k: f"{outer}head.{k}" for k in _FC})
+    return found
+
+
+def _bare_classifier(source: list[str], target: list[str], in_target: str | None) -> bool:
+    """torchvision's and SpikingJelly's classifiers end in ``fc``, mmpretrain's in ``head.fc``."""
+    outer = (in_target or "").removesuffix(BACKBONE)
+    return set(_FC) <= set(source) and {f"{outer}head.{k}" for k in _FC} <= set(target)
+
+
+def plain_name(key: str) -> str:
+    """torchvision's name of a parameter that the official SEW-ResNet release keeps in containers.
+
+    ``layer1.0.conv1.0.weight`` or ``layer1.0.conv1.module.0.weight`` -> ``layer1.0.conv1.weight``,
+    ``layer1.0.conv1.1.bias`` -> ``layer1.0.bn1.bias``, ``layer2.0.downsample.0.1.weight`` ->
+    ``layer2.0.downsample.1.weight``. Other names are returned as they are.
+    """
+    for pattern, name in _CONTAINERS:
+        key, found = pattern.subn(name, key)
+        if found:
+            break
+    return key
 
 
 def matches(key: str, patterns: Sequence[str]) -> bool:

@@ -72,6 +72,6 @@ def test_single_digits(tmp_path):
     dataset = DigitsDataset(data_root=str(tmp_path / "one"), scenes=FEW)
     assert len(dataset) == 6 and dataset.CLASSES == tuple("0123456789")
     info = dataset.get_data_info(0)
-    assert Image.open(info["img_path"]).size == (32, 32) and 0 <= info["gt_label"] <= 9
+    assert Image.open(info["img_path"]).size == (40, 40) and 0 <= info["gt_label"] <= 9
     with pytest.raises(ValueError, match="leave its class open"):
         DigitsDataset(data_root=str(tmp_path / "two"), scenes=dict(digits=(1, 2)))

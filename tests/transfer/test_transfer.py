@@ -1,11 +1,14 @@
 """Level 1: which key goes where, and that every key is accounted for."""
 
 import json
+import re
 
 import pytest
 import torch
 import torchvision
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, init_default_scope
+from spikingjelly.activation_based import functional, neuron, surrogate
+from spikingjelly.activation_based.model import sew_resnet, spiking_resnet
 
 from sakd_dense.transfer import TransferError, transfer
 from tests.transfer.models import ann, build, retinanet, save, scrambled
@@ -183,8 +186,8 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
 
 
 def test_an_unknown_part_is_named(ann_checkpoint: str) -> None:
-    with pytest.raises(ValueError, match="part='head': take one of"):
-        transfer(build(retinanet()), ann_checkpoint, part="head")
+    with pytest.raises(ValueError, match="part='tail': take one of"):
+        transfer(build(retinanet()), ann_checkpoint, part="tail")
 
 
 def test_the_report_is_written_whole(ann_checkpoint: str, tmp_path) -> None:
@@ -195,3 +198,83 @@ def test_the_report_is_written_whole(ann_checkpoint: str, tmp_path) -> None:
     assert written["left"] == report.left
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["report.json"]
     assert "UNEXPLAINED" not in report.table()
+
+
+def classifier(**backbone) -> torch.nn.Module:
+    init_default_scope("mmpretrain")
+    return MODELS.build(
+        dict(
+            type="ImageClassifier",
+            backbone=dict(dict(type="SEWResNet", depth=18, out_indices=(3,)), **backbone),
+            neck=dict(type="GlobalAveragePooling"),
+            head=dict(type="LinearClsHead", num_classes=1000, in_channels=512),
+        )
+    )
+
+
+def in_containers(state: dict, inner: str) -> dict:
+    """The names of the official SEW-ResNet release: convolution and norm in one container."""
+    named = {}
+    for key, value in state.items():
+        if key.startswith("layer"):
+            key = re.sub(r"\.conv(\d)\.", rf".conv\1.{inner}0.", key)
+            key = re.sub(r"\.bn(\d)\.", rf".conv\1.{inner}1.", key)
+            key = re.sub(r"downsample\.([01])\.", rf"downsample.0.{inner}\1.", key)
+        named[key] = value
+    return named
+
+
+@pytest.mark.parametrize("names", ["spikingjelly", "release", "release-module"])
+@pytest.mark.parametrize("family,depth", [("sew", 18), ("sew", 50), ("spiking", 34)])
+def test_other_projects_classifiers_by_their_outputs(tmp_path, names, family, depth) -> None:
+    """The loaded backbone gives SpikingJelly's features, to 1e-5, whatever the keys are called."""
+    module = {"sew": sew_resnet, "spiking": spiking_resnet}[family]
+    args = dict(cnf="ADD") if family == "sew" else {}
+    node = dict(surrogate_function=surrogate.ATan(), detach_reset=True)
+    theirs = getattr(module, f"{family}_resnet{depth}")(
+        spiking_neuron=neuron.IFNode, **args, **node
+    )
+    functional.set_step_mode(theirs, "m")
+    torch.manual_seed(0)
+    for m in theirs.modules():
+        if isinstance(m, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(m.weight, 0.5, 2.0)
+            torch.nn.init.uniform_(m.bias, 0.0, 0.8)
+    theirs.eval()
+    state = theirs.state_dict()
+    if names != "spikingjelly":
+        state = in_containers(state, "module." if names == "release-module" else "")
+        assert any(".conv1." + ("module." if "module" in names else "") + "0." in k for k in state)
+    kind = {"sew": "SEWResNet", "spiking": "SpikingResNet"}[family]
+    backbone = dict(
+        type=kind, depth=depth, neuron=dict(type="IFNode", v_reset=0.0), output="sequence"
+    )
+    ours = MODELS.build(dict(backbone))
+    report = transfer(ours, save(tmp_path / "c.pth", state))
+    assert report.left == dict.fromkeys(["fc.weight", "fc.bias"], "torchvision's classifier")
+    seen = []
+    theirs.layer4.register_forward_hook(lambda m, i, o: seen.append(o))
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        theirs(x.expand(4, -1, -1, -1, -1))
+        torch.testing.assert_close(ours.eval()(x)[-1], seen[0], atol=1e-5, rtol=0)
+
+
+def test_a_bare_classifier_into_a_classifier_gives_its_head_too(tmp_path) -> None:
+    network = torchvision.models.resnet18()
+    model = classifier()
+    report = transfer(model, save(tmp_path / "c.pth", network.state_dict()))
+    assert report.part == "all" and report.renamed["fc.weight"] == "head.fc.weight"
+    assert torch.equal(model.head.fc.weight, network.fc.weight)
+
+
+def test_part_head_leaves_the_backbone(ann_checkpoint: str) -> None:
+    snn = scrambled(build(retinanet()))
+    before = {k: v.clone() for k, v in snn.state_dict().items()}
+    report = transfer(snn, ann_checkpoint, part="head")
+    source = torch.load(ann_checkpoint)["state_dict"]
+    for key, value in snn.state_dict().items():
+        origin = before if key.startswith("backbone.") else source
+        assert torch.equal(value, origin[key]), key
+    assert set(report.left.values()) == {"of the backbone"}
+    assert accounted(report, source, before)

@@ -1,0 +1,24 @@
+"""The road: FCN on the digit scenes, its backbone a SEW-ResNet distilled as a classifier.
+
+First `r18_digits.py`, `sew18_sakd_digits.py` and `fcn_r18_digits.py`, each by
+`python tools/train.py`. Neck and head start as the FCN teacher's.
+"""
+
+_base_ = "./fcn_sew18_sakd_digits.py"
+
+model = dict(
+    backbone=dict(
+        init_cfg=dict(
+            type="Pretrained",
+            checkpoint="work_dirs/sew18_sakd_digits/epoch_4.pth",
+            prefix="backbone.",
+        )
+    )
+)
+custom_hooks = [
+    dict(
+        type="SAKDHook",
+        teacher=dict(checkpoint="work_dirs/fcn_r18_digits/epoch_10.pth"),
+        transfer="head",
+    )
+]
