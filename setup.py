@@ -92,6 +92,7 @@ setup(
         "matplotlib",
         "pillow",
         "pycocotools>=2.0.6",
+        "safetensors>=0.4",
     ],
     extras_require={
         # The maintained OpenMMLab forks. onedl-mmcv must be built with its operators: see

@@ -8,6 +8,7 @@ scalars) is let in by name; the histories become inert placeholders.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -57,7 +58,7 @@ def _safe_globals() -> list[Any]:
 
 
 def load_safely(path: str | os.PathLike[str]) -> Any:
-    """What ``torch.save`` wrote to ``path``, on the CPU, with ``weights_only=True``.
+    """What ``torch.save`` (or safetensors) wrote to ``path``, on the CPU, without unpickling.
 
     Args:
         path: a local file, a URL, or a name such as ``torchvision://resnet50``,
@@ -69,6 +70,8 @@ def load_safely(path: str | os.PathLike[str]) -> Any:
             have to execute.
     """
     file = local_file(path)
+    if file.suffix == ".safetensors":
+        return _load_safetensors(file)
     try:
         with torch.serialization.safe_globals(_safe_globals()):
             return torch.load(file, map_location="cpu", weights_only=True)
@@ -78,6 +81,18 @@ def load_safely(path: str | os.PathLike[str]) -> Any:
         raise ValueError(_unreadable(file, error)) from error
     except Exception as error:  # a damaged file fails anywhere in the reader, with any error
         raise ValueError(_unreadable(file, error)) from error
+
+
+def _load_safetensors(file: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            record = json.loads((opened.metadata() or {}).get("sakd_dense", "{}"))
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(_unreadable(file, error)) from error
+    return {"state_dict": weights, "meta": record}
 
 
 def _is_pickle_of_objects(reason: str) -> bool:

@@ -1,0 +1,44 @@
+#!/usr/bin/env python
+"""A trained student as a slim file: weights alone, with a record of what they are beside them.
+
+  python tools/publish.py work_dirs/run/epoch_12.pth --out student.safetensors \\
+      --config configs/retinanet_sew18_sakd_bccd.py --sweep sweep.json
+  python tools/publish.py epoch_12.pth --out backbone.pth --form torchvision
+
+--form torchvision writes the backbone under torchvision's names: it loads into torchvision's
+ResNet, SpikingJelly's models and any init_cfg=dict(type='Pretrained').
+"""
+
+import argparse
+import sys
+
+from sakd_dense.cli import CONFIG_HELP, load_config
+from sakd_dense.publish import FORMS, publish
+from sakd_dense.timesteps import SweepResult
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help=".pth or .safetensors; a hash is added"
+    )
+    parser.add_argument("--config", help=f"of the student, for the record: {CONFIG_HELP}")
+    parser.add_argument(
+        "--sweep", metavar="JSON", help="what tools/test.py --out wrote: metrics at each T"
+    )
+    parser.add_argument("--form", choices=FORMS, default="model")
+    args = parser.parse_args(argv)
+    try:
+        config = load_config(args.config) if args.config else None
+        sweep = SweepResult.from_json(args.sweep) if args.sweep else None
+        file = publish(args.checkpoint, args.out, config, sweep, args.form)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    print(f"wrote {file} ({file.stat().st_size / 2**20:.1f} MiB) and {file.with_suffix('.json')}")
+
+
+if __name__ == "__main__":
+    main()
