@@ -15,6 +15,7 @@ from ._mmengine import config_file
 from .amp import with_amp
 from .convert import initial_checkpoints, to_sakd, type_name
 from .transfer import verify_checkpoint
+from .twins import PREFIXES
 
 CONFIG_HELP = "a config file, or one of a package: mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 
@@ -66,6 +67,12 @@ def add_sakd_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--time-steps", type=int, metavar="T", help="time steps (default: 4)")
     parser.add_argument(
+        "--family",
+        choices=PREFIXES,
+        default="SEW",
+        help="SEW-ResNet (default) or Spiking-ResNet, whose blocks fire on the sum of both branches",
+    )
+    parser.add_argument(
         "--no-transfer",
         action="store_true",
         help="level 2 alone: do not start from the teacher's weights",
@@ -87,6 +94,7 @@ def apply_sakd(cfg: Config, args: argparse.Namespace) -> Config:
         args.time_steps,
         transfer=not args.no_transfer,
         source=args.source,
+        family=args.family,
     )
 
 

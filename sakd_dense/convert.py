@@ -48,6 +48,7 @@ def to_sakd(
     *,
     transfer: bool = True,
     source: str = "ann",
+    family: str = "SEW",
     backbone: dict[str, Any] | None = None,
     hook: dict[str, Any] | None = None,
 ) -> Config:
@@ -62,6 +63,7 @@ def to_sakd(
         source: where the student's first weights come from. ``'ann'``: BatchNorm is trained
             (``norm_eval=False``, ``frozen_stages=-1``); ``'snn'`` (a distilled SNN given by
             ``load_from``): upstream's values stand.
+        family: ``'SEW'`` or ``'Spiking'``, which is put before the backbone's type.
         backbone: further arguments of the spiking backbone.
         hook: further arguments of ``SAKDHook``.
 
@@ -79,7 +81,8 @@ def to_sakd(
             b.update(options, **({} if time_steps is None else {"time_steps": time_steps}))
     else:
         steps = 4 if time_steps is None else time_steps
-        new.model = ConfigDict(spiking_of(new.model, steps, new.get("default_scope"), **options))
+        scope = new.get("default_scope")
+        new.model = ConfigDict(spiking_of(new.model, steps, scope, family, **options))
     for b in spiking_backbones(new.model):
         if source == "ann":
             _train_norms(b)

@@ -140,6 +140,7 @@ def spiking_of(
     model_cfg: MutableMapping[str, Any],
     time_steps: int = 4,
     default_scope: str | None = None,
+    family: str = "SEW",
     **options: Any,
 ) -> MutableMapping[str, Any]:
     """A deep copy of a model's config with every ResNet-family backbone made spiking.
@@ -149,11 +150,14 @@ def spiking_of(
             at, at any depth.
         time_steps: T.
         default_scope: of the whole config; mmpretrain's ResNets differ in some defaults.
+        family: what is put before the type, ``'SEW'`` or ``'Spiking'``.
         options: further arguments of the backbone (``neuron``, ``connect``, ``norm_eval``, ...).
 
     Raises:
-        ValueError: no backbone in it has a spiking twin.
+        ValueError: no backbone in it has a spiking twin, or there is no such family.
     """
+    if family not in PREFIXES:
+        raise ValueError(f"family={family!r}: take one of {PREFIXES}")
     model = copy.deepcopy(model_cfg)
     for backbone in _ann_backbones(model):
         scope = _scope(backbone["type"])
@@ -162,7 +166,7 @@ def spiking_of(
             backbone.setdefault("_scope_", scope)
         scopes = (backbone.get("_scope_"), model.get("_scope_"), _scope(model["type"]))
         _say_defaults(backbone, {*scopes, default_scope})
-        backbone["type"] = "SEW" + type_name(backbone["type"])
+        backbone["type"] = family + type_name(backbone["type"])
         backbone["time_steps"] = time_steps
         backbone.update(copy.deepcopy(options))
     return model

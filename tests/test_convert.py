@@ -89,6 +89,14 @@ def test_ann_of_undoes_spiking_of() -> None:
     assert ann_of(spiking) == cfg
 
 
+def test_both_families() -> None:
+    spiking = spiking_of(model(type="ResNetV1c"), family="Spiking")
+    assert spiking["backbone"]["type"] == "SpikingResNetV1c"
+    assert ann_of(spiking)["backbone"]["type"] == "ResNetV1c"
+    with pytest.raises(ValueError, match="family='Leaky'"):
+        spiking_of(model(), family="Leaky")
+
+
 def test_ann_of_forgets_what_a_checkpoint_will_give() -> None:
     student = dict(
         type="Detector",
