@@ -70,7 +70,7 @@ def add_sakd_arguments(parser: argparse.ArgumentParser) -> None:
         "--family",
         choices=PREFIXES,
         default="SEW",
-        help="SEW-ResNet (default) or Spiking-ResNet, whose blocks fire on the sum of both branches",
+        help="SEW-ResNet (default), or Spiking-ResNet: its blocks fire on the sum of both branches",
     )
     parser.add_argument(
         "--no-transfer",
