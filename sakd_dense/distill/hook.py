@@ -21,7 +21,8 @@ from .teacher import build_teacher, check_classes, teacher_config, with_preproce
 from .terms import Terms
 
 TARGETS = ("teacher", "labels", "both")
-DEFAULT_FEATURES = dict(type="FeatureMSE", weight=1.0)
+#: Measured on BCCD (docs/results.md): ahead of MSE at T = 4, and with fewer spikes.
+DEFAULT_FEATURES = dict(type="FeaturePKD", weight=1.0)
 
 
 @HOOKS.register_module()

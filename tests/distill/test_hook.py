@@ -83,7 +83,7 @@ def test_terms_can_be_switched(make_runner, hook, names):
 def test_weights_scale_terms_and_schedules_move_them(make_runner):
     plain = train(make_runner()).logs
     falling = dict(start=2.0, stop=0.0, begin=0.0, end=0.5)
-    args = dict(features=dict(type="FeatureMSE", weight=falling), responses=dict(cls=3.0))
+    args = dict(features=dict(type="FeaturePKD", weight=falling), responses=dict(cls=3.0))
     moved = train(make_runner(args)).logs
     assert moved[0]["loss_sakd_feat"] == pytest.approx(2 * plain[0]["loss_sakd_feat"], rel=1e-5)
     assert moved[0]["loss_sakd_cls"] == pytest.approx(3 * plain[0]["loss_sakd_cls"], rel=1e-5)
