@@ -10,7 +10,7 @@ custom_hooks = [
     dict(
         type="SAKDHook",
         teacher=dict(
-            checkpoint="https://download.openmmlab.com/mmclassification/v0/resnet/"
+            checkpoint="https://mmassets.onedl.ai/mmclassification/v0/resnet/"
             "resnet50_8xb32_in1k_20210831-ea4938fc.pth"
         ),
     )

@@ -151,6 +151,11 @@ def guard_checkpoints(cfg: Config) -> None:
     if cfg.get("resume") and load_from is None:
         load_from = _latest(cfg.work_dir)
     if load_from is not None:
+        if str(load_from).endswith(".safetensors"):
+            raise ValueError(
+                f"load_from={str(load_from)!r}: MMEngine loads .pth alone; start from it by "
+                "tools/transfer.py, or publish the student as .pth"
+            )
         verify_checkpoint(load_from)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 #: Backbones that have a spiking twin.
@@ -117,6 +117,14 @@ def drop_checkpoints(cfg: Any) -> None:
             d["init_cfg"] = [i for i in init if type_name(i.get("type")) not in LOADERS] or None
 
 
+def with_preprocessor(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """``cfg.model`` with the data_preprocessor that mmpretrain's configs keep beside it."""
+    model = dict(cfg["model"])
+    if cfg.get("data_preprocessor") is not None:
+        model.setdefault("data_preprocessor", cfg["data_preprocessor"])
+    return model
+
+
 def _ann_backbones(model: Any) -> list[MutableMapping[str, Any]]:
     named = [d["backbone"] for d in _dicts(model) if _has_type(d.get("backbone"))]
     known = [b for b in named if type_name(b["type"]) in ANN_TYPES]
@@ -211,5 +219,6 @@ __all__ = [
     "spiking_backbones",
     "spiking_of",
     "type_name",
+    "with_preprocessor",
     "without_checkpoints",
 ]

@@ -20,11 +20,11 @@ from torch import nn
 
 from sakd_dense import __version__
 from sakd_dense.cli import CONFIG_HELP, load_config
-from sakd_dense.convert import without_checkpoints
 from sakd_dense.transfer import TransferError, read_state_dict, transfer
 from sakd_dense.transfer.apply import PARTS
 from sakd_dense.transfer.batchnorm import reestimate
 from sakd_dense.transfer.save import save_checkpoint
+from sakd_dense.twins import with_preprocessor, without_checkpoints
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -81,10 +81,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def build_model(cfg: Config) -> nn.Module:
     """The config's model, initialised, but without the checkpoints that its parts would load."""
     init_default_scope(cfg.get("default_scope", "mmengine"))
-    model_cfg = without_checkpoints(cfg.model)
-    if "data_preprocessor" in cfg:
-        model_cfg.setdefault("data_preprocessor", cfg.data_preprocessor)
-    model = MODELS.build(model_cfg)
+    model = MODELS.build(without_checkpoints(with_preprocessor(cfg)))
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel("WARNING")  # else one line for every parameter

@@ -1,6 +1,6 @@
 r"""Residual blocks (Fang et al., "Deep Residual Learning in Spiking Neural Networks", 2021).
 
-SEW-ResNet (eq. 9) connects *after* the last neuron, ``g(SN(F(x)), x)``; Spiking-ResNet (eq. 5)
+SEW-ResNet (eq. 9) connects *after* the last neuron, ``g(SN(F(x)), x)``; Spiking-ResNet
 *before* it.
 
 ====== ==========================

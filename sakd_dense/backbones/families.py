@@ -1,8 +1,7 @@
 """The spiking twins of upstream's backbones: put ``SEW`` or ``Spiking`` before the type.
 
 SEW-ResNet (Fang et al., "Deep Residual Learning in Spiking Neural Networks", NeurIPS 2021)
-connects after a block's last neuron; Spiking-ResNet (the same paper's section 3.1; Zheng et al.,
-AAAI 2021) before it.
+connects after a block's last neuron; Spiking-ResNet, which that paper compares with, before it.
 """
 
 from typing import Any

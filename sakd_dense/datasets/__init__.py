@@ -1,6 +1,6 @@
 """Readers of small real sets, and the generated digit scenes.
 
-Each set is registered where the package that reads it (mmdet, mmseg, mmpretrain) is installed.
+mmdet must be installed; sets for mmseg and mmpretrain are registered where those are, too.
 """
 
 from importlib.util import find_spec

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+#: One call of a tapped module: its inputs and its output.
 Call = tuple[tuple[Any, ...], Any]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..convert import ann_of, spiking_backbones
 from ..transfer import read_state_dict
 from ..transfer.keys import choose_part, match_keys
+from ..twins import with_preprocessor
 
 #: What a data_preprocessor does to pixels; teacher and student must agree on it.
 _PREPROCESSING = ("mean", "std", "_channel_conversion", "pad_size_divisor", "pad_value")
@@ -36,14 +37,6 @@ def teacher_config(student: Mapping[str, Any], config: Any = None) -> dict[str, 
             f"SAKDHook: teacher config has no model with a type; its keys: {sorted(config)}"
         )
     return dict(ann_of(model) if spiking_backbones(model) else model)
-
-
-def with_preprocessor(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """``cfg.model`` with the data_preprocessor that mmpretrain's configs keep beside it."""
-    model = dict(cfg["model"])
-    if cfg.get("data_preprocessor") is not None:
-        model.setdefault("data_preprocessor", cfg["data_preprocessor"])
-    return model
 
 
 def build_teacher(

@@ -73,13 +73,12 @@ class Terms:
         response = None
         if self.response is not None:
             response = self.response.gather([t.take() for t in self._heads], self.student)
-        if self.feature_loss is None and response is None and self.prefix_targets == "teacher":
-            return {}
-        with torch.no_grad():
-            taught = self.teacher.backbone(images)
-            answer = None
-            if response is not None:
-                answer = self.response.run(self.teacher, taught, response)
+        taught, answer = (), None
+        if self.feature_loss is not None or response is not None:
+            with torch.no_grad():
+                taught = self.teacher.backbone(images)
+                if response is not None:
+                    answer = self.response.run(self.teacher, taught, response)
 
         def compare(rates: tuple[Tensor, ...], said: Any) -> Losses:
             return self._compare(rates, said, taught, answer, samples, progress)

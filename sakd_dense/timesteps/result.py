@@ -106,14 +106,24 @@ class SweepResult:
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> "SweepResult":
-        """What :meth:`to_json` wrote."""
-        content = json.loads(Path(path).read_text())
-        content.pop("notes")
-        rows = {}
-        for row in content.pop("rows"):
-            measured = {k: row[k] for k in (FIRING_RATE, MS) if row[k] is not None}
-            rows[row["T"]] = {**row["metrics"], **measured}
-        return cls(rows=rows, **content)
+        """What :meth:`to_json` wrote.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is not one that :meth:`to_json` wrote.
+        """
+        try:
+            content = json.loads(Path(path).read_text())
+            content.pop("notes")
+            rows = {}
+            for row in content.pop("rows"):
+                measured = {k: row[k] for k in (FIRING_RATE, MS) if row[k] is not None}
+                rows[row["T"]] = {**row["metrics"], **measured}
+            return cls(rows=rows, **content)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is not a sweep that tools/test.py --out wrote ({error!r})"
+            ) from error
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draws the metrics, the firing rate and the time over T, as a PNG."""

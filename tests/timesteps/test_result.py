@@ -90,3 +90,10 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
 )
 def test_each_t_writes_its_own_files(path, marked):
     assert _with_step(path, 2) == marked
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"notes": "", "rows": [{"T": 1}]}'])
+def test_a_file_that_is_no_sweep_is_named(tmp_path, text):
+    (tmp_path / "other.json").write_text(text)
+    with pytest.raises(ValueError, match=r"other\.json is not a sweep"):
+        SweepResult.from_json(tmp_path / "other.json")

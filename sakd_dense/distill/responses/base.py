@@ -7,9 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ..schedule import Weight
-
-#: One call of a tapped module: its inputs and its output.
-Call = tuple[tuple[Any, ...], Any]
+from ..taps import Call
 
 
 class Response(ABC):

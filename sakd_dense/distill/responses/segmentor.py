@@ -100,22 +100,24 @@ class SegmentorResponse(Response):
     ) -> dict[str, Tensor]:
         main = self._taught(model, "decode_head")
         heads = main + self._taught(model, "auxiliary_head")
-        values = [
-            self._compare(s.float(), t.float(), head, samples)
-            for s, t, head in zip(student, teacher, heads, strict=True)
-        ]
+        masks: dict[Any, Tensor] = {}
+        values = []
+        for s, t, head in zip(student, teacher, heads, strict=True):
+            key = (*s.shape[-2:], head.ignore_index)
+            if key not in masks:
+                masks[key] = _valid(samples, head.ignore_index, s)
+            values.append(self._compare(s.float(), t.float(), masks[key]))
         terms = {"decode": torch.stack(values[: len(main)]).mean()}
         if len(values) > len(main):
             terms["aux"] = torch.stack(values[len(main) :]).mean()
         return terms
 
-    def _compare(self, student: Tensor, teacher: Tensor, head: nn.Module, samples: Any) -> Tensor:
+    def _compare(self, student: Tensor, teacher: Tensor, valid: Tensor) -> Tensor:
         if student.shape != teacher.shape:
             raise ValueError(
                 f"the student's logits {tuple(student.shape)} and the teacher's "
                 f"{tuple(teacher.shape)} differ: give a teacher of the same classes and strides"
             )
-        valid = _valid(samples, head.ignore_index, student)
         if self.loss == "cwd":
             student, teacher = (x.masked_fill(~valid[:, None], -1e4) for x in (student, teacher))
             return channel_wise_distillation(student, teacher, self.tau)
