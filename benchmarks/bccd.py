@@ -71,6 +71,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "prefix-all": sakd(features=PKD, prefixes="all"),
     "prefix-w2": sakd(features=PKD, prefixes="random", prefix_weight=2.0),
     "prefix-w4": sakd(features=PKD, prefixes="random", prefix_weight=4.0),
+    "prefix-1": sakd(features=PKD, prefixes=1),
+    "prefix-1-labels": sakd(features=PKD, prefixes=1, prefix_targets="labels"),
     "prefix-labels": sakd(features=PKD, prefixes="random", prefix_targets="labels"),
     # Short schedules and few labels, where level 2 has more to give.
     "level1-3ep": dict(level1=True, epochs=3),

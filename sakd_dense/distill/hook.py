@@ -15,7 +15,7 @@ from ..backbones import SpikingBackbone
 from ..convert import check_norm_policy
 from ..transfer import transfer
 from ..twins import with_preprocessor
-from .prefixes import PREFIXES, draw
+from .prefixes import check, draw
 from .responses import find_response
 from .schedule import Weight
 from .teacher import build_teacher, check_classes, teacher_config
@@ -48,7 +48,8 @@ class SAKDHook(Hook):
             (also ``FeatureMSE``, ``FeatureCWD``); None: off. At every backbone output.
         responses: weights of the response's terms, e.g. ``dict(cls=1.0, box=1.0)``; None: off.
             Which terms there are is the kind of head's, see :mod:`sakd_dense.distill.responses`.
-        prefixes: ``'random'`` (one t < T an iteration), ``'all'`` or None: what is taught beside T.
+        prefixes: what is taught beside T: ``'random'`` (one t < T an iteration), ``'all'``, the t
+            to teach (an int), or None.
         prefix_weight: the weight of all that is taught at prefixes.
         prefix_targets: ``'teacher'``; ``'labels'`` and ``'both'`` are controls.
 
@@ -65,7 +66,7 @@ class SAKDHook(Hook):
         transfer: bool | str = True,
         features: Mapping[str, Any] | None = DEFAULT_FEATURES,
         responses: Mapping[str, Any] | None = {},  # noqa: B006  (never changed)
-        prefixes: str | None = "random",
+        prefixes: str | int | None = "random",
         prefix_weight: float | Mapping[str, Any] = 1.0,
         prefix_targets: str = "teacher",
     ) -> None:
@@ -77,8 +78,7 @@ class SAKDHook(Hook):
             )
         if transfer not in (True, False, "head"):
             raise ValueError(f"SAKDHook: transfer={transfer!r}: take True, False or 'head'")
-        if prefixes not in PREFIXES:
-            raise ValueError(f"SAKDHook: prefixes={prefixes!r}: take one of {PREFIXES}")
+        check(prefixes)
         if prefix_targets not in TARGETS:
             raise ValueError(f"SAKDHook: prefix_targets={prefix_targets!r}: take one of {TARGETS}")
         if features is not None and "type" not in features:

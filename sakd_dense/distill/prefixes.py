@@ -12,10 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-PREFIXES = (None, "random", "all")
+
+def check(prefixes: str | int | None) -> None:
+    """Raises ValueError unless ``prefixes`` is None, ``'random'``, ``'all'`` or a t >= 1."""
+    number = isinstance(prefixes, int) and not isinstance(prefixes, bool)
+    if prefixes not in (None, "random", "all") and not (number and prefixes >= 1):
+        raise ValueError(
+            f"SAKDHook: prefixes={prefixes!r}: take None, 'random', 'all' or a number of steps >= 1"
+        )
 
 
-def draw(prefixes: str | None, time_steps: int, seed: int, iteration: int) -> Sequence[int]:
+def draw(prefixes: str | int | None, time_steps: int, seed: int, iteration: int) -> Sequence[int]:
     """The prefix lengths to teach in this iteration, each in 1..T-1.
 
     Drawn from seed and iteration alone: the same on every process (one graph for DDP), and the
@@ -25,6 +32,8 @@ def draw(prefixes: str | None, time_steps: int, seed: int, iteration: int) -> Se
         return ()
     if prefixes == "all":
         return range(1, time_steps)
+    if isinstance(prefixes, int):
+        return (prefixes,) if prefixes < time_steps else ()
     generator = torch.Generator().manual_seed(seed * 1_000_003 + iteration)
     return (int(torch.randint(1, time_steps, (1,), generator=generator)),)
 

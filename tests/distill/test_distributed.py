@@ -57,6 +57,9 @@ for _ in range(2):  # twice: DDP finds out about unused parameters at the second
     loss.backward()
 if rank == 0:
     torch.save({n: p.grad for n, p in model.named_parameters()}, out)
+if dist.is_initialized():  # gloo aborts a process that leaves while the other still talks to it
+    dist.barrier()
+    dist.destroy_process_group()
 """
 
 

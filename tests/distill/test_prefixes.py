@@ -16,7 +16,14 @@ def test_a_random_prefix_is_shorter_than_t_and_the_same_everywhere():
 
 @pytest.mark.parametrize(
     "prefixes,steps,expected",
-    [(None, 4, ()), ("all", 4, (1, 2, 3)), ("all", 1, ()), ("random", 1, ())],
+    [
+        (None, 4, ()),
+        ("all", 4, (1, 2, 3)),
+        ("all", 1, ()),
+        ("random", 1, ()),
+        (2, 4, (2,)),
+        (4, 4, ()),
+    ],
 )
 def test_prefixes(prefixes, steps, expected):
     assert tuple(draw(prefixes, steps, 0, 0)) == expected

@@ -17,6 +17,8 @@ from ..timesteps.scenes import build, retinanet, write_checkpoint
         (dict(teacher=dict(checkpoint="a", weight=1)), ValueError, "weight"),
         (dict(transfer="tail"), ValueError, "transfer='tail'"),
         (dict(prefixes="some"), ValueError, "prefixes='some'"),
+        (dict(prefixes=0), ValueError, "prefixes=0"),
+        (dict(prefixes=True), ValueError, "prefixes=True"),
         (dict(prefix_targets="me"), ValueError, "prefix_targets='me'"),
         (dict(features=dict(weight=1.0)), ValueError, "no type"),
         (dict(features=dict(type="FeatureMSE", weight=-1)), ValueError, "start=-1"),
