@@ -1,0 +1,164 @@
+#!/usr/bin/env python
+"""What SAKD gives, arm by arm, seed by seed; every number of docs/results.md.
+
+  python benchmarks/accuracy.py bccd train teacher --seed 0  # the best on val is kept
+  python benchmarks/accuracy.py bccd train sakd --seed 0     # taught by that teacher
+  python benchmarks/accuracy.py bccd list                    # the arms
+  python benchmarks/accuracy.py bccd table                   # tests what is new, keeps it
+
+Every student has the same epochs, schedule and batches; a seed's students share its teacher.
+Choices are made on `val` (table --split val). `table` reads `test` once, at T = 1, 2, 4, 8 from
+one pass, and keeps what it finds in benchmarks/results: the table is there without the runs.
+On a CPU, training runs in bfloat16 (--amp) on one thread, so that two runs share two cores.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import torch
+from arms import ARMS
+from mmengine.config import Config
+from mmengine.runner import Runner
+from tracks import TRACKS
+
+from sakd_dense.amp import with_amp
+from sakd_dense.timesteps import sweep
+
+# As data/ and work_dirs/: from the checkout's folder.
+RUNS = Path("work_dirs")
+RESULTS = Path("benchmarks/results")
+STEPS = (1, 2, 4, 8)
+
+
+def folder(track: str, arm: str, seed: int) -> Path:
+    return RUNS / track / arm / f"seed{seed}"
+
+
+def checkpoint(track: str, arm: str, seed: int) -> Path | None:
+    """The checkpoint that counts: the teacher's best on val, a student's last."""
+    epochs = config_of(track, arm).train_cfg.max_epochs
+    last = folder(track, arm, seed) / f"epoch_{epochs}.pth"
+    if not last.is_file():
+        return None
+    return next(last.parent.glob("best_*.pth")) if arm == "teacher" else last
+
+
+def config_of(track: str, arm: str) -> Config:
+    """The shipped config, with the arm's epochs."""
+    files, args = TRACKS[track], ARMS[arm]
+    cfg = Config.fromfile(files.teacher if arm == "teacher" else files.student)
+    if arm != "teacher":
+        epochs = args.get("epochs", cfg.train_cfg.max_epochs)
+        cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
+        cfg.param_scheduler[1].update(T_max=epochs, end=epochs)
+        cfg.default_hooks.checkpoint.interval = epochs
+    return cfg
+
+
+def config(track: str, arm: str, seed: int) -> Config:
+    """The shipped config with the arm's differences."""
+    args = ARMS[arm]
+    cfg = config_of(track, arm)
+    cfg.work_dir = str(folder(track, arm, seed))
+    cfg.randomness = dict(seed=seed)
+    cfg.optim_wrapper = with_amp(cfg.optim_wrapper)
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        cfg[loader].update(num_workers=0, persistent_workers=False)
+    if arm == "teacher":
+        cfg.default_hooks.checkpoint.update(save_best=TRACKS[track].metric)
+        return cfg
+    cfg.custom_hooks = []
+    teacher = None
+    if "hook" in args or "level1" in args:
+        teacher = checkpoint(track, "teacher", seed)
+        if teacher is None:
+            raise SystemExit(
+                f"first: python benchmarks/accuracy.py {track} train teacher --seed {seed}"
+            )
+    if "hook" in args:
+        hook = dict(type="SAKDHook", teacher=dict(checkpoint=str(teacher)), **args["hook"])
+        cfg.custom_hooks = [hook]
+    elif "level1" in args:
+        cfg.model.init_cfg = dict(type="SAKDTransfer", checkpoint=str(teacher))
+    cfg.model.backbone.update(args.get("backbone", {}))
+    if "images" in args:
+        TRACKS[track].take(cfg, args["images"])
+    return cfg
+
+
+def swept(track: str, arm: str, seed: int, split: str) -> dict[str, Any] | None:
+    """What a run gives on ``split``, at every T; kept, for `test` in benchmarks/results."""
+    file = checkpoint(track, arm, seed)
+    out = RESULTS / track / f"{arm}-seed{seed}.json"
+    if split != "test":
+        out = folder(track, arm, seed) / f"{split}.json"
+    if not out.is_file() and file is not None:
+        cfg = config(track, arm, seed)
+        TRACKS[track].read(cfg, split)
+        cfg.work_dir, cfg.log_level = str(RUNS / track / "sweeps"), "WARNING"
+        steps = None if arm == "teacher" else STEPS
+        sweep(cfg, str(file), steps, timed_batches=0).to_json(out)
+    return json.loads(out.read_text()) if out.is_file() else None
+
+
+def cell(values: list[float], digits: int) -> str:
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{spread}"
+
+
+def table(track: str, arms: list[str], seeds: list[int], split: str) -> str:
+    """Markdown: mean ± standard deviation over seeds of the metric by T, and the firing rate."""
+    metric, digits = TRACKS[track].metric, TRACKS[track].digits
+    lines = ["| arm | seeds | " + " | ".join(f"T = {t}" for t in STEPS) + " | firing rate |"]
+    lines.append("|---" * (len(STEPS) + 3) + "|")
+    for arm in arms:
+        runs = [r for r in (swept(track, arm, s, split) for s in seeds) if r is not None]
+        if not runs:
+            continue
+        by_t: dict[Any, list[float]] = {}
+        rates = []
+        for run in runs:
+            for row in run["rows"]:
+                by_t.setdefault(row["T"], []).append(row["metrics"][metric])
+                if row["T"] == 4:
+                    rates.append(row["firing_rate"])
+        cells = [cell(by_t[t], digits) for t in (by_t if None in by_t else STEPS)]
+        cells += [""] * (len(STEPS) - len(cells))
+        cells.append(f"{statistics.mean(rates):.3f}" if rates else "")
+        lines.append(f"| {arm} | {len(runs)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("track", choices=TRACKS, help="data set and model")
+    parser.add_argument("what", choices=("train", "table", "list"))
+    parser.add_argument("arms", nargs="*", help="default for table: all")
+    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--split", choices=("val", "test"), default="test", help="for table")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    unknown = sorted(set(args.arms) - set(ARMS))
+    if unknown:
+        parser.error(f"no arm {', '.join(unknown)}; there are {', '.join(ARMS)}")
+    if args.what == "list":
+        for name, differs in ARMS.items():
+            print(f"{name:16s} {differs}")
+        return
+    torch.set_num_threads(args.threads)
+    if args.what == "table":
+        print(table(args.track, args.arms or list(ARMS), args.seed, args.split))
+        return
+    for arm in args.arms:
+        for seed in args.seed:
+            if checkpoint(args.track, arm, seed) is None:
+                Runner.from_cfg(config(args.track, arm, seed)).train()
+
+
+if __name__ == "__main__":
+    main()

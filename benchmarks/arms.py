@@ -1,0 +1,83 @@
+"""The arms: how a student starts, who teaches it, and its neuron. Without `hook` and `level1` it
+starts from scratch; what an arm does not name is the shipped config's.
+"""
+
+from typing import Any
+
+# The neurons that were compared; the shipped configs take DEFAULT_NEURON.
+IF = dict(
+    type="IFNode",
+    v_threshold=1.0,
+    v_reset=None,
+    detach_reset=True,
+    surrogate_function=dict(type="ATan", alpha=2.0),
+)
+# The same neuron, its potential at half the threshold at first: no bias towards silence at low T.
+HALF = dict(
+    type="HalfThresholdIFNode",
+    detach_reset=True,
+    surrogate_function=dict(type="ATan", alpha=2.0),
+)
+LIF = {**IF, "type": "LIFNode", "tau": 2.0, "decay_input": False}
+
+PKD = dict(type="FeaturePKD", weight=1.0)
+MSE = dict(type="FeatureMSE", weight=1.0)
+CWD = dict(type="FeatureCWD", weight=1.0)
+
+
+def both(features: dict[str, Any] = PKD, **hook: Any) -> dict[str, Any]:
+    """Both levels, at T alone."""
+    return dict(hook=dict(features=features, prefixes=None, **hook))
+
+
+def sakd(weight: float = 4.0, features: dict[str, Any] = PKD, **hook: Any) -> dict[str, Any]:
+    """Both levels, and the prefixes."""
+    return dict(hook=dict(dict(features=features, prefixes="random", prefix_weight=weight), **hook))
+
+
+def neuron(cfg: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return dict(level1=True, epochs=6, backbone=dict(neuron={**cfg, **changes}))
+
+
+TENTH_LONG = dict(images=20, epochs=104)
+ARMS: dict[str, dict[str, Any]] = {
+    "teacher": {},
+    "scratch": {},
+    "level1": dict(level1=True),
+    "level2": both(transfer=False),
+    "both": both(),
+    "both-mse": both(MSE),
+    "both-cwd": both(CWD),
+    "sakd": sakd(),
+    "prefix-labels": sakd(prefix_targets="labels"),
+    # How much, which, and by whom the prefixes are taught.
+    "prefix-w1": sakd(1.0),
+    "prefix-w2": sakd(2.0),
+    "prefix-w8": sakd(8.0),
+    "prefix-1-w4": sakd(prefixes=1),
+    "prefix-all-w1": sakd(1.0, prefixes="all"),
+    "prefix-labels-w1": sakd(1.0, prefix_targets="labels"),
+    "prefix-mse-w1": sakd(1.0, MSE),
+    # Short schedules and few labels, where level 2 has more to give.
+    "level1-3ep": dict(level1=True, epochs=3),
+    "sakd-3ep": dict(sakd(), epochs=3),
+    "level1-quarter": dict(level1=True, images=51),
+    "sakd-quarter": dict(sakd(), images=51),
+    "level1-tenth": dict(level1=True, images=20),
+    "sakd-tenth": dict(sakd(), images=20),
+    # As many iterations as with all labels: a tenth of them is then learned by heart.
+    "level1-tenth-long": dict(level1=True, **TENTH_LONG),
+    "sakd-tenth-long": dict(sakd(), **TENTH_LONG),
+    # The IF neuron on the main road, and neurons by level 1 alone.
+    "scratch-if": dict(backbone=dict(neuron=IF)),
+    "level1-if": dict(level1=True, backbone=dict(neuron=IF)),
+    "sakd-if-w1": dict(sakd(1.0), backbone=dict(neuron=IF)),
+    "neuron-soft": neuron(IF),
+    "neuron-hard": neuron(IF, v_reset=0.0),
+    "neuron-attached": neuron(IF, detach_reset=False),
+    "neuron-sigmoid": neuron(IF, surrogate_function=dict(type="Sigmoid", alpha=4.0)),
+    "neuron-lif": neuron(LIF),
+    "neuron-half": neuron(HALF),
+    "level1-half": dict(level1=True, backbone=dict(neuron=HALF)),
+    "sakd-half-w1": dict(sakd(1.0), backbone=dict(neuron=HALF)),
+}

@@ -1,0 +1,91 @@
+"""The data sets and models on which the arms are compared: what differs between them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mmengine.config import Config
+
+
+@dataclass(frozen=True)
+class Track:
+    """One data set, one model.
+
+    Args:
+        teacher, student: config files; a student differs from its teacher as the shipped ones do.
+        metric: which of the evaluator's metrics goes into the table.
+        digits: after the point, in the table.
+        read: sets the test data of a config to ``'val'`` or ``'test'``.
+        take: sets the training data of a config to its first ``n`` images, fairly by class.
+    """
+
+    teacher: str
+    student: str
+    metric: str
+    digits: int
+    read: Callable[[Config, str], None]
+    take: Callable[[Config, int], None]
+
+
+def _bccd(cfg: Config, split: str) -> None:
+    cfg.test_dataloader.dataset.ann_file = f"ImageSets/Main/{split}.txt"
+
+
+def _camvid(cfg: Config, split: str) -> None:
+    cfg.test_dataloader.dataset.split = split
+
+
+def _first(cfg: Config, images: int) -> None:
+    cfg.train_dataloader.dataset.indices = images
+
+
+def _cifar10(cfg: Config, split: str) -> None:
+    # `val` is the config's: the last of each class of `train`.
+    if split == "test":
+        cfg.test_dataloader.dataset.update(data_prefix="test", indices=None)
+    else:
+        cfg.test_dataloader.dataset = cfg.val_dataloader.dataset
+
+
+def _first_of_each_class(cfg: Config, images: int) -> None:
+    # CustomDataset lists class by class.
+    chosen = cfg.train_dataloader.dataset.indices
+    each, wanted = len(chosen) // 10, images // 10
+    cfg.train_dataloader.dataset.indices = [
+        i for c in range(10) for i in chosen[c * each : c * each + wanted]
+    ]
+
+
+TRACKS = {
+    "bccd": Track(
+        "configs/retinanet_r18_bccd.py",
+        "configs/retinanet_sew18_sakd_bccd.py",
+        "coco/bbox_mAP",
+        3,
+        _bccd,
+        _first,
+    ),
+    "bccd-faster-rcnn": Track(
+        "configs/faster-rcnn_r18_bccd.py",
+        "configs/faster-rcnn_sew18_sakd_bccd.py",
+        "coco/bbox_mAP",
+        3,
+        _bccd,
+        _first,
+    ),
+    "camvid": Track(
+        "configs/fcn_r18_camvid.py",
+        "configs/fcn_sew18_sakd_camvid.py",
+        "mIoU",
+        1,
+        _camvid,
+        _first,
+    ),
+    "cifar10-small": Track(
+        "benchmarks/configs/r18_cifar10-small.py",
+        "benchmarks/configs/sew18_sakd_cifar10-small.py",
+        "accuracy/top1",
+        1,
+        _cifar10,
+        _first_of_each_class,
+    ),
+}
