@@ -58,6 +58,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "prefix-all-w1": sakd(1.0, prefixes="all"),
     "prefix-labels-w1": sakd(1.0, prefix_targets="labels"),
     "prefix-mse-w1": sakd(1.0, MSE),
+    # The teacher's say at T, four times and alone.
+    "response-w4": sakd(2.0, dict(PKD, weight=4.0), responses=dict(cls=4.0, box=4.0)),
     # Short schedules and few labels, where level 2 has more to give.
     "level1-3ep": dict(level1=True, epochs=3),
     "sakd-3ep": dict(sakd(), epochs=3),
@@ -68,6 +70,7 @@ ARMS: dict[str, dict[str, Any]] = {
     # As many iterations as with all labels: a tenth of them is then learned by heart.
     "level1-tenth-long": dict(level1=True, **TENTH_LONG),
     "sakd-tenth-long": dict(sakd(), **TENTH_LONG),
+    "prefix-labels-tenth-long": dict(sakd(prefix_targets="labels"), **TENTH_LONG),
     # The IF neuron on the main road, and neurons by level 1 alone.
     "scratch-if": dict(backbone=dict(neuron=IF)),
     "level1-if": dict(level1=True, backbone=dict(neuron=IF)),

@@ -28,11 +28,12 @@ def load(name: str, root: Path, **options) -> Config:
     cfg.work_dir = str(root / name)
     cfg.log_level = "WARNING"
     cfg.experiment_name = f"{name}-{root.name}"
-    data = "single" if cfg.train_dataloader.dataset.type == "DigitsDataset" else "scenes"
+    kind = cfg.train_dataloader.dataset.type
+    few = {"events" if kind == "DigitEventsDataset" else "scenes": FEW}
     for part in ("train", "val", "test"):
         loader = cfg[f"{part}_dataloader"]
         loader.batch_size = 4
-        loader.dataset.update(data_root=str(root / data), scenes=FEW)
+        loader.dataset.update(data_root=str(root / kind), **few)
     schedules = cfg.param_scheduler
     for schedule in schedules if isinstance(schedules, list) else [schedules]:
         if "T_max" in schedule:
@@ -96,3 +97,18 @@ def test_a_classifier_is_read_at_every_t(root, classifier):
     found = sweep(load("sew18_sakd_digits", root), classifier, (1, 4))
     for row in found.rows.values():
         assert 0 <= row["accuracy/top1"] <= 100
+
+
+def test_event_frames_from_the_teacher_to_the_sweep(root):
+    """Both levels train on streams of frames, and every T is read from one pass of them."""
+    cfg = load("sew18_sakd_digit-events", root)
+    cfg.custom_hooks[0].teacher.checkpoint, _ = train(load("r18_digit-events", root))
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    for term in ("feat", "cls", "prefix_feat", "prefix_cls"):
+        assert f"train/loss_sakd_{term}" in runner.message_hub.log_scalars
+    student = f"{cfg.work_dir}/epoch_1.pth"
+    result = sweep(load("sew18_sakd_digit-events", root), student, (1, 2, 8), timed_batches=0)
+    assert list(result.rows) == [1, 2, 8]
+    with pytest.raises(ValueError, match="time axis of 8 steps, but T=4"):
+        sweep(load("sew18_sakd_digit-events", root), student, (1, 4), timed_batches=0)

@@ -23,5 +23,13 @@ if find_spec("mmseg") is not None:
     __all__ += ["CamVidDataset", "DigitScenesSegDataset"]
 if find_spec("mmpretrain") is not None:
     from .classification import DigitsDataset
+    from .events import DigitEventsDataset, EventParameters
+    from .frames import EventDataPreprocessor, LoadEventFrames
 
-    __all__ += ["DigitsDataset"]
+    __all__ += [
+        "DigitEventsDataset",
+        "DigitsDataset",
+        "EventDataPreprocessor",
+        "EventParameters",
+        "LoadEventFrames",
+    ]

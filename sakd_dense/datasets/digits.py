@@ -10,19 +10,16 @@ textured backgrounds. One set serves detection (COCO JSON with boxes and masks) 
                 labels/train/00000.png   0 for background, digit + 1 elsewhere
 """
 
-import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmdet.datasets import CocoDataset
-from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from PIL import Image
 from pycocotools import mask as mask_tools
 
+from .generated import ensure, write_json
 from .scenes import CLASSES, SPLITS, Scene, SceneParameters, draw_scene
 
 _SPLIT_AT = (0.6, 0.8)  # of the shuffled scans: train, val, test
@@ -65,56 +62,18 @@ class DigitScenesDataset(CocoDataset):
 
 
 def ensure_digit_scenes(data_root: str | Path, parameters: SceneParameters) -> None:
-    """Generate the set unless ``data_root`` already holds it.
-
-    It is written beside ``data_root`` and then renamed, so it is there whole or not at all, and
-    several processes may ask at once: the first to be ready wins, all write the same files.
-
-    Raises:
-        ValueError: if ``data_root`` holds something else, or a set of other parameters.
-    """
-    root = Path(data_root)
-    if _holds(root, parameters):
-        return
-    root.parent.mkdir(parents=True, exist_ok=True)
-    print_log(f"Generating digit scenes in {root}", logger="current")
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as temporary:
-        made = Path(temporary, "set")
-        made.mkdir()
-        write_digit_scenes(made, parameters)
-        try:
-            os.rename(made, root)
-        except OSError:
-            # Another process was faster (or something is in the way, which is said here).
-            if not _holds(root, parameters):
-                raise
-
-
-def _holds(root: Path, parameters: SceneParameters) -> bool:
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
-    stamp_file = root / "stamp.json"
-    if not stamp_file.is_file():
-        raise ValueError(
-            f"{root} exists and is not a set of digit scenes (it has no stamp.json): choose "
-            "another data_root or move it away"
-        )
-    found, wanted = json.loads(stamp_file.read_text()), parameters.stamp()
-    if found != wanted:
-        keys = [k for k in {**found, **wanted} if found.get(k) != wanted.get(k)]
-        changes = ", ".join(f"{k}: {found.get(k)} there, {wanted.get(k)} wanted" for k in keys)
-        raise ValueError(
-            f"{root} holds digit scenes made from other parameters ({changes}): choose another "
-            "data_root or remove the folder"
-        )
-    return True
+    """Generate the set unless ``data_root`` already holds it, see :func:`.generated.ensure`."""
+    ensure(
+        data_root,
+        "digit scenes",
+        parameters.stamp(),
+        lambda folder: write_digit_scenes(folder, parameters),
+    )
 
 
 def write_digit_scenes(folder: Path, parameters: SceneParameters) -> None:
-    """Write the whole set into an existing, empty folder; the stamp comes last."""
-    scans, targets = _load_scans()
-    order = np.random.default_rng(parameters.seed).permutation(len(scans))
-    parts = np.split(order, [int(len(order) * at) for at in _SPLIT_AT])
+    """Write the whole set into an existing, empty folder."""
+    parts = load_scans(parameters.seed)
     for index, (split, count) in enumerate(zip(SPLITS, parameters.counts, strict=True)):
         coco = _empty_coco()
         for kind in ("images", "labels"):
@@ -122,25 +81,27 @@ def write_digit_scenes(folder: Path, parameters: SceneParameters) -> None:
         for number in range(count):
             # A generator a scene: a set with more scenes begins with the same ones.
             rng = np.random.default_rng([parameters.seed, index, number])
-            scene = draw_scene(rng, scans[parts[index]], targets[parts[index]], parameters)
+            scene = draw_scene(rng, *parts[index], parameters)
             name = f"{number:05d}.png"
             Image.fromarray(scene.image).save(folder / "images" / split / name)
             Image.fromarray(scene.label_map).save(folder / "labels" / split / name)
             _add_to_coco(coco, scene, number, name)
-        _write_json(folder / "annotations" / f"{split}.json", coco)
-    _write_json(folder / "stamp.json", parameters.stamp())
+        write_json(folder / "annotations" / f"{split}.json", coco)
 
 
-def _load_scans() -> tuple[np.ndarray, np.ndarray]:
-    """Scans ``[1797, 8, 8]`` with ink from 0 to 16, and their digits ``[1797]``."""
+def load_scans(seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Scans ``[N, 8, 8]`` with ink from 0 to 16, and their digits ``[N]``: of each split."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise ImportError(
-            "The digit scenes are made from scikit-learn's digits: pip install scikit-learn"
+            "The digits are made from scikit-learn's digits: pip install scikit-learn"
         ) from error
     bunch = load_digits()
-    return bunch.images.astype(np.int64), bunch.target.astype(np.int64)
+    scans, targets = bunch.images.astype(np.int64), bunch.target.astype(np.int64)
+    order = np.random.default_rng(seed).permutation(len(scans))
+    parts = np.split(order, [int(len(order) * at) for at in _SPLIT_AT])
+    return [(scans[part], targets[part]) for part in parts]
 
 
 def _empty_coco() -> dict[str, list[dict[str, Any]]]:
@@ -172,8 +133,3 @@ def _add_to_coco(
                 ),
             )
         )
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(content, sort_keys=True), encoding="utf-8")

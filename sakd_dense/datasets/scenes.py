@@ -122,7 +122,7 @@ def draw_scene(
     digits: list[int] = []
     for _ in range(rng.integers(parameters.digits[0], parameters.digits[1] + 1)):
         number = int(rng.integers(len(scans)))
-        ink = _ink(rng, scans[number], parameters.digit_size)
+        ink = ink_of(rng, scans[number], parameters.digit_size)
         h, w = ink.shape
         for _ in range(_TRIES):
             y = int(rng.integers(0, height - h + 1))
@@ -161,7 +161,7 @@ def _background(rng: np.random.Generator, height: int, width: int) -> tuple[np.n
     return image, int(image.sum()) // image.size
 
 
-def _ink(rng: np.random.Generator, scan: np.ndarray, digit_size: tuple[int, int]) -> np.ndarray:
+def ink_of(rng: np.random.Generator, scan: np.ndarray, digit_size: tuple[int, int]) -> np.ndarray:
     """A scan without its empty border, enlarged, as opacity from 0 to 255."""
     scan = scan.astype(np.int64)
     rows, columns = np.flatnonzero(scan.max(1) > 3), np.flatnonzero(scan.max(0) > 3)

@@ -64,7 +64,7 @@ class Terms:
         """The weighted terms ``loss_sakd_*`` for the batch that the student has just seen.
 
         Args:
-            images: the student's own input, ``[B, 3, H, W]``.
+            images: the student's own input, ``[B, C, H, W]``, or event frames ``[T, B, C, H, W]``.
             samples: its data samples (marks of what to ignore; labels at prefixes alone).
             prefixes: the t to teach beside T.
             progress: share of the run that is done, 0..1.
@@ -76,7 +76,9 @@ class Terms:
         taught, answer = (), None
         if self.feature_loss is not None or response is not None:
             with torch.no_grad():
-                taught = self.teacher.backbone(images)
+                # Of event frames [T, B, C, H, W] an ANN sees the mean.
+                seen = images.mean(0) if images.dim() == 5 else images
+                taught = self.teacher.backbone(seen)
                 if response is not None:
                     answer = self.response.run(self.teacher, taught, response)
 

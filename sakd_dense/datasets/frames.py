@@ -1,0 +1,80 @@
+"""Event frames for mmpretrain's classifiers: from a file to a spiking backbone's time axis.
+
+A file holds ``[T, C, H, W]`` counts, as SpikingJelly writes them (``frames`` in an .npz). With
+:class:`LoadEventFrames` the folders that its neuromorphic sets make (CIFAR10-DVS, DVS128 Gesture:
+a folder a class) are read by mmpretrain's own ``CustomDataset``.
+"""
+
+import zipfile
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.registry import MODELS, TRANSFORMS
+from mmpretrain.models import ClsDataPreprocessor
+
+TIME = ("first", "mean")
+
+
+@TRANSFORMS.register_module()
+class LoadEventFrames(BaseTransform):
+    """Loads ``img`` ``[T, C, H, W]`` float32 from ``img_path``, an .npz (``frames``) or .npy.
+
+    Raises:
+        FileNotFoundError: for a file that is not there.
+        ValueError: for one that holds no frames of four axes.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        path = results["img_path"]
+        try:
+            loaded = np.load(path, allow_pickle=False)
+            frames = loaded if isinstance(loaded, np.ndarray) else loaded["frames"]
+        except FileNotFoundError:
+            raise
+        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{path} holds no event frames: take an .npz with 'frames' (as SpikingJelly "
+                f"writes them) or an .npy, of shape [T, C, H, W] ({error})"
+            ) from error
+        if frames.ndim != 4 or 0 in frames.shape:
+            raise ValueError(f"{path}: frames of shape {frames.shape}, not [T, C, H, W]")
+        results["img"] = frames.astype(np.float32)
+        results["img_shape"] = results["ori_shape"] = frames.shape[-2:]
+        return results
+
+
+@MODELS.register_module()
+class EventDataPreprocessor(ClsDataPreprocessor):
+    """Batches event frames ``[T, C, H, W]`` for a spiking backbone, or for an ANN.
+
+    Args:
+        time: ``'first'``: ``[T, B, C, H, W]``, which a spiking backbone takes for its time axis;
+            ``'mean'``: ``[B, C, H, W]``, the mean over T, for the ANN of the same architecture.
+        kwargs: of mmpretrain's ``ClsDataPreprocessor`` (mixup and cutmix mix whole streams).
+
+    Raises:
+        ValueError: for another ``time``, and for streams that are not all of the same shape.
+    """
+
+    def __init__(self, time: str = "first", **kwargs: Any) -> None:
+        if time not in TIME:
+            raise ValueError(f"time={time!r}: take one of {TIME}")
+        super().__init__(**kwargs)
+        self.time = time
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        inputs = data["inputs"]
+        if not isinstance(inputs, torch.Tensor):
+            shapes = sorted({tuple(i.shape) for i in inputs})
+            if len(shapes) != 1 or len(shapes[0]) != 4:
+                raise ValueError(
+                    f"EventDataPreprocessor: a batch of shapes {shapes}: every stream must be "
+                    "[T, C, H, W] of one shape"
+                )
+            data = {**data, "inputs": torch.stack(list(inputs))}
+        batch = super().forward(data, training)
+        frames = batch["inputs"]
+        batch["inputs"] = frames.transpose(0, 1) if self.time == "first" else frames.mean(1)
+        return batch

@@ -1,0 +1,70 @@
+"""A set that is generated when it is first used: there whole, or not at all."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import print_log
+
+
+def ensure(
+    root: str | Path, what: str, stamp: dict[str, Any], write: Callable[[Path], None]
+) -> None:
+    """Generates a set unless ``root`` already holds it.
+
+    It is written beside ``root`` and then renamed, so several processes may ask at once: the first
+    to be ready wins, all write the same files.
+
+    Args:
+        root: the set's folder. ``stamp.json`` in it says what it was made from.
+        what: the set's name in messages.
+        stamp: what the files are made from, as JSON can hold it.
+        write: writes the files into an empty folder.
+
+    Raises:
+        ValueError: if ``root`` holds something else, or a set of another stamp.
+    """
+    root = Path(root)
+    if _holds(root, what, stamp):
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    print_log(f"Generating {what} in {root}", logger="current")
+    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as temporary:
+        made = Path(temporary, "set")
+        made.mkdir()
+        write(made)
+        write_json(made / "stamp.json", stamp)
+        try:
+            os.rename(made, root)
+        except OSError:
+            # Another process was faster (or something is in the way, which is said here).
+            if not _holds(root, what, stamp):
+                raise
+
+
+def _holds(root: Path, what: str, wanted: dict[str, Any]) -> bool:
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    stamp_file = root / "stamp.json"
+    if not stamp_file.is_file():
+        raise ValueError(
+            f"{root} exists and is not a set of {what} (it has no stamp.json): choose another "
+            "data_root or move it away"
+        )
+    found = json.loads(stamp_file.read_text())
+    if found != wanted:
+        keys = [k for k in {**found, **wanted} if found.get(k) != wanted.get(k)]
+        changes = ", ".join(f"{k}: {found.get(k)} there, {wanted.get(k)} wanted" for k in keys)
+        raise ValueError(
+            f"{root} holds {what} made from other parameters ({changes}): choose another "
+            "data_root or remove the folder"
+        )
+    return True
+
+
+def write_json(path: Path, content: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content, sort_keys=True), encoding="utf-8")

@@ -1,0 +1,114 @@
+"""Event frames: what is generated, read, batched and refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import DATASETS, MODELS, TRANSFORMS, init_default_scope
+
+from sakd_dense.datasets import DigitEventsDataset, EventDataPreprocessor, EventParameters
+from sakd_dense.datasets.events import record
+
+FEW = dict(counts=(20, 4, 4))
+
+
+def square(speed=1, **parameters):
+    ink = np.full((10, 10), 255)
+    return record(
+        np.random.default_rng(3), ink, EventParameters(noise=0, speed=speed, **parameters)
+    )
+
+
+def test_a_moving_square_is_seen_at_its_edges():
+    """What gets brighter on one side gets darker on the other, and its inside is silent."""
+    frames = square()
+    assert frames.shape == (8, 2, 32, 32) and frames.dtype == np.uint8
+    assert (frames[:, 0].sum((1, 2)) == frames[:, 1].sum((1, 2))).all() and frames.sum() > 0
+    assert (frames[0].sum(0) > 0).sum() < 50  # 100 pixels, a border of about 40
+
+
+def test_events_add_up_to_the_change_of_brightness():
+    threshold = 40
+    frames = square(threshold=threshold).astype(int)
+    change = (frames[:, 0] - frames[:, 1]).sum(0) * threshold
+    # A pixel that was covered and is not: 255 rounded down to whole thresholds, and back.
+    assert set(np.unique(change)) <= {-240, 0, 240}
+
+
+def test_the_set_is_the_same_again_and_its_classes_are_the_digits(tmp_path):
+    sets = [DigitEventsDataset(data_root=str(tmp_path / n), events=FEW) for n in "ab"]
+    assert len(sets[0]) == 20 and sets[0].CLASSES == tuple("0123456789")
+    for i in range(20):
+        first, second = (s.get_data_info(i) for s in sets)
+        assert first["gt_label"] == second["gt_label"] == int(Path(first["img_path"]).parent.name)
+        arrays = [np.load(s["img_path"])["frames"] for s in (first, second)]
+        np.testing.assert_array_equal(*arrays)
+
+
+@pytest.mark.parametrize(
+    "build,message",
+    [
+        (lambda p: EventParameters(steps=0), "steps=0"),
+        (lambda p: EventParameters(digit_size=(14, 40)), "digit_size="),
+        (lambda p: EventParameters(noise=-1), "noise=-1"),
+        (lambda p: EventParameters(counts=(1, 2)), "counts="),
+        (lambda p: DigitEventsDataset(split="dev", data_root=str(p)), "split='dev'"),
+        (lambda p: EventDataPreprocessor(time="last"), "time='last'"),
+        (
+            lambda p: EventDataPreprocessor()(dict(inputs=[torch.ones(3, 8, 8)])),
+            r"\(3, 8, 8\).*must be \[T, C, H, W\]",
+        ),
+        (
+            lambda p: EventDataPreprocessor()(
+                dict(inputs=[torch.ones(4, 2, 8, 8), torch.ones(5, 2, 8, 8)])
+            ),
+            "of one shape",
+        ),
+    ],
+)
+def test_refusals(build, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        build(tmp_path)
+
+
+def test_files_that_hold_no_frames(tmp_path):
+    load = TRANSFORMS.build(dict(type="LoadEventFrames"))
+    with pytest.raises(FileNotFoundError, match=r"none\.npz"):
+        load(dict(img_path=str(tmp_path / "none.npz")))
+    np.savez(tmp_path / "other.npz", x=np.ones(3))
+    np.save(tmp_path / "flat.npy", np.ones((3, 4)))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:60])
+    for name, message in (("other.npz", "no event frames"), ("cut.npz", "no event frames")):
+        with pytest.raises(ValueError, match=rf"{name} holds {message}"):
+            load(dict(img_path=str(tmp_path / name)))
+    with pytest.raises(ValueError, match=r"flat\.npy: frames of shape \(3, 4\)"):
+        load(dict(img_path=str(tmp_path / "flat.npy")))
+
+
+def test_frames_as_spikingjelly_writes_them_take_upstreams_folder_set(tmp_path):
+    """A folder a class, `frames` in an .npz: no class of our own is needed."""
+    init_default_scope("mmpretrain")
+    frames = np.arange(4 * 2 * 6 * 6).reshape(4, 2, 6, 6)
+    for name in ("wave", "clap"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        np.savez(tmp_path / "train" / name / "0.npz", frames=frames)
+    dataset = DATASETS.build(
+        dict(
+            type="CustomDataset",
+            data_root=str(tmp_path),
+            data_prefix="train",
+            extensions=(".npz",),
+            pipeline=[dict(type="LoadEventFrames"), dict(type="PackInputs")],
+        )
+    )
+    sample = dataset[1]
+    assert dataset.CLASSES == ("clap", "wave") and sample["data_samples"].gt_label == 1
+    data = dict(inputs=[sample["inputs"]] * 3, data_samples=[sample["data_samples"]] * 3)
+    batches = {
+        time: MODELS.build(dict(type="EventDataPreprocessor", time=time))(data)["inputs"]
+        for time in ("first", "mean")
+    }
+    assert batches["first"].shape == (4, 3, 2, 6, 6)
+    np.testing.assert_array_equal(batches["first"][:, 1], frames)
+    torch.testing.assert_close(batches["mean"], batches["first"].mean(0))
