@@ -30,7 +30,7 @@ def both(features: dict[str, Any] = PKD, **hook: Any) -> dict[str, Any]:
     return dict(hook=dict(features=features, prefixes=None, **hook))
 
 
-def sakd(weight: float = 4.0, features: dict[str, Any] = PKD, **hook: Any) -> dict[str, Any]:
+def sakd(weight: float = 8.0, features: dict[str, Any] = PKD, **hook: Any) -> dict[str, Any]:
     """Both levels, and the prefixes."""
     return dict(hook=dict(dict(features=features, prefixes="random", prefix_weight=weight), **hook))
 
@@ -53,8 +53,8 @@ ARMS: dict[str, dict[str, Any]] = {
     # How much, which, and by whom the prefixes are taught.
     "prefix-w1": sakd(1.0),
     "prefix-w2": sakd(2.0),
-    "prefix-w8": sakd(8.0),
-    "prefix-1-w4": sakd(prefixes=1),
+    "prefix-w4": sakd(4.0),
+    "prefix-1-w4": sakd(4.0, prefixes=1),
     "prefix-all-w1": sakd(1.0, prefixes="all"),
     "prefix-labels-w1": sakd(1.0, prefix_targets="labels"),
     "prefix-mse-w1": sakd(1.0, MSE),

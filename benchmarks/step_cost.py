@@ -1,13 +1,14 @@
 #!/usr/bin/env python
 """What level 2 adds to a training step, in time and memory, as ratios from one run.
 
-  python benchmarks/step_cost.py                       # RetinaNet, SEW-ResNet-18, BCCD's shapes
-  python benchmarks/step_cost.py --depth 50 --size 256 320 --batch-size 2
+  python benchmarks/step_cost.py                       # RetinaNet, SEW-ResNet-18, BCCD
+  python benchmarks/step_cost.py --config configs/fcn_sew18_sakd_digits.py
+  python benchmarks/step_cost.py --cfg-options model.backbone.depth=34 --batch-size 2
 
-Noise images with three boxes each; forward, backward and optimizer step. The variants take turns,
-so that a busy machine slows all of them; the median of the rounds is shown. Memory: the peak of a
-process of its own for each variant, less what it held before the first step; and what lives after
-iteration 5 and after the last.
+The first batch of the config's own training data, again and again; forward, backward and optimizer
+step. The variants take turns, so that a busy machine slows all of them; the median of the rounds is
+shown. Memory: the peak of a process of its own for each variant, less what it held before the first
+step; and what lives after iteration 5 and after the last.
 """
 
 import argparse
@@ -22,11 +23,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict, DictAction
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.structures import InstanceData
-from torch import nn
+from mmengine.runner import Runner
 
 from sakd_dense.amp import CPUAmpOptimWrapper
 from sakd_dense.cli import load_config
@@ -35,6 +35,7 @@ from sakd_dense.distill import SAKDHook
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.distill.terms import Terms
+from sakd_dense.twins import with_preprocessor
 
 #: What the hook is told; None: no hook at all.
 VARIANTS: dict[str, dict[str, Any] | None] = {
@@ -45,53 +46,37 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
 }
 
 
-def batch(model: nn.Module, size: tuple[int, int], count: int) -> dict[str, Any]:
-    """Noise and boxes, preprocessed: every variant gets the same."""
-    make = torch.Generator().manual_seed(0)
-    h, w = size
-    inputs, samples = [], []
-    for _ in range(count):
-        inputs.append(torch.randint(0, 256, (3, h, w), generator=make, dtype=torch.uint8))
-        corner = torch.rand(3, 2, generator=make) * torch.tensor([w / 2, h / 2])
-        sample = DetDataSample(
-            metainfo=dict(ori_shape=size, img_shape=size, scale_factor=(1.0, 1.0))
-        )
-        sample.gt_instances = InstanceData(
-            bboxes=torch.cat([corner, corner + min(size) / 3], 1), labels=torch.zeros(3).long()
-        )
-        samples.append(sample)
-    return model.data_preprocessor(dict(inputs=inputs, data_samples=samples), True)
-
-
 def stepper(args: argparse.Namespace, variant: str) -> Callable[[], None]:
     """A function that does one training step of ``variant``."""
-    torch.manual_seed(0)
-    init_default_scope("mmdet")
     cfg = load_config(args.config)
-    cfg.model.backbone.time_steps = args.time_steps
-    if args.depth != cfg.model.backbone.depth:
-        cfg.model.backbone.depth = args.depth
-        wide = 4 if args.depth >= 50 else 1
-        cfg.model.neck.in_channels = [64 * wide * 2**i for i in range(4)]
-    model = MODELS.build(cfg.model)
+    cfg.merge_from_dict(args.cfg_options or {})
+    init_default_scope(cfg.default_scope)
+    loader = cfg.train_dataloader
+    loader.update(num_workers=0, persistent_workers=False)
+    loader.batch_size = args.batch_size or loader.batch_size
+    torch.manual_seed(0)
+    batch = next(iter(Runner.build_dataloader(loader, seed=0)))
+    model_cfg = ConfigDict(with_preprocessor(cfg))
+    model_cfg.backbone.time_steps = args.time_steps
+    model = MODELS.build(model_cfg)
     model.init_weights()
     model.train()
+    data = model.data_preprocessor(batch, True)
     kind = CPUAmpOptimWrapper if args.amp else OptimWrapper
     optimizer = kind(torch.optim.AdamW(model.parameters(), lr=1e-4))
     options = VARIANTS[variant]
     hook = None
     if options is not None:
         with tempfile.NamedTemporaryFile(suffix=".pth") as file:
-            teacher = MODELS.build(ann_of(cfg.model))
+            teacher = MODELS.build(ann_of(model_cfg))
             torch.save(teacher.state_dict(), file.name)
             hook = SAKDHook(dict(checkpoint=file.name), **options)
-            hook.teacher = build_teacher(ann_of(cfg.model), file.name, model)
+            hook.teacher = build_teacher(ann_of(model_cfg), file.name, model)
         response = None if hook.responses is None else find_response(model, **hook.responses)
         hook._terms = Terms(
             model, hook.teacher, hook.features, response, hook.prefix_weight, "teacher"
         )
         model.register_forward_hook(hook._add_terms, with_kwargs=True)
-    data = batch(model, tuple(args.size), args.batch_size)
 
     def step() -> None:
         with optimizer.optim_context(model):
@@ -135,9 +120,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", default="configs/retinanet_sew18_sakd_bccd.py")
-    parser.add_argument("--depth", type=int, default=18)
-    parser.add_argument("--size", type=int, nargs=2, default=[144, 192], metavar=("H", "W"))
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--batch-size", type=int, help="default: the config's")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
     parser.add_argument("--time-steps", type=int, default=4)
     parser.add_argument("--amp", action="store_true", help="bfloat16, as the runs on BCCD")
     parser.add_argument("--rounds", type=int, default=7)
@@ -165,9 +149,8 @@ def main() -> None:
         found[variant] = json.loads(out.splitlines()[-1])
     base = list(VARIANTS)[0]
     print(
-        f"\ntorch {torch.__version__}, {args.threads} threads, depth {args.depth}, T = "
-        f"{args.time_steps}, batch {args.batch_size}, {args.size}, amp {args.amp}, "
-        f"{args.rounds} rounds\n"
+        f"\ntorch {torch.__version__}, {args.threads} threads, {args.config}, T = "
+        f"{args.time_steps}, amp {args.amp}, {args.rounds} rounds\n"
     )
     print("| variant | s a step | ratio | peak MiB | ratio | live MiB after 5 | after the last |")
     print("|---" * 7 + "|")

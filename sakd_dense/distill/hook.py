@@ -26,7 +26,7 @@ TARGETS = ("teacher", "labels", "both")
 DEFAULT_FEATURES = dict(type="FeaturePKD", weight=1.0)
 #: Measured there as well: of 1, 2, 4 and 8. The student's own labels teach full T, and their loss
 #: is large; at weight 1 the prefix hardly counts.
-DEFAULT_PREFIX_WEIGHT = 4.0
+DEFAULT_PREFIX_WEIGHT = 8.0
 
 
 @HOOKS.register_module()
