@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from tests.timesteps.scenes import (
     build,
@@ -67,6 +68,63 @@ def test_test_time_augmentation(tool, files, capsys):
     content = json.loads((root / "tta.json").read_text())
     assert [row["T"] for row in content["rows"]] == [1, 2]
     assert content["timed_images"] == 4
+    capsys.readouterr()
+
+
+FLIPS = [
+    [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0, direction="horizontal")]
+]
+
+
+def flipped(cfg, loads, packs):
+    """Both images of a flip, read by ``loads``."""
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    tail = [p for p in pipeline[1:] if p["type"] not in (loads, packs)]
+    transforms = [*FLIPS, *[[p] for p in tail]]
+    if loads:
+        transforms.append([dict(type=loads)])
+    transforms.append([dict(type=packs)])
+    cfg.tta_pipeline = [pipeline[0], dict(type="TestTimeAug", transforms=transforms)]
+
+
+@pytest.mark.parametrize(
+    "task,options",
+    [
+        ("fcn_sew18_sakd_digits", ["--time-steps"]),
+        ("fcn_sew18_sakd_digits", ["--tta", "--time-steps"]),
+        ("sew18_sakd_digits", ["--time-steps"]),
+        ("sew18_sakd_digits", ["--tta", "--time-steps"]),
+    ],
+)
+def test_one_pass_gives_what_separate_runs_give(tool, tmp_path, capsys, task, options):
+    """A segmentor that slides a window, and a classifier, with and without augmentation."""
+    cfg = Config.fromfile(FILE.parents[1] / "configs" / f"{task}.py")
+    count = 12 if task.startswith("fcn") else 60
+    cfg.test_dataloader.dataset.update(
+        data_root=str(tmp_path / "data"), scenes=dict(counts=(1, 1, count))
+    )
+    cfg.custom_hooks = []
+    if task.startswith("fcn"):
+        cfg.model.test_cfg = dict(mode="slide", crop_size=(64, 64), stride=(48, 48))
+        cfg.tta_model = dict(type="SegTTAModel")
+        flipped(cfg, "LoadAnnotations", "PackSegInputs")
+    else:
+        cfg.test_evaluator.topk = (1, 3, 5)
+        cfg.tta_model = dict(type="AverageClsScoreTTA")
+        flipped(cfg, None, "PackInputs")
+    cfg.dump(tmp_path / "config.py")
+    model = build({**cfg.model, "type": f"{cfg.default_scope}.{cfg.model.type}"})
+    files = [str(tmp_path / "config.py"), write_checkpoint(model, tmp_path / "snn.pth")]
+
+    def rows(*steps):
+        out = tmp_path / f"{'-'.join(steps)}.json"
+        tool([*files, *options, *steps, "--out", str(out), "--timed-batches", "0"])
+        return {row["T"]: row["metrics"] for row in json.loads(out.read_text())["rows"]}
+
+    together = rows("1", "2", "4")
+    for t in (1, 2, 4):
+        assert rows(str(t))[t] == pytest.approx(together[t], abs=1e-5)
+    assert len({str(metrics) for metrics in together.values()}) > 1
     capsys.readouterr()
 
 
