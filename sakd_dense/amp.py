@@ -1,13 +1,15 @@
 """Mixed precision where MMEngine's ``AmpOptimWrapper`` refuses to run: bfloat16 on a CPU."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
+from torch.autograd import Function
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -15,13 +17,47 @@ class CPUAmpOptimWrapper(OptimWrapper):
     """The forward under ``torch.autocast('cpu', torch.bfloat16)``.
 
     bfloat16 has float32's range, so no loss scale is needed and gradient accumulation and
-    clipping are those of ``OptimWrapper``. Weights, gradients and optimizer states stay float32.
+    clipping are those of ``OptimWrapper``. Weights, gradients and optimizer states stay float32,
+    and so do mmcv's operators (NMS, RoIAlign): their CPU kernels know no bfloat16.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _keep_mmcv_in_float32()
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         with super().optim_context(model), torch.autocast("cpu", dtype=torch.bfloat16):
             yield
+
+
+def _keep_mmcv_in_float32() -> None:
+    import mmcv.ops  # noqa: F401
+
+    for kind in Function.__subclasses__():
+        if kind.__module__.startswith("mmcv.ops.") and not hasattr(kind.forward, "__wrapped__"):
+            kind.forward = staticmethod(_in_float32(kind.forward))
+            kind.backward = staticmethod(_in_float32(kind.backward))
+
+
+def _in_float32(run: Callable[..., Any]) -> Callable[..., Any]:
+    # bfloat16 in, bfloat16 out, float32 between; what is not bfloat16 passes as it is.
+    def cast(value: Any, source: torch.dtype, target: torch.dtype) -> Any:
+        known = isinstance(value, torch.Tensor) and value.dtype == source
+        return value.to(target) if known else value
+
+    @wraps(run)
+    def wrapped(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        half = [isinstance(a, torch.Tensor) and a.dtype == torch.bfloat16 for a in args]
+        if not any(half) or args[half.index(True)].is_cuda:
+            return run(ctx, *args, **kwargs)
+        args = [cast(a, torch.bfloat16, torch.float32) for a in args]
+        out = run(ctx, *args, **kwargs)
+        if isinstance(out, tuple):
+            return tuple(cast(o, torch.float32, torch.bfloat16) for o in out)
+        return cast(out, torch.float32, torch.bfloat16)
+
+    return wrapped
 
 
 def with_amp(optim_wrapper: dict[str, Any]) -> dict[str, Any]:
