@@ -58,7 +58,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "prefix-all-w1": sakd(1.0, prefixes="all"),
     "prefix-labels-w1": sakd(1.0, prefix_targets="labels"),
     "prefix-mse-w1": sakd(1.0, MSE),
-    # The teacher's say at T, four times and alone.
+    # Four times what the teacher says at T; the prefix counts eight times, as in `sakd`.
     "response-w4": sakd(2.0, dict(PKD, weight=4.0), responses=dict(cls=4.0, box=4.0)),
     # Short schedules and few labels, where level 2 has more to give.
     "level1-3ep": dict(level1=True, epochs=3),

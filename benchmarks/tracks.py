@@ -39,10 +39,7 @@ def _first(cfg: Config, images: int) -> None:
 
 
 def _cifar10(cfg: Config, split: str) -> None:
-    # `val` is the config's: the last of each class of `train`.
-    if split == "test":
-        cfg.test_dataloader.dataset.update(data_prefix="test", indices=None)
-    else:
+    if split == "val":  # the config's: the last of each class of `train`
         cfg.test_dataloader.dataset = cfg.val_dataloader.dataset
 
 

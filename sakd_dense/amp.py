@@ -11,6 +11,8 @@ from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 from torch.autograd import Function
 
+_KEPT: set[type[Function]] = set()  # mmcv's operators that run in float32 already
+
 
 @OPTIM_WRAPPERS.register_module()
 class CPUAmpOptimWrapper(OptimWrapper):
@@ -35,7 +37,8 @@ def _keep_mmcv_in_float32() -> None:
     import mmcv.ops  # noqa: F401
 
     for kind in Function.__subclasses__():
-        if kind.__module__.startswith("mmcv.ops.") and not hasattr(kind.forward, "__wrapped__"):
+        if kind.__module__.startswith("mmcv.ops.") and kind not in _KEPT:
+            _KEPT.add(kind)
             kind.forward = staticmethod(_in_float32(kind.forward))
             kind.backward = staticmethod(_in_float32(kind.backward))
 
@@ -48,8 +51,7 @@ def _in_float32(run: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(run)
     def wrapped(ctx: Any, *args: Any, **kwargs: Any) -> Any:
-        half = [isinstance(a, torch.Tensor) and a.dtype == torch.bfloat16 for a in args]
-        if not any(half) or args[half.index(True)].is_cuda:
+        if not any(isinstance(a, torch.Tensor) and a.dtype == torch.bfloat16 for a in args):
             return run(ctx, *args, **kwargs)
         args = [cast(a, torch.bfloat16, torch.float32) for a in args]
         out = run(ctx, *args, **kwargs)

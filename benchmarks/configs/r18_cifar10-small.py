@@ -12,7 +12,6 @@ model = dict(
     head=dict(in_channels=128),
 )
 
-data_root = "data/cifar10_jpg"
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="RandomCrop", crop_size=32, padding=4),
@@ -20,14 +19,13 @@ train_pipeline = [
     dict(type="PackInputs"),
 ]
 test_pipeline = [dict(type="LoadImageFromFile"), dict(type="PackInputs")]
+images = dict(_delete_=True, type="CustomDataset", data_root="data/cifar10_jpg", with_label=True)
+# 5000 images a class: the first 500 to train on, the last 100 to choose by.
 train_dataloader = dict(
     batch_size=50,
     dataset=dict(
-        _delete_=True,
-        type="CustomDataset",
-        data_root=data_root,
+        **images,
         data_prefix="train",
-        with_label=True,
         pipeline=train_pipeline,
         indices=[5000 * c + i for c in range(10) for i in range(500)],
     ),
@@ -35,25 +33,14 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=100,
     dataset=dict(
-        _delete_=True,
-        type="CustomDataset",
-        data_root=data_root,
+        **images,
         data_prefix="train",
-        with_label=True,
         pipeline=test_pipeline,
         indices=[5000 * c + 4900 + i for c in range(10) for i in range(100)],
     ),
 )
 test_dataloader = dict(
-    batch_size=100,
-    dataset=dict(
-        _delete_=True,
-        type="CustomDataset",
-        data_root=data_root,
-        data_prefix="test",
-        with_label=True,
-        pipeline=test_pipeline,
-    ),
+    batch_size=100, dataset=dict(**images, data_prefix="test", pipeline=test_pipeline)
 )
 
 max_epochs = 60

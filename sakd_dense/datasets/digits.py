@@ -19,8 +19,8 @@ from mmengine.registry import DATASETS
 from PIL import Image
 from pycocotools import mask as mask_tools
 
-from .generated import ensure, write_json
-from .scenes import CLASSES, SPLITS, Scene, SceneParameters, draw_scene
+from .generated import ensure, stamp, write_json
+from .scenes import CLASSES, SPLITS, VERSION, Scene, SceneParameters, draw_scene
 
 _SPLIT_AT = (0.6, 0.8)  # of the shuffled scans: train, val, test
 PALETTE = [
@@ -66,7 +66,7 @@ def ensure_digit_scenes(data_root: str | Path, parameters: SceneParameters) -> N
     ensure(
         data_root,
         "digit scenes",
-        parameters.stamp(),
+        stamp(parameters, VERSION),
         lambda folder: write_digit_scenes(folder, parameters),
     )
 

@@ -7,7 +7,7 @@ A pixel sends an event each time that its brightness has changed by a threshold 
 (Lichtsteiner et al., 2008); a frame counts the events of its share of the recording.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mmengine.registry import DATASETS
 from mmpretrain.datasets import CustomDataset
 
 from .digits import load_scans
-from .generated import ensure
+from .generated import ensure, stamp
 from .scenes import CLASSES, SPLITS, ink_of
 
 VERSION = 1  # of the recording: raise it when the same seed would give other events
@@ -64,11 +64,6 @@ class EventParameters:
         if not isinstance(self.noise, int) or not 0 <= self.noise <= 1000:
             raise ValueError(f"noise={self.noise!r}: take a whole number from 0 to 1000")
 
-    def stamp(self) -> dict[str, Any]:
-        """What identifies the generated files, as JSON can hold it."""
-        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        return {"generator": VERSION, **values}
-
 
 @DATASETS.register_module()
 class DigitEventsDataset(CustomDataset):
@@ -92,11 +87,15 @@ class DigitEventsDataset(CustomDataset):
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split={split!r}: take one of {SPLITS}")
-        parameters = EventParameters(**(events or {}))
-        ensure(data_root, "digit events", parameters.stamp(), partial(write, parameters=parameters))
+        self.parameters = EventParameters(**(events or {}))
         super().__init__(
             data_root=data_root, data_prefix=split, extensions=(".npz",), with_label=True, **kwargs
         )
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        made = partial(write, parameters=self.parameters)
+        ensure(self.data_root, "digit events", stamp(self.parameters, VERSION), made)
+        return super().load_data_list()
 
 
 def write(folder: Path, parameters: EventParameters) -> None:

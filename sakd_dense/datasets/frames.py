@@ -52,15 +52,23 @@ class EventDataPreprocessor(ClsDataPreprocessor):
     Args:
         time: ``'first'``: ``[T, B, C, H, W]``, which a spiking backbone takes for its time axis;
             ``'mean'``: ``[B, C, H, W]``, the mean over T, for the ANN of the same architecture.
-        kwargs: of mmpretrain's ``ClsDataPreprocessor`` (mixup and cutmix mix whole streams).
+        kwargs: of mmpretrain's ``ClsDataPreprocessor``, but those of colours. Mixup and cutmix
+            mix whole streams: every frame of a pair in the same way.
 
     Raises:
-        ValueError: for another ``time``, and for streams that are not all of the same shape.
+        ValueError: for another ``time``, for colours, and for streams that are not all of the same
+            shape.
     """
 
     def __init__(self, time: str = "first", **kwargs: Any) -> None:
         if time not in TIME:
             raise ValueError(f"time={time!r}: take one of {TIME}")
+        colours = {k: kwargs[k] for k in ("mean", "std", "to_rgb") if kwargs.get(k)}
+        if colours:
+            raise ValueError(
+                f"EventDataPreprocessor: {colours}: frames are counts and have no colours; leave "
+                "it out"
+            )
         super().__init__(**kwargs)
         self.time = time
 
@@ -73,8 +81,9 @@ class EventDataPreprocessor(ClsDataPreprocessor):
                     f"EventDataPreprocessor: a batch of shapes {shapes}: every stream must be "
                     "[T, C, H, W] of one shape"
                 )
-            data = {**data, "inputs": torch.stack(list(inputs))}
-        batch = super().forward(data, training)
-        frames = batch["inputs"]
+            inputs = torch.stack(list(inputs))
+        # With T among the channels, upstream's padding, mixup and cutmix see the images they know.
+        batch = super().forward({**data, "inputs": inputs.flatten(1, 2)}, training)
+        frames = batch["inputs"].unflatten(1, inputs.shape[1:3])
         batch["inputs"] = frames.transpose(0, 1) if self.time == "first" else frames.mean(1)
         return batch

@@ -4,10 +4,17 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
+
+
+def stamp(parameters: Any, version: int) -> dict[str, Any]:
+    """What identifies a set made from a dataclass of parameters, as JSON can hold it."""
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(parameters).items()}
+    return {"generator": version, **values}
 
 
 def ensure(

@@ -4,8 +4,7 @@ All the arithmetic is on integers, so that a seed gives the same pixels on every
 would round differently from one CPU to the next).
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -58,11 +57,6 @@ class SceneParameters:
             value = getattr(self, name)
             if not isinstance(value, int) or not 0 <= value <= high:
                 raise ValueError(f"{name}={value!r}: take a whole number from 0 to {high}")
-
-    def stamp(self) -> dict[str, Any]:
-        """What identifies the generated files, as JSON can hold it."""
-        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        return {"generator": VERSION, **values}
 
 
 @dataclass

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import DATASETS, MODELS, TRANSFORMS, init_default_scope
+from mmpretrain.structures import DataSample
 
 from sakd_dense.datasets import DigitEventsDataset, EventDataPreprocessor, EventParameters
 from sakd_dense.datasets.events import record
@@ -55,6 +56,7 @@ def test_the_set_is_the_same_again_and_its_classes_are_the_digits(tmp_path):
         (lambda p: EventParameters(counts=(1, 2)), "counts="),
         (lambda p: DigitEventsDataset(split="dev", data_root=str(p)), "split='dev'"),
         (lambda p: EventDataPreprocessor(time="last"), "time='last'"),
+        (lambda p: EventDataPreprocessor(to_rgb=True), "'to_rgb': True.*no colours"),
         (
             lambda p: EventDataPreprocessor()(dict(inputs=[torch.ones(3, 8, 8)])),
             r"\(3, 8, 8\).*must be \[T, C, H, W\]",
@@ -112,3 +114,22 @@ def test_frames_as_spikingjelly_writes_them_take_upstreams_folder_set(tmp_path):
     assert batches["first"].shape == (4, 3, 2, 6, 6)
     np.testing.assert_array_equal(batches["first"][:, 1], frames)
     torch.testing.assert_close(batches["mean"], batches["first"].mean(0))
+
+
+@pytest.mark.parametrize("augment", ["Mixup", "CutMix"])
+def test_streams_are_mixed_as_a_whole(augment):
+    """Every frame of a stream is mixed as its first one is, and so is its label."""
+    torch.manual_seed(0)
+    np.random.seed(0)
+    args = dict(augments=[dict(type=augment, alpha=1.0)], probs=[1.0])
+    streams = [torch.full((3, 2, 16, 16), float(i)) for i in range(4)]
+    samples = [DataSample().set_gt_label(i) for i in range(4)]
+    preprocessor = EventDataPreprocessor(num_classes=4, batch_augments=args)
+    batch = preprocessor(dict(inputs=streams, data_samples=samples), training=True)
+    frames = batch["inputs"]
+    assert frames.shape == (3, 4, 2, 16, 16)
+    assert (frames == frames[:1, :, :1]).all()
+    pixels = frames[0, :, 0].mean((1, 2))
+    labels = torch.stack([s.gt_score for s in batch["data_samples"]]) @ torch.arange(4.0)
+    torch.testing.assert_close(pixels, labels)
+    assert (pixels != torch.arange(4.0)).any()
