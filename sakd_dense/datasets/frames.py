@@ -1,8 +1,8 @@
 """Event frames for mmpretrain's classifiers: from a file to a spiking backbone's time axis.
 
 A file holds ``[T, C, H, W]`` counts, as SpikingJelly writes them (``frames`` in an .npz). With
-:class:`LoadEventFrames` the folders that its neuromorphic sets make (CIFAR10-DVS, DVS128 Gesture:
-a folder a class) are read by mmpretrain's own ``CustomDataset``.
+:class:`LoadEventFrames` the folders that its neuromorphic sets make (a folder a
+class) are read by mmpretrain's own ``CustomDataset``.
 """
 
 import zipfile

@@ -7,6 +7,9 @@ import pytest
 import torch
 from mmengine.registry import DATASETS, MODELS, TRANSFORMS, init_default_scope
 from mmpretrain.structures import DataSample
+from spikingjelly.datasets.utils import (
+    integrate_events_file_to_frames_file_by_fixed_frames_number,
+)
 
 from sakd_dense.datasets import DigitEventsDataset, EventDataPreprocessor, EventParameters
 from sakd_dense.datasets.events import record
@@ -91,10 +94,17 @@ def test_files_that_hold_no_frames(tmp_path):
 def test_frames_as_spikingjelly_writes_them_take_upstreams_folder_set(tmp_path):
     """A folder a class, `frames` in an .npz: no class of our own is needed."""
     init_default_scope("mmpretrain")
-    frames = np.arange(4 * 2 * 6 * 6).reshape(4, 2, 6, 6)
+    rng = np.random.default_rng(0)
+    x, y, p = (rng.integers(0, high, 200) for high in (6, 6, 2))
+    np.savez(tmp_path / "0.npz", t=np.arange(200), x=x, y=y, p=p)
     for name in ("wave", "clap"):
         (tmp_path / "train" / name).mkdir(parents=True)
-        np.savez(tmp_path / "train" / name / "0.npz", frames=frames)
+        integrate_events_file_to_frames_file_by_fixed_frames_number(
+            np.load, tmp_path / "0.npz", tmp_path / "train" / name, "number", 4, 6, 6
+        )
+    with np.load(tmp_path / "train" / "wave" / "0.npz") as file:
+        frames = file["frames"]
+    assert frames.shape == (4, 2, 6, 6) and frames.sum() == 200
     dataset = DATASETS.build(
         dict(
             type="CustomDataset",
