@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
@@ -125,6 +126,13 @@ def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
+
+
+def leave_process_group() -> None:
+    """At the end of a run: a gloo group that is still there at exit may abort its process."""
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
 
 
 def guard_checkpoints(cfg: Config) -> None:

@@ -15,7 +15,12 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
-from sakd_dense.cli import add_config_arguments, apply_run_arguments, load_config
+from sakd_dense.cli import (
+    add_config_arguments,
+    apply_run_arguments,
+    leave_process_group,
+    load_config,
+)
 from sakd_dense.timesteps import SweepError, check_time_steps, sweep
 from sakd_dense.timesteps.tta import draw_to, use_tta
 from sakd_dense.transfer import verify_checkpoint
@@ -96,3 +101,4 @@ def main(argv: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     main()
+    leave_process_group()

@@ -22,6 +22,7 @@ from sakd_dense.cli import (
     apply_run_arguments,
     apply_sakd,
     guard_checkpoints,
+    leave_process_group,
     load_config,
 )
 from sakd_dense.convert import check_norm_policy, type_name
@@ -81,3 +82,4 @@ def main(argv: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     main()
+    leave_process_group()

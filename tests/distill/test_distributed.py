@@ -1,15 +1,11 @@
 """Two processes (gloo, on a CPU) give the gradients of one process with the whole batch."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
 from sakd_dense.convert import ann_of
+from tests.processes import run_script
 from tests.timesteps.scenes import retinanet, write_checkpoint
 
 # Backbone in norm_eval: BatchNorm's batch statistics are those of a process, with or without us.
@@ -57,9 +53,6 @@ for _ in range(2):  # twice: DDP finds out about unused parameters at the second
     loss.backward()
 if rank == 0:
     torch.save({n: p.grad for n, p in model.named_parameters()}, out)
-if dist.is_initialized():  # gloo aborts a process that leaves while the other still talks to it
-    dist.barrier()
-    dist.destroy_process_group()
 """
 
 
@@ -78,21 +71,9 @@ def test_two_processes_give_the_gradients_of_one(tmp_path, prefixes, features):
     teacher = MODELS.build(ann_of(retinanet()))
     teacher.init_weights()
     file = write_checkpoint(teacher, tmp_path / "teacher.pth")
-    (tmp_path / "script.py").write_text(SCRIPT)
-    path = os.pathsep.join([os.getcwd(), str(Path(__file__).parents[1] / "timesteps")])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for name, launcher in (("one", []), ("two", two)):
-        command = [sys.executable, *launcher, "script.py", file, prefixes, repr(features)]
-        done = subprocess.run(
-            [*command, f"{name}.pt"],
-            timeout=300,
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-8000:]
+    for name, processes in (("one", 1), ("two", 2)):
+        args = (str(file), prefixes, repr(features), f"{name}.pt")
+        run_script(SCRIPT, *args, cwd=tmp_path, processes=processes)
     one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in ("one", "two"))
     assert one.keys() == two.keys()
     for name, grad in one.items():

@@ -1,13 +1,11 @@
 """Two processes find what one finds."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from sakd_dense.timesteps import sweep
+from tests.processes import run_script
 from tests.timesteps.scenes import (
     build,
     detection_config,
@@ -40,11 +38,7 @@ def test_two_processes(tmp_path):
     sweep(cfg, checkpoint, (1, 4), timed_batches=0).to_json(tmp_path / "one.json")
     cfg.test_dataloader.batch_size = 1
     cfg.dump(tmp_path / "config.py")
-    (tmp_path / "two.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", "two.py", "config.py", checkpoint, "two.json"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
-    subprocess.run(command, check=True, timeout=300, env=environment, cwd=tmp_path)
+    run_script(SCRIPT, "config.py", str(checkpoint), "two.json", cwd=tmp_path, processes=2)
     one, two = (json.loads((tmp_path / f"{n}.json").read_text())["rows"] for n in ("one", "two"))
     for a, b in zip(one, two, strict=True):
         assert a["metrics"] == b["metrics"]
