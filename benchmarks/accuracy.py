@@ -46,6 +46,14 @@ def checkpoint(track: str, arm: str, seed: int) -> Path | None:
     return next(last.parent.glob("best_*.pth")) if arm == "teacher" else last
 
 
+def trained(track: str, arm: str, seed: int) -> str:
+    """The checkpoint that another arm starts from."""
+    file = checkpoint(track, arm, seed)
+    if file is None:
+        raise SystemExit(f"first: python benchmarks/accuracy.py {track} train {arm} --seed {seed}")
+    return str(file)
+
+
 def config_of(track: str, arm: str) -> Config:
     """The shipped config, with the arm's epochs."""
     files, args = TRACKS[track], ARMS[arm]
@@ -71,18 +79,16 @@ def config(track: str, arm: str, seed: int) -> Config:
         cfg.default_hooks.checkpoint.update(save_best=TRACKS[track].metric)
         return cfg
     cfg.custom_hooks = []
-    teacher = None
-    if "hook" in args or "level1" in args:
-        teacher = checkpoint(track, "teacher", seed)
-        if teacher is None:
-            raise SystemExit(
-                f"first: python benchmarks/accuracy.py {track} train teacher --seed {seed}"
-            )
     if "hook" in args:
-        hook = dict(type="SAKDHook", teacher=dict(checkpoint=str(teacher)), **args["hook"])
-        cfg.custom_hooks = [hook]
+        teacher = dict(checkpoint=trained(track, "teacher", seed))
+        cfg.custom_hooks = [dict(type="SAKDHook", teacher=teacher, **args["hook"])]
     elif "level1" in args:
-        cfg.model.init_cfg = dict(type="SAKDTransfer", checkpoint=str(teacher))
+        source = trained(track, "teacher", seed)
+        cfg.model.init_cfg = dict(type="SAKDTransfer", checkpoint=source)
+    if "start" in args:
+        source = trained(args["start"], "sakd", seed)
+        start = dict(type="Pretrained", checkpoint=source, prefix="backbone.")
+        cfg.model.backbone.init_cfg = start
     cfg.model.backbone.update(args.get("backbone", {}))
     if "images" in args:
         TRACKS[track].take(cfg, args["images"])

@@ -71,6 +71,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "level1-tenth-long": dict(level1=True, **TENTH_LONG),
     "sakd-tenth-long": dict(sakd(), **TENTH_LONG),
     "prefix-labels-tenth-long": dict(sakd(prefix_targets="labels"), **TENTH_LONG),
+    # The road: the backbone of another track's SAKD student (its classifier) is the start, by
+    # itself, or with a head from the dense teacher and taught by it.
+    "backbone": dict(start="cifar10-small"),
+    "road": dict(sakd(transfer="head"), start="cifar10-small"),
     # The IF neuron on the main road, and neurons by level 1 alone.
     "scratch-if": dict(backbone=dict(neuron=IF)),
     "level1-if": dict(level1=True, backbone=dict(neuron=IF)),

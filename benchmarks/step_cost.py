@@ -12,17 +12,16 @@ step; and what lives after iteration 5 and after the last.
 """
 
 import argparse
-import gc
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from measure import in_turns, live_bytes, peak_mib, ratio
 from mmengine.config import ConfigDict, DictAction
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
@@ -35,6 +34,7 @@ from sakd_dense.distill import SAKDHook
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.distill.terms import Terms
+from sakd_dense.fused import payback
 from sakd_dense.twins import with_preprocessor
 
 #: What the hook is told; None: no hook at all.
@@ -90,20 +90,6 @@ def stepper(args: argparse.Namespace, variant: str) -> Callable[[], None]:
     return step
 
 
-def live_bytes() -> int:
-    """Bytes of every tensor that Python can reach."""
-    gc.collect()
-    found = {t.data_ptr(): t.nbytes for t in gc.get_objects() if type(t) is torch.Tensor}
-    return sum(found.values())
-
-
-def peak_mib() -> float:
-    """The most this process has held, in MiB (Linux; getrusage would count its parent's too)."""
-    with open("/proc/self/status") as status:
-        line = next(line for line in status if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
-
-
 def memory(args: argparse.Namespace, variant: str) -> dict[str, float]:
     """In this process: MiB of the peak above the start, and what lives after 5 and after all."""
     step = stepper(args, variant)
@@ -130,17 +116,12 @@ def main() -> None:
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    payback.elements = 0  # kernels are compiled in the first round, not somewhere in the middle
     if args.memory_of:
         print(json.dumps(memory(args, args.memory_of)))
         return
     steps = {variant: stepper(args, variant) for variant in VARIANTS}
-    times: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
-    for turn in range(args.rounds + 1):
-        for variant, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if turn:  # the first round warms up
-                times[variant].append(time.perf_counter() - start)
+    times = in_turns(steps, args.rounds)
     del steps
     found = {}
     for variant in VARIANTS:
@@ -155,12 +136,10 @@ def main() -> None:
     print("| variant | s a step | ratio | peak MiB | ratio | live MiB after 5 | after the last |")
     print("|---" * 7 + "|")
     for variant in VARIANTS:
-        # A ratio a round, so that a slow round does not count for one variant alone.
-        ratios = [a / b for a, b in zip(times[variant], times[base], strict=True)]
         m = found[variant]
         print(
             f"| {variant} | {statistics.median(times[variant]):.3f} | "
-            f"{statistics.median(ratios):.2f} | {m['peak']:.0f} | "
+            f"{ratio(times, variant, base):.2f} | {m['peak']:.0f} | "
             f"{m['peak'] / max(found[base]['peak'], 1):.2f} | {m['live_5']:.1f} | "
             f"{m['live_last']:.1f} |"
         )

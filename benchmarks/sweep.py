@@ -13,12 +13,12 @@ how often neurons fire does not change the time here, but how many boxes are lef
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
 import torch
+from measure import in_turns
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
@@ -26,6 +26,7 @@ from torch import nn
 
 from sakd_dense.cli import load_config
 from sakd_dense.files import replacing
+from sakd_dense.fused import payback
 from sakd_dense.timesteps import FiringRate, PrefixReader, load_for_test
 from sakd_dense.timesteps.result import versions
 from sakd_dense.timesteps.timing import at_time_steps
@@ -46,15 +47,6 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--out", metavar="JSON")
     return parser.parse_args()
-
-
-def timed(run: Callable[[], Any]) -> float:
-    """Seconds of wall clock."""
-    start = time.perf_counter()
-    run()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 @torch.no_grad()
@@ -114,12 +106,8 @@ def main() -> None:
     }
     sides["one pass"] = lambda: in_one_pass(reader, batches)
     sides["one pass, firing rate"] = lambda: in_one_pass_counting(reader, batches)
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for i in range(args.rounds + 1):
-        for name, run in sides.items():
-            spent = timed(run)
-            if i:  # The first round warms up.
-                seconds[name].append(spent)
+    payback.elements = 0  # kernels are compiled in the first round, not somewhere in the middle
+    seconds = in_turns(sides, args.rounds)
     ms = {name: 1000 * statistics.median(values) / images for name, values in seconds.items()}
     together = sum(ms[f"T={t}"] for t in args.time_steps)
     result = {

@@ -69,9 +69,9 @@ TRACKS = {
         _bccd,
         _first,
     ),
-    "camvid": Track(
-        "configs/fcn_r18_camvid.py",
-        "configs/fcn_sew18_sakd_camvid.py",
+    "camvid-small": Track(
+        "benchmarks/configs/fcn_r18_camvid-small.py",
+        "benchmarks/configs/fcn_sew18_sakd_camvid-small.py",
         "mIoU",
         1,
         _camvid,

@@ -1,17 +1,24 @@
 """SpikingJelly neurons from a config dict.
 
-The dynamics are SpikingJelly's; what is added is the fold of time into the batch axis and the
-rule that no membrane potential survives a forward.
+The dynamics are SpikingJelly's; what is added is the fold of time into the batch axis, the rule
+that no membrane potential survives a forward, and a compiled pass over all T (``fused.py``).
 """
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from spikingjelly.activation_based import neuron as sj_neuron
 from spikingjelly.activation_based import surrogate as sj_surrogate
 from spikingjelly.activation_based.base import StepModule
 from torch import Tensor, nn
+
+from .fused import Dynamics, fire, payback
+
+#: Who runs a neuron: SpikingJelly; one compiled pass (IF and LIF); the better of the two.
+BACKENDS = ("auto", "spikingjelly", "compiled")
 
 #: Measured on BCCD (docs/results.md): ours, not the paper's, which names no neuron.
 DEFAULT_NEURON: dict[str, Any] = dict(
@@ -101,11 +108,26 @@ class SpikingNeuron(nn.Module):
     output: spikes ``[T*B, C, H, W]``. The state starts afresh in every call and is dropped at its
     end, so two calls never see each other: not two images, not two slide windows, not the
     recomputation of a checkpointed block.
+
+    Args:
+        cfg: see :func:`build_node`, and ``backend``: ``'spikingjelly'`` runs the node itself;
+            ``'compiled'`` runs IF and LIF neurons by :func:`sakd_dense.fused.fire`, to the same
+            spikes and gradients; ``'auto'`` (default) does so on a CPU as soon as it pays.
+        clock: tells T.
     """
 
     def __init__(self, cfg: Mapping[str, Any] | str, clock: Clock) -> None:
         super().__init__()
-        self.node = build_node(cfg, clock.time_steps)
+        args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
+        self.backend = args.pop("backend", "auto")
+        if self.backend not in BACKENDS:
+            raise ValueError(f"neuron: backend={self.backend!r}: take one of {BACKENDS}")
+        self.node = build_node(args, clock.time_steps)
+        if self.backend == "compiled" and Dynamics.of(self.node) is None:
+            raise ValueError(
+                f"neuron={cfg!r}: backend='compiled' is for IFNode and LIFNode with a surrogate of "
+                "SpikingJelly; take 'auto' or 'spikingjelly'"
+            )
         self.clock = clock
 
     @property
@@ -115,6 +137,16 @@ class SpikingNeuron(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         steps = self.clock.time_steps
+        dynamics = self._fused(x)
+        if dynamics is not None:
+            try:
+                return fire(x, steps, dynamics)
+            except Exception as error:
+                if self.backend == "compiled":
+                    raise
+                payback.broken = True
+                reason = str(error).strip().splitlines()[0]
+                warnings.warn(f"neurons run uncompiled, slower: {reason}", stacklevel=2)
         sequence = x if x.dim() == 5 else x.unflatten(0, (steps, -1))
         fixed = getattr(self.node, "T", None)
         if isinstance(self.node, sj_neuron.PSN) and fixed != sequence.shape[0]:
@@ -126,6 +158,17 @@ class SpikingNeuron(nn.Module):
         spikes = self.node(sequence)
         self._reset()
         return spikes.flatten(0, 1)
+
+    def _fused(self, x: Tensor) -> Dynamics | None:
+        # Whoever hooks into the node wants to see it run.
+        if self.backend == "spikingjelly" or self.node._forward_hooks:
+            return None
+        if self.backend == "auto":
+            kernel = (self.clock.time_steps, torch.is_grad_enabled(), x.dtype)
+            # On a GPU SpikingJelly has kernels of its own.
+            if x.device.type != "cpu" or not payback.due(kernel, x.numel()):
+                return None
+        return Dynamics.of(self.node)
 
     def _reset(self) -> None:
         if hasattr(self.node, "reset"):
@@ -143,6 +186,7 @@ def rate(sequence: Tensor) -> Tensor:
 
 
 __all__ = [
+    "BACKENDS",
     "DEFAULT_NEURON",
     "Clock",
     "SpikingNeuron",

@@ -1,0 +1,206 @@
+r"""IF and LIF neurons over all T in one pass: SpikingJelly's dynamics, compiled.
+
+.. math::
+    H_t &= V_{t-1} + X_t                          & \text{IF} \\
+    H_t &= V_{t-1} - (V_{t-1} - r) / \tau + X_t   & \text{LIF} \\
+    H_t &= V_{t-1} + (X_t - (V_{t-1} - r)) / \tau & \text{LIF, input decayed} \\
+    S_t &= \Theta(H_t - \theta) \\
+    V_t &= H_t - \theta S_t                       & \text{soft reset, } r = 0 \\
+    V_t &= S_t r + (1 - S_t) H_t                  & \text{hard reset}
+
+and, with the surrogate gradient :math:`\sigma'` at :math:`U_t = H_t - \theta`,
+
+.. math::
+    \bar H_t &= \sigma' \bar S_t + R_t \bar V_t \\
+    R_t &= 1 - \theta \sigma'                     & \text{soft reset} \\
+    R_t &= 1 - S_t + (r - H_t) \sigma'            & \text{hard reset}
+
+where a detached reset has no :math:`\sigma'` in :math:`R_t`. Kept for backward: :math:`U`, in the
+dtype of the input (its sign is exact in any of them); SpikingJelly keeps :math:`H` in float32. The
+values are SpikingJelly's bit for bit; what is saved are passes over memory.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from spikingjelly.activation_based import neuron, surrogate
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """What an IF (``tau=None``) or LIF neuron computes; hashable.
+
+    Args:
+        tau: membrane time constant, in steps.
+        decay_input: whether the input is divided by tau too.
+        threshold: :math:`\\theta`.
+        reset: the potential after a spike, or None: soft reset.
+        detach_reset: whether no gradient passes through the reset's spike.
+        surrogate: ``(grad, U, **parameters) -> grad`` times the surrogate gradient at U.
+        parameters: of the surrogate, as pairs.
+    """
+
+    tau: float | None
+    decay_input: bool
+    threshold: float
+    reset: float | None
+    detach_reset: bool
+    surrogate: Callable[..., Tensor]
+    parameters: tuple[tuple[str, Any], ...]
+
+    @classmethod
+    def of(cls, node: nn.Module) -> Dynamics | None:
+        """Those of a SpikingJelly neuron; None for any but plain IF and LIF neurons."""
+        lif = type(node) is neuron.LIFNode
+        if not (lif or type(node) is neuron.IFNode) or node.store_v_seq:
+            return None
+        gradient = node.surrogate_function
+        if not isinstance(gradient, surrogate.SurrogateFunctionBase) or not gradient.spiking:
+            return None
+        if not hasattr(type(gradient), "backward"):
+            return None
+        return cls(
+            tau=node.tau if lif else None,
+            decay_input=lif and node.decay_input,
+            threshold=node.v_threshold,
+            reset=node.v_reset,
+            detach_reset=node.detach_reset,
+            surrogate=type(gradient).backward,
+            parameters=tuple(gradient._sg_params.items()),
+        )
+
+    def charge(self, v: Tensor | float, x: Tensor) -> Tensor:
+        if self.tau is None:
+            return v + x
+        rest = 0.0 if self.reset is None else self.reset
+        if self.decay_input:
+            return v + (x - (v - rest)) / self.tau
+        return v - (v - rest) / self.tau + x
+
+    def forward(self, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+        """``[T, N]``, or ``[1, N]`` for the same input at every t -> S, U ``[T, N]``."""
+        v: Tensor | float = 0.0 if self.reset is None else self.reset
+        spikes, above = [], []
+        for t in range(steps):
+            h = self.charge(v, x[t if x.shape[0] == steps else 0].float())
+            u = h - self.threshold
+            spike = (u >= 0).float()
+            if self.reset is None:
+                v = h - spike * self.threshold
+            else:
+                v = spike * self.reset + (1.0 - spike) * h
+            spikes.append(spike.to(x.dtype))
+            above.append(u.to(x.dtype))
+        return torch.stack(spikes), torch.stack(above)
+
+    def spikes(self, x: Tensor, steps: int) -> Tensor:
+        """:meth:`forward`, nothing kept."""
+        return self.forward(x, steps)[0]
+
+    def backward(self, grad: Tensor, above: Tensor) -> Tensor:
+        """The gradients by S and U, ``[T, N]`` -> that by X, ``[T, N]``."""
+        grads: list[Tensor] = []
+        carry: Tensor | float = 0.0
+        for s_bar, u in zip(reversed(grad.unbind()), reversed(above.unbind()), strict=True):
+            u = u.float()
+            slope = self.surrogate(torch.ones_like(u), u, **dict(self.parameters))
+            if self.reset is None:
+                through = 1.0 if self.detach_reset else 1.0 - self.threshold * slope
+            else:
+                through = 1.0 - (u >= 0).float()
+                if not self.detach_reset:
+                    through = through + (self.reset - self.threshold - u) * slope
+            h_bar = s_bar.float() * slope + carry * through
+            decayed = 0.0 if self.tau is None else h_bar / self.tau
+            carry = h_bar - decayed
+            grads.append((decayed if self.decay_input else h_bar).to(grad.dtype))
+        return torch.stack(grads[::-1])
+
+    def summed_backward(self, grad: Tensor, above: Tensor) -> Tensor:
+        """:meth:`backward` for the same input at every t: ``[1, N]``."""
+        return self.backward(grad, above).sum(0, keepdim=True)
+
+
+@cache
+def _compiled(dynamics: Dynamics, name: str) -> Callable[..., Any]:
+    # One kernel a T and dtype, for every N: images of many sizes compile nothing anew.
+    limit = inspect.signature(torch.compile).parameters.get("recompile_limit")
+    extra = {} if limit is None else dict(recompile_limit=64)
+    return torch.compile(getattr(dynamics, name), dynamic=True, fullgraph=True, **extra)
+
+
+def _kernel(dynamics: Dynamics, name: str, compiled: bool) -> Callable[..., Any]:
+    return _compiled(dynamics, name) if compiled else getattr(dynamics, name)
+
+
+class _Fire(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, steps: int, dynamics: Dynamics, compiled: bool) -> Tensor:
+        spikes, above = _kernel(dynamics, "forward", compiled)(x, steps)
+        ctx.save_for_backward(above)
+        ctx.how = dynamics, compiled, "backward" if x.shape[0] == steps else "summed_backward"
+        return spikes
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        dynamics, compiled, name = ctx.how
+        (above,) = ctx.saved_tensors
+        return _kernel(dynamics, name, compiled)(grad, above), None, None, None
+
+
+def fire(x: Tensor, steps: int, dynamics: Dynamics, compiled: bool = True) -> Tensor:
+    """Spikes ``[T*B, C, H, W]`` of a neuron that starts at rest.
+
+    Args:
+        x: ``[T*B, C, H, W]``, T outermost, or ``[T, B, C, H, W]``; if that is an expanded
+            ``[B, C, H, W]``, it is read once, not T times. Contiguous or channels last; the spikes
+            are laid out alike.
+        steps: T.
+        compiled: by ``torch.compile``; or else step by step, for reference.
+    """
+    shared = x.dim() == 5 and x.stride(0) == 0 and steps > 1
+    images = x[0] if shared else x.flatten(0, 1) if x.dim() == 5 else x
+    last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
+    if last:
+        images = images.permute(0, 2, 3, 1)
+    flat = images.contiguous().view(1 if shared else steps, -1)
+    if torch.is_grad_enabled() and flat.requires_grad:
+        spikes = _Fire.apply(flat, steps, dynamics, compiled)
+    else:
+        spikes = _kernel(dynamics, "spikes", compiled)(flat, steps)
+    spikes = spikes.view(-1, *images.shape[1:])
+    return spikes.permute(0, 3, 1, 2) if last else spikes
+
+
+class Payback:
+    """Says when compiling a kernel pays: once the time lost without it is about what it costs.
+
+    A kernel takes some 10 to 25 s to compile the first time (2 s from PyTorch's cache), and saves
+    about 5 ns an element, forward and backward: a short run never compiles, a long one soon does.
+
+    Attributes:
+        elements: after how many of them a kernel is due.
+        broken: compiling has failed; nothing is due any more.
+    """
+
+    def __init__(self, elements: float = 4e9) -> None:
+        self.elements = elements
+        self.broken = False
+        self._seen: dict[Any, int] = {}
+
+    def due(self, kernel: Any, elements: int) -> bool:
+        """Counts ``elements`` more for ``kernel`` (anything hashable: what one kernel serves)."""
+        self._seen[kernel] = self._seen.get(kernel, 0) + elements
+        return self._seen[kernel] > self.elements and not self.broken
+
+
+payback = Payback()

@@ -1,0 +1,143 @@
+"""The fused neuron gives what SpikingJelly's gives."""
+
+import pytest
+import torch
+from spikingjelly.activation_based import neuron, surrogate
+
+from sakd_dense.backbones import SEWResNet
+from sakd_dense.fused import Dynamics, Payback, fire, payback
+from sakd_dense.neurons import Clock, SpikingNeuron
+
+NODES = [
+    dict(type="IFNode"),
+    dict(type="LIFNode", tau=2.0, decay_input=False),
+    dict(type="LIFNode", tau=3.0, decay_input=True),
+]
+
+
+def layer(time_steps=4, **cfg):
+    return SpikingNeuron(cfg, Clock(time_steps))
+
+
+def run_both(cfg, x, expand=lambda x: x):
+    """Spikes and gradient of SpikingJelly's neuron and of the fused one, not compiled."""
+    node = layer(backend="spikingjelly", **cfg)
+    for run in (node, lambda x: plain(x, node.node)):
+        mine = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+        spikes = run(expand(mine))
+        (spikes * torch.arange(float(spikes.numel())).sin().view_as(spikes)).sum().backward()
+        yield spikes.detach(), mine.grad
+
+
+def plain(x, node):
+    return fire(x, 4, Dynamics.of(node), compiled=False)
+
+
+def assert_equal(pair):
+    (spikes, grad), (fused, fused_grad) = pair
+    assert torch.equal(fused, spikes)
+    assert 0 < spikes.mean() < 1
+    torch.testing.assert_close(fused_grad, grad, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("cfg", NODES)
+@pytest.mark.parametrize("v_reset", [None, 0.0, -0.3])
+@pytest.mark.parametrize("detach_reset", [True, False])
+@pytest.mark.parametrize("gradient", ["ATan", "Sigmoid", "PiecewiseQuadratic", "Erf"])
+def test_spikes_and_gradients(cfg, v_reset, detach_reset, gradient):
+    cfg = dict(cfg, v_reset=v_reset, detach_reset=detach_reset, surrogate_function=gradient)
+    assert_equal(run_both(cfg, 1.5 * torch.randn(8, 3, 5, 5)))
+
+
+@pytest.mark.parametrize("cfg", NODES)
+def test_the_same_input_at_every_step_is_read_once(cfg):
+    x = torch.randn(2, 3, 5, 5)
+    assert_equal(run_both(cfg, x, lambda x: x.unsqueeze(0).expand(4, *x.shape)))
+
+
+@pytest.mark.parametrize("cfg", NODES)
+def test_channels_last_stays_so(cfg):
+    x = (1.5 * torch.randn(8, 3, 5, 5)).to(memory_format=torch.channels_last)
+    assert_equal(run_both(cfg, x))
+    node = layer(backend="spikingjelly", **cfg).node
+    assert plain(x, node).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_spikes_alike(dtype):
+    x = torch.randn(8, 3, 5, 5).to(dtype)
+    node = layer(backend="spikingjelly", **NODES[1])
+    assert plain(x, node.node).dtype == dtype
+    assert torch.equal(plain(x, node.node), node(x))
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        neuron.ParametricLIFNode(),
+        neuron.QIFNode(),
+        neuron.IFNode(store_v_seq=True),
+        neuron.IFNode(surrogate_function=surrogate.ATan(spiking=False)),
+    ],
+)
+def test_other_neurons_are_left_to_spikingjelly(node):
+    assert Dynamics.of(node) is None
+
+
+def test_a_compiled_qif_is_refused():
+    with pytest.raises(ValueError, match=r"backend='compiled' is for IFNode and LIFNode"):
+        layer(type="QIFNode", backend="compiled")
+    with pytest.raises(ValueError, match="backend='fast'"):
+        layer(type="IFNode", backend="fast")
+
+
+def test_a_failing_compiler_is_said_and_done_without(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr("sakd_dense.neurons.fire", fail)
+    monkeypatch.setattr(payback, "elements", 0)
+    monkeypatch.setattr(payback, "broken", False)
+    node, x = layer(**NODES[0]), torch.randn(8, 3, 5, 5)
+    with pytest.warns(UserWarning, match=r"uncompiled.*no C\+\+ compiler"):
+        spikes = node(x)
+    assert torch.equal(spikes, node(x)) and payback.broken
+
+
+def test_a_kernel_is_due_once_it_has_paid():
+    pay = Payback(elements=100)
+    assert [pay.due("a", 40) for _ in range(4)] == [False, False, True, True]
+    assert not pay.due("b", 40)
+    pay.broken = True
+    assert not pay.due("a", 40)
+
+
+def test_hooks_on_a_node_see_it_run():
+    node, seen = layer(backend="compiled", **NODES[0]), []
+    node.node.register_forward_hook(lambda *_: seen.append(1))
+    node(torch.randn(8, 3, 5, 5))
+    assert seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_cp", [False, True])
+def test_a_compiled_backbone_is_spikingjellys(with_cp):
+    found = []
+    for backend in ("spikingjelly", "compiled"):
+        torch.manual_seed(3)
+        model = SEWResNet(
+            18, base_channels=8, with_cp=with_cp, neuron=dict(NODES[1], backend=backend)
+        )
+        for steps, size in ((4, 64), (4, 96), (2, 64)):  # other sizes, another T
+            model.time_steps = steps
+            x = torch.randn(2, 3, size, size, requires_grad=True)
+            outs = model(x)
+            sum((o * o.sin()).sum() for o in outs).backward()
+            with torch.no_grad():
+                quiet = model.eval()(x)
+            model.train()
+            found.append((*outs, *quiet, x.grad, *(p.grad.clone() for p in model.parameters())))
+    for a, b in zip(found[:3], found[3:], strict=True):
+        for left, right in zip(a, b, strict=True):
+            atol = 1e-5 * max(left.abs().max().item(), 1e-3)
+            torch.testing.assert_close(left, right, rtol=1e-3, atol=atol)
