@@ -90,6 +90,10 @@ def config(track: str, arm: str, seed: int) -> Config:
         start = dict(type="Pretrained", checkpoint=source, prefix="backbone.")
         cfg.model.backbone.init_cfg = start
     cfg.model.backbone.update(args.get("backbone", {}))
+    if "batch_size" in args:
+        cfg.train_dataloader.batch_size = args["batch_size"]
+    if "lr" in args:
+        cfg.optim_wrapper.optimizer.lr = args["lr"]
     if "images" in args:
         TRACKS[track].take(cfg, args["images"])
     return cfg

@@ -60,6 +60,13 @@ ARMS: dict[str, dict[str, Any]] = {
     "prefix-mse-w1": sakd(1.0, MSE),
     # Four times what the teacher says at T; the prefix counts eight times, as in `sakd`.
     "response-w4": sakd(2.0, dict(PKD, weight=4.0), responses=dict(cls=4.0, box=4.0)),
+    # A smaller step, a longer way.
+    "sakd-lr3": dict(sakd(), lr=3e-4),
+    "sakd-lr20": dict(sakd(), lr=2e-3),
+    "sakd-batch4": dict(sakd(), batch_size=4),
+    "sakd-24ep": dict(sakd(), epochs=24),
+    "level1-24ep": dict(level1=True, epochs=24),
+    "scratch-24ep": dict(epochs=24),
     # Short schedules and few labels, where level 2 has more to give.
     "level1-3ep": dict(level1=True, epochs=3),
     "sakd-3ep": dict(sakd(), epochs=3),
