@@ -23,6 +23,7 @@ values are SpikingJelly's bit for bit; what is saved are passes over memory.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -137,14 +138,21 @@ def _compiled(dynamics: Dynamics, name: str) -> Callable[..., Any]:
     return torch.compile(getattr(dynamics, name), dynamic=True, fullgraph=True, **extra)
 
 
-def _kernel(dynamics: Dynamics, name: str, compiled: bool) -> Callable[..., Any]:
-    return _compiled(dynamics, name) if compiled else getattr(dynamics, name)
+def _run(dynamics: Dynamics, name: str, compiled: bool, *args: Any) -> Any:
+    if compiled and not payback.broken:
+        try:
+            return _compiled(dynamics, name)(*args)
+        except Exception as error:  # no compiler, or one that fails: the same, step by step
+            payback.broken = True
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            warnings.warn(f"neurons run uncompiled, slower: {reason}", stacklevel=2)
+    return getattr(dynamics, name)(*args)
 
 
 class _Fire(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, steps: int, dynamics: Dynamics, compiled: bool) -> Tensor:
-        spikes, above = _kernel(dynamics, "forward", compiled)(x, steps)
+        spikes, above = _run(dynamics, "forward", compiled, x, steps)
         ctx.save_for_backward(above)
         ctx.how = dynamics, compiled, "backward" if x.shape[0] == steps else "summed_backward"
         return spikes
@@ -154,7 +162,7 @@ class _Fire(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         dynamics, compiled, name = ctx.how
         (above,) = ctx.saved_tensors
-        return _kernel(dynamics, name, compiled)(grad, above), None, None, None
+        return _run(dynamics, name, compiled, grad, above), None, None, None
 
 
 def fire(x: Tensor, steps: int, dynamics: Dynamics, compiled: bool = True) -> Tensor:
@@ -176,7 +184,7 @@ def fire(x: Tensor, steps: int, dynamics: Dynamics, compiled: bool = True) -> Te
     if torch.is_grad_enabled() and flat.requires_grad:
         spikes = _Fire.apply(flat, steps, dynamics, compiled)
     else:
-        spikes = _kernel(dynamics, "spikes", compiled)(flat, steps)
+        spikes = _run(dynamics, "spikes", compiled, flat, steps)
     spikes = spikes.view(-1, *images.shape[1:])
     return spikes.permute(0, 3, 1, 2) if last else spikes
 
@@ -195,12 +203,16 @@ class Payback:
     def __init__(self, elements: float = 4e9) -> None:
         self.elements = elements
         self.broken = False
-        self._seen: dict[Any, int] = {}
+        self._seen: dict[tuple[int, bool], int] = {}
 
-    def due(self, kernel: Any, elements: int) -> bool:
-        """Counts ``elements`` more for ``kernel`` (anything hashable: what one kernel serves)."""
+    def count(self, time_steps: int, elements: int) -> None:
+        """``elements`` more were run at this T, with or without gradients."""
+        kernel = time_steps, torch.is_grad_enabled()
         self._seen[kernel] = self._seen.get(kernel, 0) + elements
-        return self._seen[kernel] > self.elements and not self.broken
+
+    def due(self, time_steps: int) -> bool:
+        kernel = time_steps, torch.is_grad_enabled()
+        return not self.broken and self._seen.get(kernel, 0) >= self.elements
 
 
 payback = Payback()

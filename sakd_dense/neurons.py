@@ -5,11 +5,9 @@ that no membrane potential survives a forward, and a compiled pass over all T (`
 """
 
 import inspect
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from spikingjelly.activation_based import neuron as sj_neuron
 from spikingjelly.activation_based import surrogate as sj_surrogate
 from spikingjelly.activation_based.base import StepModule
@@ -95,10 +93,17 @@ def build_node(cfg: Mapping[str, Any] | str, time_steps: int) -> nn.Module:
 
 
 class Clock:
-    """The number of time steps of the forward that is running, shared by a backbone's neurons."""
+    """What all neurons of a backbone share in the forward that is running.
+
+    Attributes:
+        time_steps: T.
+        compiled: whether neurons with ``backend='auto'`` run compiled. Settled once a forward, so
+            that a checkpointed block is recomputed as it was computed.
+    """
 
     def __init__(self, time_steps: int) -> None:
         self.time_steps = time_steps
+        self.compiled = False
 
 
 class SpikingNeuron(nn.Module):
@@ -139,14 +144,7 @@ class SpikingNeuron(nn.Module):
         steps = self.clock.time_steps
         dynamics = self._fused(x)
         if dynamics is not None:
-            try:
-                return fire(x, steps, dynamics)
-            except Exception as error:
-                if self.backend == "compiled":
-                    raise
-                payback.broken = True
-                reason = str(error).strip().splitlines()[0]
-                warnings.warn(f"neurons run uncompiled, slower: {reason}", stacklevel=2)
+            return fire(x, steps, dynamics)
         sequence = x if x.dim() == 5 else x.unflatten(0, (steps, -1))
         fixed = getattr(self.node, "T", None)
         if isinstance(self.node, sj_neuron.PSN) and fixed != sequence.shape[0]:
@@ -164,9 +162,9 @@ class SpikingNeuron(nn.Module):
         if self.backend == "spikingjelly" or self.node._forward_hooks:
             return None
         if self.backend == "auto":
-            kernel = (self.clock.time_steps, torch.is_grad_enabled(), x.dtype)
+            payback.count(self.clock.time_steps, x.numel())
             # On a GPU SpikingJelly has kernels of its own.
-            if x.device.type != "cpu" or not payback.due(kernel, x.numel()):
+            if x.device.type != "cpu" or not self.clock.compiled or payback.broken:
                 return None
         return Dynamics.of(self.node)
 

@@ -95,21 +95,45 @@ def test_a_failing_compiler_is_said_and_done_without(monkeypatch):
     def fail(*_):
         raise RuntimeError("no C++ compiler")
 
-    monkeypatch.setattr("sakd_dense.neurons.fire", fail)
-    monkeypatch.setattr(payback, "elements", 0)
+    monkeypatch.setattr("sakd_dense.fused._compiled", lambda *_: fail)
     monkeypatch.setattr(payback, "broken", False)
-    node, x = layer(**NODES[0]), torch.randn(8, 3, 5, 5)
+    node, x = layer(backend="compiled", **NODES[0]), torch.randn(8, 3, 5, 5)
     with pytest.warns(UserWarning, match=r"uncompiled.*no C\+\+ compiler"):
         spikes = node(x)
-    assert torch.equal(spikes, node(x)) and payback.broken
+    assert payback.broken
+    assert torch.equal(spikes, layer(backend="spikingjelly", **NODES[0])(x))
 
 
 def test_a_kernel_is_due_once_it_has_paid():
     pay = Payback(elements=100)
-    assert [pay.due("a", 40) for _ in range(4)] == [False, False, True, True]
-    assert not pay.due("b", 40)
+    pay.count(4, 60)
+    assert not pay.due(4)
+    pay.count(4, 60)
+    assert pay.due(4) and not pay.due(2)
+    with torch.no_grad():
+        assert not pay.due(4)
     pay.broken = True
-    assert not pay.due("a", 40)
+    assert not pay.due(4)
+
+
+@pytest.mark.parametrize("with_cp", [False, True])
+def test_training_goes_on_where_the_kernel_becomes_due(monkeypatch, with_cp):
+    """Whenever that is: in a forward, or while a checkpointed block is recomputed."""
+    fired = []
+
+    def fire_plainly(x, steps, dynamics):
+        fired.append(1)
+        return fire(x, steps, dynamics, compiled=False)
+
+    monkeypatch.setattr("sakd_dense.neurons.fire", fire_plainly)
+    model = SEWResNet(18, base_channels=8, time_steps=2, with_cp=with_cp)
+    x = torch.rand(1, 3, 32, 32)
+    for elements in range(0, 60_000, 3_000):
+        monkeypatch.setattr("sakd_dense.backbones.base.payback", pay := Payback(elements))
+        monkeypatch.setattr("sakd_dense.neurons.payback", pay)
+        for _ in range(3):
+            sum(out.sum() for out in model(x)).backward()
+    assert fired
 
 
 def test_hooks_on_a_node_see_it_run():

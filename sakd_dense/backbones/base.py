@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..fused import payback
 from ..neurons import Clock, SpikingNeuron, rate
 
 OUTPUTS = ("rate", "sequence")
@@ -92,6 +93,7 @@ class SpikingBackbone(BaseModule):
             )
         steps = x.shape[0] if x.dim() == 5 else _positive(self.time_steps)
         self.clock.time_steps = steps
+        self.clock.compiled = payback.due(steps)
         return self.readout(tuple(s.unflatten(0, (steps, -1)) for s in self.sequences(x)))
 
 

@@ -112,9 +112,9 @@ class ResidualBlock(BaseModule):
     def current(self, x: Tensor) -> Tensor:
         """F(x), what the residual branch gives its last neuron, ``[T*B, C, H, W]``."""
 
-    def _run(self, x: Tensor, time_steps: int) -> Tensor:
-        # Set here too: at recomputation the clock may already show another forward's T.
-        self.clock.time_steps = time_steps
+    def _run(self, x: Tensor, time_steps: int, compiled: bool) -> Tensor:
+        # Set here too: at recomputation the clock may already show another forward.
+        self.clock.time_steps, self.clock.compiled = time_steps, compiled
         fire = getattr(self, self.last_neuron)
         current = self.current(x)
         identity = x if self.downsample is None else self.downsample(x)
@@ -125,16 +125,16 @@ class ResidualBlock(BaseModule):
         return connect(fire(current), identity, self.connect)
 
     def forward(self, x: Tensor) -> Tensor:
-        steps = self.clock.time_steps
+        now = self.clock.time_steps, self.clock.compiled
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(
                 self._run,
                 x,
-                steps,
+                *now,
                 use_reentrant=False,
                 context_fn=lambda: (nullcontext(), _frozen_statistics(self)),
             )
-        return self._run(x, steps)
+        return self._run(x, *now)
 
 
 class BasicBlock(ResidualBlock):
