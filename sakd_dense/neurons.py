@@ -13,7 +13,8 @@ from spikingjelly.activation_based import surrogate as sj_surrogate
 from spikingjelly.activation_based.base import StepModule
 from torch import Tensor, nn
 
-from .fused import Dynamics, fire, payback
+from .fused import Dynamics, fire, payback, unrepeated
+from .fused_norm import fits, norm_fire
 
 #: Who runs a neuron: SpikingJelly; one compiled pass (IF and LIF); the better of the two.
 BACKENDS = ("auto", "spikingjelly", "compiled")
@@ -117,7 +118,9 @@ class SpikingNeuron(nn.Module):
     Args:
         cfg: see :func:`build_node`, and ``backend``: ``'spikingjelly'`` runs the node itself;
             ``'compiled'`` runs IF and LIF neurons by :func:`sakd_dense.fused.fire`, to the same
-            spikes and gradients; ``'auto'`` (default) does so on a CPU as soon as it pays.
+            spikes and gradients, with the BatchNorm before them
+            (:func:`sakd_dense.fused_norm.norm_fire`); ``'auto'`` (default) does so on a CPU as
+            soon as it pays.
         clock: tells T.
     """
 
@@ -140,11 +143,28 @@ class SpikingNeuron(nn.Module):
         """Whether the spikes at t depend on the input up to t alone."""
         return not isinstance(self.node, sj_neuron.PSN)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, norm: nn.Module | None = None, identity: Tensor | None = None
+    ) -> Tensor:
+        """``spikes(norm(x)) + identity``; a fused neuron does all of it in one pass.
+
+        Args:
+            x: see the class.
+            norm: in front of the neuron; its statistics are those of all steps.
+            identity: the shortcut of a block with ``connect='ADD'``, of the output's shape.
+        """
         steps = self.clock.time_steps
         dynamics = self._fused(x)
-        if dynamics is not None:
-            return fire(x, steps, dynamics)
+        if dynamics is not None and fits(norm, x):
+            return norm_fire(x, norm, steps, dynamics, identity)
+        if norm is not None:
+            x, own = unrepeated(x, steps)
+            x = norm(x) if own == steps else repeat_in_time(norm(x), steps)
+        spikes = self._spikes(x) if dynamics is None else fire(x, steps, dynamics)
+        return spikes if identity is None else spikes + identity
+
+    def _spikes(self, x: Tensor) -> Tensor:
+        steps = self.clock.time_steps
         sequence = x if x.dim() == 5 else x.unflatten(0, (steps, -1))
         fixed = getattr(self.node, "T", None)
         if isinstance(self.node, sj_neuron.PSN) and fixed != sequence.shape[0]:

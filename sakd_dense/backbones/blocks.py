@@ -35,12 +35,8 @@ CONNECTS = ("ADD", "AND", "IAND")
 
 
 def connect(out: Tensor, identity: Tensor, how: str) -> Tensor:
-    """The SEW function g (same shapes in and out)."""
-    if how == "ADD":
-        return out + identity
-    if how == "AND":
-        return out * identity
-    return identity * (1.0 - out)
+    """The SEW function g, but for ADD, which the neuron does (same shapes in and out)."""
+    return out * identity if how == "AND" else identity * (1.0 - out)
 
 
 @contextmanager
@@ -110,19 +106,28 @@ class ResidualBlock(BaseModule):
 
     @abstractmethod
     def current(self, x: Tensor) -> Tensor:
-        """F(x), what the residual branch gives its last neuron, ``[T*B, C, H, W]``."""
+        """F(x), what the residual branch gives its last norm, ``[T*B, C, H, W]``."""
 
     def _run(self, x: Tensor, time_steps: int, compiled: bool) -> Tensor:
         # Set here too: at recomputation the clock may already show another forward.
         self.clock.time_steps, self.clock.compiled = time_steps, compiled
-        fire = getattr(self, self.last_neuron)
-        current = self.current(x)
-        identity = x if self.downsample is None else self.downsample(x)
+        fire, norm = getattr(self, self.last_neuron), getattr(self, self.last_norm)
+        current, identity = self.current(x), self._identity(x)
         if self.connect == "BEFORE":
-            return fire(current + identity)
-        if self.downsample is not None:
-            identity = self.downsample_sn(identity)
-        return connect(fire(current), identity, self.connect)
+            return fire(norm(current) + identity)
+        if self.connect == "ADD":
+            return fire(current, norm, identity)
+        return connect(fire(current, norm), identity, self.connect)
+
+    def _identity(self, x: Tensor) -> Tensor:
+        if self.downsample is None:
+            return x
+        if self.downsample_sn is None:
+            return self.downsample(x)
+        *before, norm = self.downsample
+        for module in before:
+            x = module(x)
+        return self.downsample_sn(x, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         now = self.clock.time_steps, self.clock.compiled
@@ -180,8 +185,7 @@ class BasicBlock(ResidualBlock):
         self.sn2 = SpikingNeuron(neuron, clock)
 
     def current(self, x: Tensor) -> Tensor:
-        out = self.sn1(self.norm1(self.conv1(x)))
-        return self.norm2(self.conv2(out))
+        return self.conv2(self.sn1(self.conv1(x), self.norm1))
 
 
 class Bottleneck(ResidualBlock):
@@ -237,6 +241,6 @@ class Bottleneck(ResidualBlock):
         self.sn3 = SpikingNeuron(neuron, clock)
 
     def current(self, x: Tensor) -> Tensor:
-        out = self.sn1(self.norm1(self.conv1(x)))
-        out = self.sn2(self.norm2(self.conv2(out)))
-        return self.norm3(self.conv3(out))
+        out = self.sn1(self.conv1(x), self.norm1)
+        out = self.sn2(self.conv2(out), self.norm2)
+        return self.conv3(out)

@@ -187,13 +187,13 @@ class ResidualBackbone(SpikingBackbone):
         return list(self.stem) if self.deep_stem else [self.conv1, self.norm1, self.sn1]
 
     def sequences(self, x: Tensor) -> tuple[Tensor, ...]:
-        conv, norm, *rest = self._stem_modules()
-        if x.dim() == 5:
-            x = norm(conv(x.flatten(0, 1)))
-        else:
-            x = repeat_in_time(norm(conv(x)), self.clock.time_steps)
-        for module in [*rest, self.maxpool]:
-            x = module(x)
+        stem, frames = self._stem_modules(), x.dim() == 5
+        for conv, norm, fire in zip(stem[::3], stem[1::3], stem[2::3], strict=True):
+            x = conv(x.flatten(0, -4))
+            if conv is stem[0] and not frames:  # seen at every t, computed once
+                x = repeat_in_time(x, self.clock.time_steps)
+            x = fire(x, norm)
+        x = self.maxpool(x)
         outs = []
         for i, name in enumerate(self.res_layers):
             x = getattr(self, name)(x)
