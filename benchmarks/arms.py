@@ -23,6 +23,7 @@ LIF = {**IF, "type": "LIFNode", "tau": 2.0, "decay_input": False}
 PKD = dict(type="FeaturePKD", weight=1.0)
 MSE = dict(type="FeatureMSE", weight=1.0)
 CWD = dict(type="FeatureCWD", weight=1.0)
+CLASSWISE = dict(loss="cwd", tau=4.0, decode=3.0, aux=1.2)
 
 
 def both(features: dict[str, Any] = PKD, **hook: Any) -> dict[str, Any]:
@@ -60,6 +61,11 @@ ARMS: dict[str, dict[str, Any]] = {
     "prefix-mse-w1": sakd(1.0, MSE),
     # Four times what the teacher says at T; the prefix counts eight times, as in `sakd`.
     "response-w4": sakd(2.0, dict(PKD, weight=4.0), responses=dict(cls=4.0, box=4.0)),
+    # Where each class is seen, instead of what each pixel shows: rare classes count as much.
+    "response-cwd": sakd(2.0, responses=CLASSWISE),
+    "response-cwd-48ep": dict(sakd(2.0, responses=CLASSWISE), epochs=48),
+    "both-response-cwd": both(responses=CLASSWISE),
+    "prefix-w2-24ep": dict(sakd(2.0), epochs=24),
     # A smaller step, a longer way.
     "sakd-lr3": dict(sakd(), lr=3e-4),
     "sakd-lr20": dict(sakd(), lr=2e-3),

@@ -8,5 +8,10 @@ model = dict(
     auxiliary_head=dict(in_channels=128),
 )
 custom_hooks = [
-    dict(type="SAKDHook", teacher=dict(checkpoint="work_dirs/fcn_r18_camvid-small/epoch_60.pth"))
+    dict(
+        type="SAKDHook",
+        teacher=dict(checkpoint="work_dirs/fcn_r18_camvid-small/epoch_60.pth"),
+        responses=dict(loss="cwd", tau=4.0, decode=3.0, aux=1.2),
+        prefix_weight=2.0,
+    )
 ]
