@@ -116,6 +116,8 @@ class ResidualBlock(BaseModule):
         if self.connect == "BEFORE":
             return fire(norm(current) + identity)
         if self.connect == "ADD":
+            if fire._forward_hooks:  # they are to see spikes, not the sum
+                return fire(current, norm) + identity
             return fire(current, norm, identity)
         return connect(fire(current, norm), identity, self.connect)
 
