@@ -148,6 +148,11 @@ def unrepeated(x: Tensor, steps: int) -> tuple[Tensor, int]:
     return (x[0], 1) if x.stride(0) == 0 else (x.flatten(0, 1), steps)
 
 
+def channels_last(x: Tensor) -> bool:
+    """Whether ``x`` lies so in memory, and could not be called contiguous as well."""
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
 def each_step(x: Tensor, steps: int) -> list[Tensor]:
     """``[T, ...]``, or ``[1, ...]`` for the same at every t -> T tensors, float32."""
     return [x[t if x.shape[0] == steps else 0].float() for t in range(steps)]
@@ -205,7 +210,7 @@ def fire(x: Tensor, steps: int, dynamics: Dynamics, compiled: bool = True) -> Te
         compiled: by ``torch.compile``; or else step by step, for reference.
     """
     images, own = unrepeated(x, steps)
-    last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
+    last = channels_last(images)
     if last:
         images = images.permute(0, 2, 3, 1)
     flat = images.contiguous().view(own, -1)

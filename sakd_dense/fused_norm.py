@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .fused import Dynamics, each_step, join, run, unrepeated
+from .fused import Dynamics, channels_last, each_step, join, run, unrepeated
 
 
 def _normed(x: Tensor, scale: Tensor, shift: Tensor, steps: int) -> list[Tensor]:
@@ -49,19 +49,15 @@ def _backward(dynamics: Dynamics, grad: Tensor, x: Tensor, scale: Tensor, shift:
 
 def _grid(x: Tensor, steps: int) -> Tensor:
     """``[T*B, C, H, W]`` -> ``[T, R, C, M]``, as it lies in memory."""
-    if _last(x):
+    if channels_last(x):
         return x.permute(0, 2, 3, 1).view(steps, -1, x.shape[1], 1)
     return x.view(steps, -1, x.shape[1], x[0, 0].numel())
-
-
-def _last(x: Tensor) -> bool:
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 def _as(x: Tensor, like: Tensor) -> Tensor:
     """``x`` in the layout of ``like``."""
     return x.contiguous(
-        memory_format=torch.channels_last if _last(like) else torch.contiguous_format
+        memory_format=torch.channels_last if channels_last(like) else torch.contiguous_format
     )
 
 
@@ -76,7 +72,7 @@ class _NormFire(torch.autograd.Function):
         bias: Tensor | None,
         identity: Tensor | None,
         statistics: tuple[Tensor, Tensor, Tensor],
-        norm: nn.BatchNorm2d,
+        eps: float,
         in_training: bool,
         steps: tuple[int, int],
         dynamics: Dynamics,
@@ -91,8 +87,8 @@ class _NormFire(torch.autograd.Function):
         grid = None if identity is None else _grid(identity, wanted)
         out = run(_spikes, dynamics, compiled, _grid(x, own), scale, shift, wanted, grid)
         ctx.save_for_backward(x, weight, scale, shift, *statistics)
-        ctx.how = dynamics, compiled, steps, in_training, norm.eps
-        if _last(x):
+        ctx.how = dynamics, compiled, steps, in_training, eps
+        if channels_last(x):
             return out.view(-1, *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
         return out.view(-1, *x.shape[1:])
 
@@ -165,7 +161,7 @@ def norm_fire(
         norm.bias,
         identity,
         (mean, variance, inverse),
-        norm,
+        norm.eps,
         of_batch,
         (own, steps),
         dynamics,
