@@ -41,6 +41,7 @@ def neuron(cfg: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 TENTH_LONG = dict(images=20, epochs=104)
+CAMVID_TENTH_LONG = dict(images=37, epochs=119)
 ARMS: dict[str, dict[str, Any]] = {
     "teacher": {},
     "scratch": {},
@@ -72,6 +73,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "sakd-batch4": dict(sakd(), batch_size=4),
     "sakd-24ep": dict(sakd(), epochs=24),
     "level1-24ep": dict(level1=True, epochs=24),
+    "sakd-12ep": dict(sakd(), epochs=12),
+    "prefix-w2-12ep": dict(sakd(2.0), epochs=12),
+    "prefix-all-12ep": dict(sakd(prefixes="all"), epochs=12),
+    "level1-12ep": dict(level1=True, epochs=12),
     "scratch-24ep": dict(epochs=24),
     # Short schedules and few labels, where level 2 has more to give.
     "level1-3ep": dict(level1=True, epochs=3),
@@ -84,6 +89,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "level1-tenth-long": dict(level1=True, **TENTH_LONG),
     "sakd-tenth-long": dict(sakd(), **TENTH_LONG),
     "prefix-labels-tenth-long": dict(sakd(prefix_targets="labels"), **TENTH_LONG),
+    # The same on CamVid, with its responses.
+    "response-cwd-3ep": dict(sakd(2.0, responses=CLASSWISE), epochs=3),
+    "level1-37-long": dict(level1=True, **CAMVID_TENTH_LONG),
+    "response-cwd-37-long": dict(sakd(2.0, responses=CLASSWISE), **CAMVID_TENTH_LONG),
     # The road: the backbone of another track's SAKD student (its classifier) is the start, by
     # itself, or with a head from the dense teacher and taught by it.
     "backbone": dict(start="cifar10-small"),

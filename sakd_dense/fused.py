@@ -127,9 +127,10 @@ class Dynamics:
         spikes, above = self.potentials(each_step(x, steps))
         return join(spikes, x.dtype), join(above, x.dtype)
 
-    def spikes(self, x: Tensor, steps: int) -> Tensor:
-        """:meth:`forward`, nothing kept."""
-        return self.forward(x, steps)[0]
+    def spikes(self, x: Tensor, steps: int, identity: Tensor | None = None) -> Tensor:
+        """:meth:`forward`, nothing kept; plus ``identity`` ``[T, N]``, where there is one."""
+        spikes, _ = self.potentials(each_step(x, steps))
+        return join(*plus(spikes, identity, x.dtype))
 
     def backward(self, grad: Tensor, above: Tensor) -> Tensor:
         """The gradients by S and U, ``[T, N]`` -> that by X, ``[T, N]``."""
@@ -156,6 +157,16 @@ def channels_last(x: Tensor) -> bool:
 def each_step(x: Tensor, steps: int) -> list[Tensor]:
     """``[T, ...]``, or ``[1, ...]`` for the same at every t -> T tensors, float32."""
     return [x[t if x.shape[0] == steps else 0].float() for t in range(steps)]
+
+
+def plus(
+    spikes: list[Tensor], identity: Tensor | None, dtype: torch.dtype
+) -> tuple[list[Tensor], torch.dtype]:
+    """Spikes and the shortcut of a SEW block ``[T, ...]`` -> their sum at every t, and its dtype."""
+    if identity is None:
+        return spikes, dtype
+    sums = [s + i for s, i in zip(spikes, each_step(identity, len(spikes)), strict=True)]
+    return sums, torch.promote_types(dtype, identity.dtype)
 
 
 def join(steps: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
@@ -199,14 +210,21 @@ class _Fire(torch.autograd.Function):
         return run(*ctx.how, grad, above), None, None, None
 
 
-def fire(x: Tensor, steps: int, dynamics: Dynamics, compiled: bool = True) -> Tensor:
-    """Spikes ``[T*B, C, H, W]`` of a neuron that starts at rest.
+def fire(
+    x: Tensor,
+    steps: int,
+    dynamics: Dynamics,
+    identity: Tensor | None = None,
+    compiled: bool = True,
+) -> Tensor:
+    """Spikes ``[T*B, C, H, W]`` of a neuron that starts at rest, plus ``identity``.
 
     Args:
         x: ``[T*B, C, H, W]``, T outermost, or ``[T, B, C, H, W]``; if that is an expanded
             ``[B, C, H, W]``, it is read once, not T times. Contiguous or channels last; the spikes
             are laid out alike.
         steps: T.
+        identity: the shortcut of a SEW block, of the result's shape.
         compiled: by ``torch.compile``; or else step by step, for reference.
     """
     images, own = unrepeated(x, steps)
@@ -214,12 +232,20 @@ def fire(x: Tensor, steps: int, dynamics: Dynamics, compiled: bool = True) -> Te
     if last:
         images = images.permute(0, 2, 3, 1)
     flat = images.contiguous().view(own, -1)
-    if torch.is_grad_enabled() and flat.requires_grad:
-        spikes = _Fire.apply(flat, steps, dynamics, compiled)
+    if torch.is_grad_enabled() and (flat.requires_grad or _learns(identity)):
+        spikes, rest = _Fire.apply(flat, steps, dynamics, compiled), identity
     else:
-        spikes = run(Dynamics.spikes, dynamics, compiled, flat, steps)
+        grid, rest = None, None
+        if identity is not None:
+            grid = (identity.permute(0, 2, 3, 1) if last else identity).contiguous().view(steps, -1)
+        spikes = run(Dynamics.spikes, dynamics, compiled, flat, steps, grid)
     spikes = spikes.view(-1, *images.shape[1:])
-    return spikes.permute(0, 3, 1, 2) if last else spikes
+    spikes = spikes.permute(0, 3, 1, 2) if last else spikes
+    return spikes if rest is None else spikes + rest
+
+
+def _learns(x: Tensor | None) -> bool:
+    return x is not None and x.requires_grad
 
 
 class Payback:

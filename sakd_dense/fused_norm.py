@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .fused import Dynamics, channels_last, each_step, join, run, unrepeated
+from .fused import Dynamics, channels_last, each_step, join, plus, run, unrepeated
 
 
 def _normed(x: Tensor, scale: Tensor, shift: Tensor, steps: int) -> list[Tensor]:
@@ -33,10 +33,7 @@ def _spikes(
 ) -> Tensor:
     """``[T, R, C, M]``, or ``[1, R, C, M]``; a and b ``[C, 1]`` -> O ``[T, R, C, M]``."""
     spikes, _ = dynamics.potentials(_normed(x, scale, shift, steps))
-    if identity is None:
-        return join(spikes, x.dtype)
-    sums = [s + i for s, i in zip(spikes, each_step(identity, steps), strict=True)]
-    return join(sums, torch.promote_types(x.dtype, identity.dtype))
+    return join(*plus(spikes, identity, x.dtype))
 
 
 def _backward(dynamics: Dynamics, grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -160,7 +160,9 @@ class SpikingNeuron(nn.Module):
         if norm is not None:
             x, own = unrepeated(x, steps)
             x = norm(x) if own == steps else repeat_in_time(norm(x), steps)
-        spikes = self._spikes(x) if dynamics is None else fire(x, steps, dynamics)
+        if dynamics is not None:
+            return fire(x, steps, dynamics, identity)
+        spikes = self._spikes(x)
         return spikes if identity is None else spikes + identity
 
     def _spikes(self, x: Tensor) -> Tensor:

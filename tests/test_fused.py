@@ -64,6 +64,21 @@ def test_channels_last_stays_so(cfg):
     assert plain(x, node).is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("learns", ["x", "identity", "neither"])
+def test_a_shortcut_is_added(layout, learns):
+    x, identity = torch.randn(2, 8, 3, 5, 5).unbind()
+    x, identity = (v.to(memory_format=layout) for v in (x, identity.round()))
+    node = layer(backend="spikingjelly", **NODES[1])
+    want = node(x) + identity
+    x.requires_grad_(learns == "x")
+    identity.requires_grad_(learns == "identity")
+    out = fire(x, 4, Dynamics.of(node.node), identity, compiled=False)
+    assert torch.equal(out, want)
+    assert out.is_contiguous(memory_format=layout)
+    assert out.requires_grad == (learns != "neither")
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_spikes_as_single_precision_does(dtype):
     x = torch.randn(8, 3, 50, 50).to(dtype)

@@ -57,6 +57,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="batches over which ms an image of each T by itself is measured (default: 4; 0: none)",
     )
+    parser.add_argument(
+        "--no-fuse",
+        action="store_true",
+        help="leave the backbone's BatchNorms where they are, instead of folding them into its "
+        "convolutions: slower, and to the last digit what validation while training gives",
+    )
     # What train.py has and a test has no use for.
     parser.set_defaults(amp=False, auto_scale_lr=False, resume=None)
     args = parser.parse_args(argv)
@@ -83,7 +89,9 @@ def main(argv: list[str] | None = None) -> None:
     except (ValueError, OSError, ModuleNotFoundError) as error:
         sys.exit(f"error: {error}")
     try:
-        result = sweep(cfg, args.checkpoint, args.time_steps, args.timed_batches)
+        result = sweep(
+            cfg, args.checkpoint, args.time_steps, args.timed_batches, fuse=not args.no_fuse
+        )
     except SweepError as error:
         sys.exit(f"error: {error}")
     if not is_main_process():

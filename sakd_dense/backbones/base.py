@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..fused import payback
 from ..neurons import Clock, SpikingNeuron, rate
+from .folding import fold_batchnorm
 
 OUTPUTS = ("rate", "sequence")
 
@@ -70,6 +71,19 @@ class SpikingBackbone(BaseModule):
     def causal(self) -> bool:
         """Whether the features at t are a prefix of a longer pass (false for PSN neurons)."""
         return all(n.causal for n in self.neurons)
+
+    def fuse(self) -> "SpikingBackbone":
+        """Folds every BatchNorm into its convolution, in place, for inference alone.
+
+        The features stay what they were, to rounding (a spike may flip where the potential meets
+        the threshold in its last digits). The state dict is another afterwards: load weights
+        first, and keep a copy for training.
+
+        Returns:
+            The backbone, in eval mode.
+        """
+        fold_batchnorm(self.eval())
+        return self
 
     @abstractmethod
     def sequences(self, x: Tensor) -> tuple[Tensor, ...]:

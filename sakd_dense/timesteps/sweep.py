@@ -24,6 +24,7 @@ def sweep(
     checkpoint: str | None = None,
     time_steps: Iterable[int] | None = None,
     timed_batches: int = 4,
+    fuse: bool = False,
 ) -> SweepResult:
     """The test metrics of a model at several T, from one backbone pass a batch.
 
@@ -37,6 +38,8 @@ def sweep(
             ``TimeStepTestLoop`` if it has one, else the model's own T. A model without a spiking
             backbone (the ANN teacher) is tested as it is, and takes None only.
         timed_batches: over how many batches the time of each T alone is measured; 0: not at all.
+        fuse: fold the BatchNorms of spiking backbones (:meth:`SpikingBackbone.fuse`): faster, the
+            same to rounding. The model of a runner stays folded.
 
     Raises:
         FileNotFoundError: for a checkpoint that is not there.
@@ -50,6 +53,9 @@ def sweep(
         runner, checkpoint = _build_runner(cfg_or_runner, checkpoint)
     if checkpoint is not None:
         load_for_test(runner.model, checkpoint)
+    if fuse:
+        for backbone in spiking_backbones(runner.model).values():
+            backbone.fuse()
     with _for_test(runner, loaded=checkpoint is not None):
         loop = runner.test_loop
         if steps is None:

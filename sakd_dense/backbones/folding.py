@@ -1,0 +1,34 @@
+r"""BatchNorm folded into the convolution before it, for inference.
+
+.. math::
+    W' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} W, \qquad
+    b' = \beta - \frac{\gamma \mu}{\sqrt{\sigma^2 + \epsilon}}
+"""
+
+from mmcv.cnn import Conv2d
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+# A subclass may do something with its weights before it uses them (ConvAWS standardises them).
+PLAIN = (nn.Conv2d, Conv2d)
+
+
+def fold_batchnorm(module: nn.Module) -> None:
+    """Puts an Identity in the place of every BatchNorm that follows a plain convolution, in place.
+
+    "Follows" as registered: the convolution is the nearest one before it among the children of
+    the same module. Other norms, and BatchNorms behind other convolutions, stay as they are.
+    """
+    before: str | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, _BatchNorm) and before is not None and child.track_running_stats:
+            conv = fuse_conv_bn_eval(getattr(module, before).eval(), child.eval())
+            setattr(module, before, conv)
+            setattr(module, name, nn.Identity())
+            before = None
+        elif type(child) in PLAIN:
+            before = name
+        else:
+            before = None if isinstance(child, nn.Conv2d) else before
+            fold_batchnorm(child)
