@@ -162,7 +162,7 @@ def each_step(x: Tensor, steps: int) -> list[Tensor]:
 def plus(
     spikes: list[Tensor], identity: Tensor | None, dtype: torch.dtype
 ) -> tuple[list[Tensor], torch.dtype]:
-    """Spikes and the shortcut of a SEW block ``[T, ...]`` -> their sum at every t, and its dtype."""
+    """Spikes and the shortcut of a SEW block ``[T, ...]`` -> their sum at every t, its dtype."""
     if identity is None:
         return spikes, dtype
     sums = [s + i for s, i in zip(spikes, each_step(identity, len(spikes)), strict=True)]
