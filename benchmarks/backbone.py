@@ -4,19 +4,21 @@
   python benchmarks/backbone.py                          # R50, T = 4, B = 2, 128x128
   python benchmarks/backbone.py --size 512 512 --batch-size 1 --rounds 7
 
-Work: inference (eval mode), a training step (forward, backward; no optimizer), and the peak memory
-of that step. Sides, in turns in one process:
+Work: inference (eval mode; BatchNorm folded on our side), a training step (forward, backward; no
+optimizer), and the peak memory of that step. Sides, in turns in one process:
 
   sakd_dense      SEWResNet, features of all four stages
   spikingjelly    its sew_resnet of this depth, the same neuron, weights and input
   ANN, T*B        mmdet's ResNet on T*B images: the same convolutions, ReLU for neurons
   ANN, B          the same on B images
 
-Outputs of the first two are compared first. Memory: each side in a process of its own, the peak
-above what it held before its first step.
+The first two must agree to 1e-4; of our folded model, the share of outputs that do not is told (a
+spike flips now and then). Memory: each side in a process of its own, the peak of a step above
+what lies between two steps.
 """
 
 import argparse
+import copy
 import json
 import statistics
 import subprocess
@@ -25,7 +27,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measure import in_turns, machine, peak_mib, ratio
+from measure import in_turns, machine, peak_mib, quiet, ratio
 from mmdet.models.backbones import ResNet
 from spikingjelly.activation_based import functional
 from spikingjelly.activation_based.model import sew_resnet
@@ -37,6 +39,7 @@ from sakd_dense.fused import payback
 from sakd_dense.neurons import DEFAULT_NEURON, build_node
 
 OURS, THEIRS, TWIN, ONE = "sakd_dense", "spikingjelly", "ANN, T*B", "ANN, B"
+INFERENCE, TRAINING, PEAK = "inference, ms", "training step, ms", "peak, MiB"
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
@@ -69,7 +72,13 @@ class SpikingJelly(nn.Module):
 def build(args: argparse.Namespace) -> dict[str, tuple[nn.Module, Tensor]]:
     """Every side: a model and its input."""
     torch.manual_seed(0)
-    ours = SEWResNet(args.depth, time_steps=args.time_steps, zero_init_residual=False)
+    ours = SEWResNet(
+        args.depth,
+        time_steps=args.time_steps,
+        zero_init_residual=False,
+        with_cp=args.with_cp,
+        compress_spikes=args.compress_spikes,
+    )
     ours.init_weights()
     images = torch.randn(args.batch_size, 3, *args.size)
     ours.train()
@@ -112,7 +121,93 @@ def training(model: nn.Module, x: Tensor) -> Callable[[], Any]:
     return run
 
 
-def main() -> None:
+def folded(model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
+    return copy.deepcopy(model).fuse(), x
+
+
+def agreement(sides: dict[str, tuple[nn.Module, Tensor]]) -> float:
+    """Asserts that both SEW-ResNets agree; the share of outputs that folding changes."""
+    ours, theirs = inference(*sides[OURS])(), inference(*sides[THEIRS])()
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    pairs = zip(ours, inference(*folded(*sides[OURS]))(), strict=True)
+    apart = [((a - b).abs() > 1e-4).flatten() for a, b in pairs]
+    return torch.cat(apart).float().mean().item()
+
+
+def peak_of_step(model: nn.Module, x: Tensor) -> float:
+    """MiB of a training step above what this process holds between two, gradients included."""
+    step = training(model, x)
+    step()
+    return peak_mib(step)
+
+
+def compare(args: argparse.Namespace) -> dict[str, Any]:
+    """Every work: the median and the ratio to ``TWIN`` of each side."""
+    torch.set_num_threads(args.threads)
+    payback.elements = 0  # kernels are compiled in the first round
+    sides = build(args)
+    names = [name for name in sides if name not in args.without]
+    result: dict[str, Any] = dict(vars(args), machine=machine(), folding_changes=agreement(sides))
+
+    def time(work: Callable[..., Callable[[], Any]]) -> dict[str, Any]:
+        turns = {name: work(*sides[name]) for name in names}
+        if work is inference:
+            turns[OURS] = inference(*folded(*sides[OURS]))
+        seconds = in_turns(turns, args.rounds)
+        return {
+            name: dict(
+                median=1000 * statistics.median(seconds[name]), ratio=ratio(seconds, name, TWIN)
+            )
+            for name in names
+        }
+
+    result[INFERENCE] = time(inference)
+    result[TRAINING] = time(training)
+    if args.memory:
+        peaks = {name: _peak_elsewhere(args, name) for name in names}
+        result[PEAK] = {n: dict(median=peaks[n], ratio=peaks[n] / peaks[TWIN]) for n in names}
+    return result
+
+
+def _peak_elsewhere(args: argparse.Namespace, side: str) -> float:
+    given = ["--depth", args.depth, "--time-steps", args.time_steps, "--batch-size"]
+    given += [args.batch_size, "--size", *args.size, "--threads", args.threads]
+    for flag in ("channels_last", "with_cp", "compress_spikes"):
+        given += [f"--{flag.replace('_', '-')}"] * getattr(args, flag)
+    given += ["--memory-of", side]
+    command = [sys.executable, __file__, *map(str, given)]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(out.split()[-1])
+
+
+HEADER = (
+    "| depth | T | B | size | work | "
+    + " | ".join((OURS, THEIRS, TWIN, ONE))
+    + f" | {OURS} / {TWIN} | {OURS} / {THEIRS} |\n"
+    + "|---" * 11
+    + "|"
+)
+
+
+def rows(result: dict[str, Any]) -> str:
+    """Lines of a Markdown table with ``HEADER``."""
+    lines = []
+    where = f"{result['depth']} | {result['time_steps']} | {result['batch_size']}"
+    for work in (INFERENCE, TRAINING, PEAK):
+        if work not in result:
+            continue
+        found = result[work]
+        cells = [f"{found[s]['median']:.0f}" if s in found else "" for s in (OURS, THEIRS, TWIN)]
+        cells.append(f"{found[ONE]['median']:.0f}" if ONE in found else "")
+        mine = found[OURS]["ratio"]
+        cells.append(f"{mine:.2f}")
+        cells.append(f"{mine / found[THEIRS]['ratio']:.2f}" if THEIRS in found else "")
+        size = f"{result['size'][0]}x{result['size'][1]}"
+        lines.append(f"| {where} | {size} | {work} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -121,54 +216,31 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=2, metavar="B")
     parser.add_argument("--size", type=int, nargs=2, default=[128, 128], metavar=("H", "W"))
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--with-cp", action="store_true", help="ours checkpoints its blocks")
+    parser.add_argument("--compress-spikes", action="store_true", help="ours keeps bytes")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--without", nargs="*", default=[], choices=(THEIRS, ONE), help="sides")
+    parser.add_argument("--no-memory", dest="memory", action="store_false")
     parser.add_argument("--out", metavar="JSON")
     parser.add_argument("--memory-of", choices=(OURS, THEIRS, TWIN, ONE), help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    payback.elements = 0  # kernels are compiled in the first round
-    sides = build(args)
+    return parser
+
+
+def main() -> None:
+    args = arguments().parse_args()
+    quiet()
     if args.memory_of:
-        model, x = sides[args.memory_of]
+        torch.set_num_threads(args.threads)
+        payback.elements = 0
+        sides = build(args)
+        pair = sides.pop(args.memory_of)
         sides.clear()
-        step, before = training(model, x), peak_mib()
-        for _ in range(3):
-            step()
-        print(peak_mib() - before)
+        print(peak_of_step(*pair))
         return
-    for mine, other in zip(inference(*sides[OURS])(), inference(*sides[THEIRS])(), strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)
-    result: dict[str, Any] = dict(vars(args), machine=machine())
-    for name, work in (("inference", inference), ("training step", training)):
-        seconds = in_turns({side: work(*pair) for side, pair in sides.items()}, args.rounds)
-        result[name] = {
-            side: dict(
-                median=1000 * statistics.median(seconds[side]), ratio=ratio(seconds, side, TWIN)
-            )
-            for side in sides
-        }
-    peaks: dict[str, float] = {}
-    for side in sides:
-        command = [sys.executable, *sys.argv, "--memory-of", side]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        peaks[side] = float(out.split()[-1])
-    result["peak MiB"] = {s: dict(median=peaks[s], ratio=peaks[s] / peaks[TWIN]) for s in sides}
-    print(
-        f"SEW-ResNet-{args.depth}, T = {args.time_steps}, B = {args.batch_size}, "
-        f"{args.size[0]}x{args.size[1]}, {args.threads} threads, torch {torch.__version__}\n"
-    )
-    print("| work | " + " | ".join(sides) + f" | {OURS} / {TWIN} | {OURS} / {THEIRS} |")
-    print("|---" * (len(sides) + 3) + "|")
-    for name in ("inference", "training step", "peak MiB"):
-        row = result[name]
-        cells = [f"{row[side]['median']:.0f}" for side in sides]
-        ours = row[OURS]["ratio"]
-        print(
-            f"| {name} | "
-            + " | ".join(cells)
-            + f" | {ours:.2f} | {ours / row[THEIRS]['ratio']:.2f} |"
-        )
+    result = compare(args)
+    print(f"{args.threads} threads, torch {torch.__version__}\n\n{HEADER}\n{rows(result)}\n")
+    print(f"folding changes {100 * result['folding_changes']:.5f} % of the outputs")
     if args.out:
         with replacing(args.out) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")

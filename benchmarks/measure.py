@@ -1,5 +1,6 @@
 """What the benchmarks share: sides that take turns, memory of a process, the machine."""
 
+import ctypes
 import gc
 import os
 import platform
@@ -9,8 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from mmengine.logging import MMLogger
 
 from sakd_dense.timesteps.result import versions
+
+
+def quiet() -> None:
+    """MMEngine's log says what is wrong, and not how every weight was initialised."""
+    MMLogger.get_current_instance().setLevel("WARNING")
 
 
 def in_turns(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
@@ -39,11 +46,24 @@ def live_bytes() -> int:
     return sum(found.values())
 
 
-def peak_mib() -> float:
-    """The most this process has held, in MiB (Linux; getrusage would count its parent's too)."""
+def _status(field: str) -> float:
     with open("/proc/self/status") as status:
-        line = next(line for line in status if line.startswith("VmHWM"))
+        line = next(line for line in status if line.startswith(field))
     return int(line.split()[1]) / 1024
+
+
+def peak_mib(run: Callable[[], Any]) -> float:
+    """MiB that this process holds at the most while ``run`` runs, above what it holds before.
+
+    Linux: what was freed before is given back to the system first, and the peak starts anew.
+    """
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    before = _status("VmRSS")
+    run()
+    return _status("VmHWM") - before
 
 
 def machine() -> dict[str, Any]:

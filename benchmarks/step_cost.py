@@ -3,12 +3,13 @@
 
   python benchmarks/step_cost.py                       # RetinaNet, SEW-ResNet-18, BCCD
   python benchmarks/step_cost.py --config configs/fcn_sew18_sakd_digits.py
-  python benchmarks/step_cost.py --cfg-options model.backbone.depth=34 --batch-size 2
+  python benchmarks/step_cost.py --config configs/retinanet_sew50_sakd_coco.py --size 256 320
 
-The first batch of the config's own training data, again and again; forward, backward and optimizer
-step. The variants take turns, so that a busy machine slows all of them; the median of the rounds is
-shown. Memory: the peak of a process of its own for each variant, less what it held before the first
-step; and what lives after iteration 5 and after the last.
+The first batch of the config's own training data (or, with --size, mmdet's demo inputs: noise and
+some boxes), again and again; forward, backward and optimizer step. The variants take turns, so that
+a busy machine slows all of them; the median of the rounds is shown. Memory: the peak of a step in a
+process of its own for each variant, above what lies between two steps; and what lives after
+iteration 5 and after the last.
 """
 
 import argparse
@@ -21,8 +22,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measure import in_turns, live_bytes, peak_mib, ratio
-from mmengine.config import ConfigDict, DictAction
+from measure import in_turns, live_bytes, machine, peak_mib, quiet, ratio
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
@@ -34,16 +35,33 @@ from sakd_dense.distill import SAKDHook
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.distill.terms import Terms
+from sakd_dense.files import replacing
 from sakd_dense.fused import payback
 from sakd_dense.twins import with_preprocessor
 
+ANN, BASE = "ANN", "SNN without teacher"
 #: What the hook is told; None: no hook at all.
 VARIANTS: dict[str, dict[str, Any] | None] = {
-    "SNN without teacher": None,
+    ANN: None,
+    BASE: None,
     "features": dict(responses=None, prefixes=None),
     "features, responses": dict(prefixes=None),
     "features, responses, one random prefix": dict(prefixes="random"),
 }
+
+
+def first_batch(args: argparse.Namespace, cfg: Config) -> Any:
+    """As the config's loader gives it; with ``--size``, mmdet's demo inputs of that size."""
+    loader = cfg.train_dataloader
+    loader.update(num_workers=0, persistent_workers=False)
+    loader.batch_size = args.batch_size or loader.batch_size
+    torch.manual_seed(0)
+    if not args.size:
+        return next(iter(Runner.build_dataloader(loader, seed=0)))
+    from mmdet.testing import demo_mm_inputs
+
+    shapes = [(3, *args.size)] * loader.batch_size
+    return demo_mm_inputs(loader.batch_size, shapes, num_classes=cfg.model.bbox_head.num_classes)
 
 
 def stepper(args: argparse.Namespace, variant: str) -> Callable[[], None]:
@@ -51,14 +69,10 @@ def stepper(args: argparse.Namespace, variant: str) -> Callable[[], None]:
     cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     init_default_scope(cfg.default_scope)
-    loader = cfg.train_dataloader
-    loader.update(num_workers=0, persistent_workers=False)
-    loader.batch_size = args.batch_size or loader.batch_size
-    torch.manual_seed(0)
-    batch = next(iter(Runner.build_dataloader(loader, seed=0)))
+    batch = first_batch(args, cfg)
     model_cfg = ConfigDict(with_preprocessor(cfg))
     model_cfg.backbone.time_steps = args.time_steps
-    model = MODELS.build(model_cfg)
+    model = MODELS.build(ann_of(model_cfg) if variant == ANN else model_cfg)
     model.init_weights()
     model.train()
     data = model.data_preprocessor(batch, True)
@@ -91,58 +105,91 @@ def stepper(args: argparse.Namespace, variant: str) -> Callable[[], None]:
 
 
 def memory(args: argparse.Namespace, variant: str) -> dict[str, float]:
-    """In this process: MiB of the peak above the start, and what lives after 5 and after all."""
+    """In this process: MiB of a step's peak, and what lives after 5 steps and after all."""
     step = stepper(args, variant)
-    before = peak_mib()
     live = []
     for _ in range(args.iterations):
         step()
         live.append(live_bytes() / 2**20)
-    return dict(peak=peak_mib() - before, live_5=live[4], live_last=live[-1])
+    return dict(peak=peak_mib(step), live_5=live[:5][-1], live_last=live[-1])
 
 
-def main() -> None:
+def memory_elsewhere(given: list[str], variant: str) -> dict[str, float]:
+    """:func:`memory` in a process of its own, told ``given``."""
+    command = [sys.executable, __file__, *given, "--memory-of", variant]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(out.splitlines()[-1])
+
+
+def compare(args: argparse.Namespace) -> dict[str, Any]:
+    """Every variant: seconds, MiB, and both as ratios to ``BASE``."""
+    torch.set_num_threads(args.threads)
+    payback.elements = 0  # kernels are compiled in the first round, not somewhere in the middle
+    steps = {variant: stepper(args, variant) for variant in VARIANTS}
+    times = in_turns(steps, args.rounds)
+    del steps
+    found: dict[str, dict[str, float]] = {}
+    for variant in VARIANTS:
+        found[variant] = memory_elsewhere(args.given, variant)
+        found[variant]["seconds"] = statistics.median(times[variant])
+        found[variant]["ratio"] = ratio(times, variant, BASE)
+    for m in found.values():
+        m["peak_ratio"] = m["peak"] / max(found[BASE]["peak"], 1)
+    return dict(vars(args), machine=machine(), variants=found)
+
+
+def table(result: dict[str, Any]) -> str:
+    """Markdown."""
+    lines = [
+        "| variant | s a step | ratio | peak MiB | ratio | live MiB after 5 | after the last |"
+    ]
+    lines.append("|---" * 7 + "|")
+    lines += [
+        f"| {variant} | {m['seconds']:.3f} | {m['ratio']:.2f} | {m['peak']:.0f} | "
+        f"{m['peak_ratio']:.2f} | {m['live_5']:.1f} | {m['live_last']:.1f} |"
+        for variant, m in result["variants"].items()
+    ]
+    return "\n".join(lines)
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", default="configs/retinanet_sew18_sakd_bccd.py")
     parser.add_argument("--batch-size", type=int, help="default: the config's")
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("H", "W"), help="of noise for a one-stage detector"
+    )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
     parser.add_argument("--time-steps", type=int, default=4)
     parser.add_argument("--amp", action="store_true", help="bfloat16, as the runs on BCCD")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--iterations", type=int, default=50, help="for the memory (at least 5)")
+    parser.add_argument("--iterations", type=int, default=50, help="for the memory")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", metavar="JSON")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    payback.elements = 0  # kernels are compiled in the first round, not somewhere in the middle
+    args = parser.parse_args(argv)
+    args.given = argv
+    return args
+
+
+def main() -> None:
+    args = parse_args(sys.argv[1:])
+    quiet()
     if args.memory_of:
+        torch.set_num_threads(args.threads)
+        payback.elements = 0
         print(json.dumps(memory(args, args.memory_of)))
         return
-    steps = {variant: stepper(args, variant) for variant in VARIANTS}
-    times = in_turns(steps, args.rounds)
-    del steps
-    found = {}
-    for variant in VARIANTS:
-        command = [sys.executable, *sys.argv, "--memory-of", variant]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        found[variant] = json.loads(out.splitlines()[-1])
-    base = list(VARIANTS)[0]
+    result = compare(args)
     print(
         f"\ntorch {torch.__version__}, {args.threads} threads, {args.config}, T = "
-        f"{args.time_steps}, amp {args.amp}, {args.rounds} rounds\n"
+        f"{args.time_steps}, amp {args.amp}, {args.rounds} rounds\n\n{table(result)}"
     )
-    print("| variant | s a step | ratio | peak MiB | ratio | live MiB after 5 | after the last |")
-    print("|---" * 7 + "|")
-    for variant in VARIANTS:
-        m = found[variant]
-        print(
-            f"| {variant} | {statistics.median(times[variant]):.3f} | "
-            f"{ratio(times, variant, base):.2f} | {m['peak']:.0f} | "
-            f"{m['peak'] / max(found[base]['peak'], 1):.2f} | {m['live_5']:.1f} | "
-            f"{m['live_last']:.1f} |"
-        )
+    if args.out:
+        with replacing(args.out) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

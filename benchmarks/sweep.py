@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any
 
 import torch
-from measure import in_turns
+from measure import in_turns, machine, quiet
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
@@ -28,11 +28,10 @@ from sakd_dense.cli import load_config
 from sakd_dense.files import replacing
 from sakd_dense.fused import payback
 from sakd_dense.timesteps import FiringRate, PrefixReader, load_for_test
-from sakd_dense.timesteps.result import versions
 from sakd_dense.timesteps.timing import at_time_steps
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -45,8 +44,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--size", type=int, nargs=2, metavar=("H", "W"), help="noise of this size, no data set"
     )
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", metavar="JSON")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 @torch.no_grad()
@@ -80,8 +80,9 @@ def noise(scope: str, size: tuple[int, int], batch_size: int) -> dict[str, list]
     )
 
 
-def main() -> None:
-    args = parse_args()
+def compare(args: argparse.Namespace) -> dict[str, Any]:
+    """Milliseconds an image of every side, and the ratio of one pass to the sum of the others."""
+    torch.set_num_threads(args.threads)
     cfg = load_config(args.config)
     scope = cfg.get("default_scope", "mmdet")
     init_default_scope(scope)
@@ -110,26 +111,38 @@ def main() -> None:
     seconds = in_turns(sides, args.rounds)
     ms = {name: 1000 * statistics.median(values) / images for name, values in seconds.items()}
     together = sum(ms[f"T={t}"] for t in args.time_steps)
-    result = {
+    return {
         "config": args.config,
         "checkpoint": args.checkpoint,
         "time_steps": args.time_steps,
         "images": images,
         "batch_size": len(batches[0]["inputs"]),
         "rounds": args.rounds,
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "versions": versions(),
+        "machine": machine(),
         "ms_per_image": ms,
         "separate_ms_per_image": together,
         "ratio": ms["one pass"] / together,
         "ratio_with_firing_rate": ms["one pass, firing rate"] / together,
     }
-    for name, value in ms.items():
-        print(f"{name:>24}  {value:8.1f} ms an image")
-    print(f"{'separate runs, summed':>24}  {together:8.1f} ms an image")
-    print(f"{'ratio':>24}  {result['ratio']:8.3f}")
-    print(f"{'ratio, firing rate too':>24}  {result['ratio_with_firing_rate']:8.3f}")
+
+
+def table(result: dict[str, Any]) -> str:
+    """Markdown."""
+    lines = ["| run | ms an image |", "|---|---|"]
+    lines += [f"| {name} | {value:.1f} |" for name, value in result["ms_per_image"].items()]
+    lines += [
+        f"| separate runs, summed | {result['separate_ms_per_image']:.1f} |",
+        f"| ratio | {result['ratio']:.3f} |",
+        f"| ratio, firing rate too | {result['ratio_with_firing_rate']:.3f} |",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    args = parse_args()
+    quiet()
+    result = compare(args)
+    print(f"{args.threads} threads, torch {torch.__version__}\n\n{table(result)}")
     if args.out:
         with replacing(args.out) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")

@@ -85,4 +85,12 @@ TRACKS = {
         _cifar10,
         _first_of_each_class,
     ),
+    "cifar10-half": Track(
+        "benchmarks/configs/r18_cifar10-half.py",
+        "benchmarks/configs/sew18_sakd_cifar10-half.py",
+        "accuracy/top1",
+        1,
+        _cifar10,
+        _first_of_each_class,
+    ),
 }

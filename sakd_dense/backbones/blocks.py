@@ -17,18 +17,16 @@ neuron itself is learnable.
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
 from ..neurons import Clock, SpikingNeuron
+from .memory import Kept, checkpointed
 
 #: After the last neuron.
 CONNECTS = ("ADD", "AND", "IAND")
@@ -37,20 +35,6 @@ CONNECTS = ("ADD", "AND", "IAND")
 def connect(out: Tensor, identity: Tensor, how: str) -> Tensor:
     """The SEW function g, but for ADD, which the neuron does (same shapes in and out)."""
     return out * identity if how == "AND" else identity * (1.0 - out)
-
-
-@contextmanager
-def _frozen_statistics(module: nn.Module) -> Iterator[None]:
-    # The recomputation of a checkpointed block must not count the same batch twice.
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
-    before = [(m, m.momentum, m.num_batches_tracked) for m in norms]
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
-    try:
-        yield
-    finally:
-        for norm, momentum, count in before:
-            norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 class ResidualBlock(BaseModule):
@@ -77,12 +61,14 @@ class ResidualBlock(BaseModule):
         downsample: nn.Module | None,
         neuron: dict[str, Any] | str,
         with_cp: bool,
+        compress_spikes: bool,
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
         self.connect = connect
         self.clock = clock
         self.with_cp = with_cp
+        self.compress_spikes = compress_spikes
         self.downsample = downsample
         spikes = downsample is not None and connect != "BEFORE"
         self.downsample_sn = SpikingNeuron(neuron, clock) if spikes else None
@@ -104,14 +90,20 @@ class ResidualBlock(BaseModule):
     def norm3(self) -> nn.Module:
         return getattr(self, self.norm3_name)
 
+    def kept(self, spikes: Tensor) -> Kept:
+        """``spikes`` for a convolution, kept for backward as the block keeps them."""
+        # What a checkpointed block keeps is forgotten at once; its input is on a shelf.
+        return Kept(spikes, self.compress_spikes and not self.with_cp)
+
     @abstractmethod
-    def current(self, x: Tensor) -> Tensor:
+    def current(self, x: Kept) -> Tensor:
         """F(x), what the residual branch gives its last norm, ``[T*B, C, H, W]``."""
 
-    def _run(self, x: Tensor, time_steps: int, compiled: bool) -> Tensor:
+    def _run(self, give: Callable[[], Tensor], time_steps: int, compiled: bool) -> Tensor:
         # Set here too: at recomputation the clock may already show another forward.
         self.clock.time_steps, self.clock.compiled = time_steps, compiled
         fire, norm = getattr(self, self.last_neuron), getattr(self, self.last_norm)
+        x = self.kept(give())
         current, identity = self.current(x), self._identity(x)
         if self.connect == "BEFORE":
             return fire(norm(current) + identity)
@@ -121,27 +113,20 @@ class ResidualBlock(BaseModule):
             return fire(current, norm, identity)
         return connect(fire(current, norm), identity, self.connect)
 
-    def _identity(self, x: Tensor) -> Tensor:
+    def _identity(self, x: Kept) -> Tensor:
         if self.downsample is None:
-            return x
-        if self.downsample_sn is None:
-            return self.downsample(x)
-        *before, norm = self.downsample
-        for module in before:
-            x = module(x)
-        return self.downsample_sn(x, norm)
+            return x.x
+        first, *rest, norm = self.downsample
+        out = x.into(first)
+        for module in rest:
+            out = module(out)
+        return norm(out) if self.downsample_sn is None else self.downsample_sn(out, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         now = self.clock.time_steps, self.clock.compiled
         if self.with_cp and torch.is_grad_enabled():
-            return checkpoint(
-                self._run,
-                x,
-                *now,
-                use_reentrant=False,
-                context_fn=lambda: (nullcontext(), _frozen_statistics(self)),
-            )
-        return self._run(x, *now)
+            return checkpointed(self._run, x, *now, of=self, compressed=self.compress_spikes)
+        return self._run(lambda: x, *now)
 
 
 class BasicBlock(ResidualBlock):
@@ -186,8 +171,9 @@ class BasicBlock(ResidualBlock):
         self._add_norm(norm_cfg, planes, 2)
         self.sn2 = SpikingNeuron(neuron, clock)
 
-    def current(self, x: Tensor) -> Tensor:
-        return self.conv2(self.sn1(self.conv1(x), self.norm1))
+    def current(self, x: Kept) -> Tensor:
+        out = self.sn1(x.into(self.conv1), self.norm1)
+        return self.kept(out).into(self.conv2)
 
 
 class Bottleneck(ResidualBlock):
@@ -242,7 +228,7 @@ class Bottleneck(ResidualBlock):
         self._add_norm(norm_cfg, out, 3)
         self.sn3 = SpikingNeuron(neuron, clock)
 
-    def current(self, x: Tensor) -> Tensor:
-        out = self.sn1(self.conv1(x), self.norm1)
-        out = self.sn2(self.conv2(out), self.norm2)
-        return self.conv3(out)
+    def current(self, x: Kept) -> Tensor:
+        out = self.sn1(x.into(self.conv1), self.norm1)
+        out = self.sn2(self.kept(out).into(self.conv2), self.norm2)
+        return self.kept(out).into(self.conv3)

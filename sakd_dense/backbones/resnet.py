@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..neurons import DEFAULT_NEURON, SpikingNeuron, repeat_in_time
 from .arguments import ARCHITECTURES, check_arguments
 from .base import SpikingBackbone
+from .memory import Kept, check_spikes
 
 Config = dict[str, Any]
 
@@ -33,6 +34,8 @@ class ResidualBackbone(SpikingBackbone):
             :func:`sakd_dense.neurons.build_node`; None: ``DEFAULT_NEURON``.
         connect: one of ``connects``, see :mod:`sakd_dense.backbones.blocks`; None: the first.
         output: ``'rate'``: ``[B, C, H, W]``; ``'sequence'``: ``[T, B, C, H, W]``.
+        compress_spikes: keep spikes for backward as bytes (:mod:`.memory`): less memory for a
+            little time; goes with ``with_cp``, which saves more for more.
 
     Raises:
         ValueError: for an argument outside its range, and for ``dcn`` and ``plugins``.
@@ -73,6 +76,7 @@ class ResidualBackbone(SpikingBackbone):
         neuron: Config | str | None = None,
         connect: str | None = None,
         output: str = "rate",
+        compress_spikes: bool = False,
     ) -> None:
         connect = self.connects[0] if connect is None else connect
         given = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
@@ -97,6 +101,7 @@ class ResidualBackbone(SpikingBackbone):
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.out_indices = tuple(out_indices)
+        self.compress_spikes = compress_spikes
         self.norm_cfg = dict(type="BN", requires_grad=True) if norm_cfg is None else norm_cfg
         self.conv_cfg = conv_cfg
         self.neuron = DEFAULT_NEURON if neuron is None else neuron
@@ -136,6 +141,7 @@ class ResidualBackbone(SpikingBackbone):
                         connect=connect,
                         downsample=downsample,
                         with_cp=with_cp,
+                        compress_spikes=compress_spikes,
                         init_cfg=block_init_cfg,
                     )
                 )
@@ -143,6 +149,8 @@ class ResidualBackbone(SpikingBackbone):
             self.res_layers.append(f"layer{i + 1}")
             self.add_module(self.res_layers[-1], Sequential(*blocks))
         self.feat_dim = inplanes
+        if compress_spikes:
+            check_spikes(self.neurons)
         self._freeze_stages()
 
     @property
@@ -189,11 +197,12 @@ class ResidualBackbone(SpikingBackbone):
     def sequences(self, x: Tensor) -> tuple[Tensor, ...]:
         stem, frames = self._stem_modules(), x.dim() == 5
         for conv, norm, fire in zip(stem[::3], stem[1::3], stem[2::3], strict=True):
-            x = conv(x.flatten(0, -4))
-            if conv is stem[0] and not frames:  # seen at every t, computed once
+            first = conv is stem[0]
+            x = Kept(x.flatten(0, -4), self.compress_spikes and not first).into(conv)
+            if first and not frames:  # seen at every t, computed once
                 x = repeat_in_time(x, self.clock.time_steps)
             x = fire(x, norm)
-        x = self.maxpool(x)
+        x = Kept(x, self.compress_spikes).into(self.maxpool)
         outs = []
         for i, name in enumerate(self.res_layers):
             x = getattr(self, name)(x)

@@ -1,6 +1,7 @@
 """SEW-ResNet and Spiking-ResNet: shapes, names and dynamics."""
 
 import copy
+import gc
 
 import pytest
 import torch
@@ -9,12 +10,14 @@ from spikingjelly.activation_based import functional, neuron, surrogate
 from spikingjelly.activation_based.model import sew_resnet as sj_sew
 from spikingjelly.activation_based.model import spiking_resnet as sj_spiking
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from sakd_dense.backbones import (
     ResidualBackbone,
     SEWResNet,
     SpikingResNet,
 )
+from sakd_dense.fused import payback
 
 DEPTHS = (18, 34, 50, 101, 152)
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -196,12 +199,17 @@ def test_every_parameter_gets_a_gradient(depth, connect):
     assert without == []
 
 
-@pytest.mark.parametrize("connect", ["ADD", "BEFORE"])
+SAVING = [dict(with_cp=True), dict(compress_spikes=True), dict(with_cp=True, compress_spikes=True)]
+
+
+@pytest.mark.parametrize("saving", SAVING)
+@pytest.mark.parametrize("connect", CONNECTS)
 @pytest.mark.parametrize("depth", [18, 50])
-def test_with_cp_changes_nothing_but_memory(depth, connect):
+def test_what_saves_memory_changes_nothing_else(depth, connect, saving):
     """Same output, gradient and BatchNorm statistics, even when T changes before backward."""
-    plain = excite(small(depth, connect=connect))
-    checked = small(depth, connect=connect, with_cp=True)
+    more = dict(deep_stem=True, avg_down=True) if depth == 50 else {}
+    plain = excite(small(depth, connect=connect, **more))
+    checked = small(depth, connect=connect, **more, **saving)
     checked.load_state_dict(plain.state_dict())
     x = torch.randn(2, 3, 64, 64)
     outs = []
@@ -215,6 +223,33 @@ def test_with_cp_changes_nothing_but_memory(depth, connect):
         torch.testing.assert_close(a.grad, b.grad, msg=n)
     for (n, a), b in zip(plain.named_buffers(), checked.buffers(), strict=True):
         assert torch.equal(a, b), n
+
+
+def is_spikes(t):
+    return t.dim() == 4 and t.is_floating_point() and t.any() and torch.equal(t, t.round())
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_no_spikes_are_kept_as_floats(monkeypatch, depth, compressed):
+    monkeypatch.setattr(payback, "broken", True)  # the fused neuron, not compiled
+    fused = dict(type="LIFNode", v_reset=None, backend="compiled")
+    model = excite(small(depth, neuron=fused, compress_spikes=compressed))
+    kept = []
+    with saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        loss = sum(out.sum() for out in model(torch.randn(2, 3, 64, 64)))
+    assert any(not is_spikes(t) for t in kept)  # what convolutions give, for BatchNorm and neuron
+    assert any(is_spikes(t) for t in kept) != compressed
+    kept.clear()  # or the graph, whose hooks hold it, would hold itself
+    if compressed:  # nor by anything else that Python can reach, while the graph lives
+        alive = [t for t in gc.get_objects() if type(t) is torch.Tensor and is_spikes(t)]
+        assert loss.requires_grad and not alive
+
+
+def test_values_that_are_no_spikes_are_not_compressed():
+    smooth = dict(type="IFNode", surrogate_function=dict(type="Sigmoid", spiking=False))
+    with pytest.raises(ValueError, match="compress_spikes=True: IFNode with Sigmoid"):
+        small(neuron=smooth, compress_spikes=True)
 
 
 @pytest.mark.parametrize("neuron_cfg", ["IFNode", "LIFNode", dict(type="IFNode", v_reset=0.0)])

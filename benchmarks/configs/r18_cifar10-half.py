@@ -1,0 +1,22 @@
+"""`r18_cifar10-small.py` on all of CIFAR-10 but its val: 4900 images a class."""
+
+_base_ = "./r18_cifar10-small.py"
+
+train_dataloader = dict(
+    dataset=dict(indices=[5000 * c + i for c in range(10) for i in range(4900)])
+)
+
+max_epochs = 12
+train_cfg = dict(max_epochs=max_epochs, val_interval=4)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=50),
+    dict(
+        type="CosineAnnealingLR",
+        T_max=max_epochs,
+        begin=0,
+        end=max_epochs,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
+default_hooks = dict(checkpoint=dict(interval=4))
