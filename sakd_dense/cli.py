@@ -9,6 +9,7 @@ from typing import Any
 
 import torch.distributed as dist
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 
@@ -128,6 +129,30 @@ def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.load_from = None if args.resume == "auto" else args.resume
 
 
+def join_process_group(cfg: Config) -> None:
+    """Where there is no accelerator: the gloo group of ``--launcher pytorch``.
+
+    MMEngine's own launcher would set a CUDA device; it takes a group that is there already.
+
+    Raises:
+        ValueError: this process was not started by a launcher.
+    """
+    if cfg.launcher != "pytorch" or get_device() != "cpu" or dist.is_initialized():
+        return
+    if "RANK" not in os.environ:
+        raise ValueError(
+            "--launcher pytorch: RANK is not set; start it by tools/dist_train.sh or "
+            "tools/dist_test.sh"
+        )
+    dist.init_process_group("gloo")
+    wrapper = cfg.get("model_wrapper_cfg") or dict(
+        type="MMDistributedDataParallel",
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get("find_unused_parameters", False),
+    )
+    cfg.model_wrapper_cfg = ConfigDict(wrapper, device_ids=None)
+
+
 def leave_process_group() -> None:
     """At the end of a run: a gloo group that is still there at exit may abort its process."""
     if dist.is_initialized():
@@ -181,5 +206,7 @@ __all__ = [
     "apply_run_arguments",
     "apply_sakd",
     "guard_checkpoints",
+    "join_process_group",
+    "leave_process_group",
     "load_config",
 ]

@@ -3,6 +3,9 @@
 import importlib.util
 import json
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import mmcv
@@ -15,6 +18,7 @@ from mmengine.runner import Runner
 
 from sakd_dense.transfer import read_state_dict
 
+BATCH = "train_dataloader.batch_size={}"
 TOOLS = Path(__file__).parent.parent / "tools"
 
 CONFIG = """
@@ -291,3 +295,36 @@ def test_a_transfer_that_fails_writes_the_report_and_no_weights(config, tmp_path
     assert json.loads(report.read_text())["left"] == {"extra": None}
     transfer([*odd, "--left-ok", "extra"])
     assert out.exists()
+
+
+@pytest.mark.slow
+def test_two_processes_on_a_cpu_train_what_one_does(config: str, tmp_path: Path) -> None:
+    teacher = teacher_of(config, tmp_path)
+    # BatchNorm's batch would be that of a process.
+    sakd = ["--sakd", "--teacher-checkpoint", teacher, "--time-steps", "2"]
+    options = ["--cfg-options", "randomness.seed=0", "model.backbone.norm_eval=True"]
+    train([config, *sakd, "--work-dir", str(tmp_path / "one"), *options, BATCH.format(4)])
+    given = [config, "2", *sakd, "--work-dir", str(tmp_path / "two"), *options, BATCH.format(2)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    done = subprocess.run(
+        [str(TOOLS / "dist_train.sh"), *given],
+        env={**os.environ, "PORT": port, "PYTHON": sys.executable, "VIRTUAL_ENV": "used"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    one, two = (read_state_dict(tmp_path / n / "epoch_1.pth")[0] for n in ("one", "two"))
+    start = read_state_dict(teacher)[0]
+    assert not torch.equal(one["backbone.conv1.weight"], start["backbone.conv1.weight"])
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_a_launcher_that_did_not_start_us_is_said(config: str, monkeypatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setattr("sakd_dense.cli.get_device", lambda: "cpu")
+    with pytest.raises(SystemExit, match=r"RANK is not set; start it by tools/dist_train.sh"):
+        train([config, "--launcher", "pytorch"])

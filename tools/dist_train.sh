@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Train on several GPUs of one or more machines.
+# Train on several GPUs of one or more machines, or by several processes of a CPU (gloo).
 #
-#   tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
+#   tools/dist_train.sh CONFIG PROCESSES [arguments of tools/train.py]
 #
 # On several machines, start it on each with NNODES, NODE_RANK, MASTER_ADDR and PORT set.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
-    echo "usage: $0 CONFIG GPUS [arguments of tools/train.py]" >&2
+    echo "usage: $0 CONFIG PROCESSES [arguments of tools/train.py]" >&2
     exit 2
 fi
 CONFIG=$1
-GPUS=$2
+PROCESSES=$2
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 
 # `python -m torch.distributed.run` is torchrun, found also where .venv is not activated.
@@ -25,5 +25,5 @@ exec "$PYTHON" -m torch.distributed.run \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
     --master_port="${PORT:-29500}" \
-    --nproc_per_node="$GPUS" \
+    --nproc_per_node="$PROCESSES" \
     "$TOOLS/train.py" "$CONFIG" --launcher pytorch "${@:3}"

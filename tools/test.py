@@ -18,6 +18,7 @@ from mmengine.dist import is_main_process
 from sakd_dense.cli import (
     add_config_arguments,
     apply_run_arguments,
+    join_process_group,
     leave_process_group,
     load_config,
 )
@@ -86,6 +87,7 @@ def main(argv: list[str] | None = None) -> None:
             draw_to(cfg, args.show_dir)
         if args.tta:
             use_tta(cfg)
+        join_process_group(cfg)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         sys.exit(f"error: {error}")
     try:

@@ -22,6 +22,7 @@ from sakd_dense.cli import (
     apply_run_arguments,
     apply_sakd,
     guard_checkpoints,
+    join_process_group,
     leave_process_group,
     load_config,
 )
@@ -74,6 +75,7 @@ def main(argv: list[str] | None = None) -> None:
                 warnings.warn(warning, stacklevel=1)
         apply_run_arguments(cfg, args)
         guard_checkpoints(cfg)
+        join_process_group(cfg)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         sys.exit(f"error: {error}")
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
