@@ -75,8 +75,9 @@ class SpikingBackbone(BaseModule):
     def fuse(self) -> "SpikingBackbone":
         """Folds every BatchNorm into its convolution, in place, for inference alone.
 
-        The features stay what they were, to rounding (a spike may flip where the potential meets
-        the threshold in its last digits). The state dict is another afterwards: load weights
+        The features stay what they were, to rounding: in float64 they are equal to 1e-4; in float32
+        a spike flips now and then, where the potential meets the threshold in its last digits, and
+        what follows sees it (docs/results.md). The state dict is another afterwards: load weights
         first, and keep a copy for training.
 
         Returns:
