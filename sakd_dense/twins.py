@@ -16,7 +16,7 @@ ANN_TYPES = ("ResNet", "ResNetV1c", "ResNetV1d", "ResNeXt", "ResNet_CIFAR")
 #: What is put before the type.
 PREFIXES = ("Spiking", "SEW")
 #: Arguments that only the spiking twin takes.
-SPIKING_ARGS = ("time_steps", "neuron", "connect", "output")
+SPIKING_ARGS = ("time_steps", "neuron", "connect", "output", "compress_spikes")
 #: Initialisers that load a checkpoint.
 LOADERS = ("Pretrained", "SAKDTransfer")
 

@@ -1,12 +1,13 @@
 """ANN configs to spiking ones and back."""
 
 import copy
+import inspect
 
 import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-import sakd_dense  # noqa: F401  (registers the spiking backbones)
+from sakd_dense.backbones import ResidualBackbone
 from sakd_dense.cli import load_config
 from sakd_dense.config_diff import as_code, difference, read_as_base, write_config
 from sakd_dense.convert import (
@@ -17,6 +18,7 @@ from sakd_dense.convert import (
     to_sakd,
     without_checkpoints,
 )
+from sakd_dense.twins import SPIKING_ARGS
 
 RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 UPSTREAM = {
@@ -87,6 +89,11 @@ def test_ann_of_undoes_spiking_of() -> None:
     )
     assert spiking["parts"][0]["backbone"]["type"] == "SEWResNetV1c"
     assert ann_of(spiking) == cfg
+
+
+def test_the_twin_is_given_nothing_that_only_spiking_backbones_take() -> None:
+    parameters = inspect.signature(ResidualBackbone.__init__).parameters.values()
+    assert tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY) == SPIKING_ARGS
 
 
 def test_both_families() -> None:

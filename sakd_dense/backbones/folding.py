@@ -17,8 +17,8 @@ PLAIN = (nn.Conv2d, Conv2d)
 def fold_batchnorm(module: nn.Module) -> None:
     """Puts an Identity in the place of every BatchNorm that follows a plain convolution, in place.
 
-    "Follows" as registered: the convolution is the nearest one before it among the children of
-    the same module. Other norms, and BatchNorms behind other convolutions, stay as they are.
+    "Follows" as registered: the convolution is the child right before it. Other norms, and
+    BatchNorms behind anything else, stay as they are.
     """
     before: str | None = None
     for name, child in list(module.named_children()):
@@ -30,5 +30,5 @@ def fold_batchnorm(module: nn.Module) -> None:
         elif type(child) in PLAIN:
             before = name
         else:
-            before = None if isinstance(child, nn.Conv2d) else before
+            before = None
             fold_batchnorm(child)

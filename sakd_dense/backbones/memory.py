@@ -45,10 +45,7 @@ class _Packer:
         self._where, self._shape = x.data_ptr(), x.shape
         self._bytes: Tensor | None = None
 
-    def __call__(
-        self,
-        kept: Tensor,
-    ) -> tuple[Tensor, torch.dtype]:
+    def __call__(self, kept: Tensor) -> tuple[Tensor, torch.dtype]:
         if kept.dtype == torch.int64:  # where max-pooling found its maxima
             return kept.int(), kept.dtype
         # x lives until the call is over: nothing else can lie where it lies.
