@@ -77,8 +77,8 @@ class SpikingBackbone(BaseModule):
 
         The features stay what they were, to rounding: in float64 they are equal to 1e-4; in float32
         a spike flips now and then, where the potential meets the threshold in its last digits, and
-        what follows sees it (benchmarks/NOTES.md). The state dict is another afterwards: load weights
-        first, and keep a copy for training.
+        what follows sees it (benchmarks/NOTES.md). The state dict is another afterwards: load
+        weights first, and keep a copy for training.
 
         Returns:
             The backbone, in eval mode.
