@@ -22,7 +22,7 @@ test: install lint  ## install, lint, run the tests
 demo: install  ## install, then the main job on generated digit scenes
 	$(BIN)/python tools/demo.py
 
-bench: install  ## speed and memory beside SpikingJelly's and the ANN's (about an hour)
+bench: install  ## speed and memory beside SpikingJelly's and the ANN's
 	$(BIN)/python benchmarks/bench.py
 
 lint: install  ## ruff: rules and formatting

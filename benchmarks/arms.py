@@ -75,7 +75,6 @@ ARMS: dict[str, dict[str, Any]] = {
     "level1-24ep": dict(level1=True, epochs=24),
     "sakd-12ep": dict(sakd(), epochs=12),
     "prefix-w2-12ep": dict(sakd(2.0), epochs=12),
-    "prefix-all-12ep": dict(sakd(prefixes="all"), epochs=12),
     "level1-12ep": dict(level1=True, epochs=12),
     "scratch-24ep": dict(epochs=24),
     # Short schedules and few labels, where level 2 has more to give.

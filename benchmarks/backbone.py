@@ -19,7 +19,6 @@ what lies between two steps.
 
 import argparse
 import copy
-import json
 import statistics
 import subprocess
 import sys
@@ -27,14 +26,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measure import in_turns, machine, peak_mib, quiet, ratio
+from measure import in_turns, machine, peak_mib, quiet, ratio, write_json
 from mmdet.models.backbones import ResNet
 from spikingjelly.activation_based import functional
 from spikingjelly.activation_based.model import sew_resnet
 from torch import Tensor, nn
 
 from sakd_dense.backbones import SEWResNet
-from sakd_dense.files import replacing
 from sakd_dense.fused import payback
 from sakd_dense.neurons import DEFAULT_NEURON, build_node
 
@@ -242,8 +240,7 @@ def main() -> None:
     print(f"{args.threads} threads, torch {torch.__version__}\n\n{HEADER}\n{rows(result)}\n")
     print(f"folding changes {100 * result['folding_changes']:.5f} % of the outputs")
     if args.out:
-        with replacing(args.out) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(args.out, result)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 #!/usr/bin/env python
 """All of speed and memory, side by side, by one command: `make bench`.
 
-  python benchmarks/bench.py                          # about an hour on two cores
+  python benchmarks/bench.py
   python benchmarks/bench.py --quick                  # ResNet-18, few rounds: does it run?
   python benchmarks/bench.py --only peers steps       # some parts; the others stay as they are
 
 Parts: `peers` (the backbone against SpikingJelly's and the ANN twin), `growth` (with T, image size
 and batch), `steps` (a RetinaNet training step: ANN, SNN, SNN with SAKD), `memory` (its peak on
-large images, for each way to save some; needs 24 GiB), `evaluation` (four T from one pass against
+large images, for each way to save some), `evaluation` (four T from one pass against
 four), `loading` (how long a step waits for data). Each side takes its turn in one process; a ratio
 is the median of the rounds' ratios. Writes speed.json, speed.md and speed.png into --out after
 every part.
@@ -26,7 +26,7 @@ import step_cost
 import sweep
 import torch
 from growth import measure_growth, plot_growth, table_of_growth
-from measure import machine, quiet
+from measure import machine, quiet, write_json
 
 from sakd_dense.files import replacing
 
@@ -121,8 +121,7 @@ PARTS: dict[str, tuple[str, Part]] = {
 
 def write(out: Path, found: dict[str, Any]) -> None:
     """speed.json, speed.md and, once growth is measured, speed.png."""
-    with replacing(out / "speed.json") as temporary:
-        temporary.write_text(json.dumps(found, indent=1, default=str) + "\n")
+    write_json(out / "speed.json", found)
     lines = ["# Speed and memory", "", "Written by `make bench`.", ""]
     for name, (title, _) in PARTS.items():
         if name in found:

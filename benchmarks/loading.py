@@ -9,20 +9,18 @@ loader hands over a batch; the first iterations, in which workers start, are not
 """
 
 import argparse
-import json
 import statistics
 import time
 from typing import Any
 
 import torch
-from measure import machine, quiet
+from measure import machine, quiet, write_json
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
 from sakd_dense.amp import CPUAmpOptimWrapper
 from sakd_dense.cli import load_config
-from sakd_dense.files import replacing
 from sakd_dense.twins import with_preprocessor
 
 UNCOUNTED = 5
@@ -87,8 +85,7 @@ def main() -> None:
     found = [share(file, args.iterations, args.amp) for file in args.configs]
     print(f"\n{args.threads} threads, torch {torch.__version__}\n\n{table(found)}")
     if args.out:
-        with replacing(args.out) as temporary:
-            temporary.write_text(json.dumps(dict(machine=machine(), configs=found), indent=2))
+        write_json(args.out, dict(machine=machine(), configs=found))
 
 
 if __name__ == "__main__":

@@ -2,16 +2,19 @@
 
 import ctypes
 import gc
+import json
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.logging import MMLogger
 
+from sakd_dense.files import replacing
 from sakd_dense.timesteps.result import versions
 
 
@@ -37,6 +40,12 @@ def in_turns(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, l
 def ratio(seconds: Mapping[str, list[float]], side: str, base: str) -> float:
     """The median of a ratio a round: a slow round does not count for one side alone."""
     return statistics.median(a / b for a, b in zip(seconds[side], seconds[base], strict=True))
+
+
+def write_json(path: str | Path, result: Any) -> None:
+    """Whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(result, indent=2, default=str) + "\n")
 
 
 def live_bytes() -> int:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measure import in_turns, live_bytes, machine, peak_mib, quiet, ratio
+from measure import in_turns, live_bytes, machine, peak_mib, quiet, ratio, write_json
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
@@ -35,7 +35,6 @@ from sakd_dense.distill import SAKDHook
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.distill.terms import Terms
-from sakd_dense.files import replacing
 from sakd_dense.fused import payback
 from sakd_dense.twins import with_preprocessor
 
@@ -188,8 +187,7 @@ def main() -> None:
         f"{args.time_steps}, amp {args.amp}, {args.rounds} rounds\n\n{table(result)}"
     )
     if args.out:
-        with replacing(args.out) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(args.out, result)
 
 
 if __name__ == "__main__":

@@ -11,21 +11,19 @@ how often neurons fire does not change the time here, but how many boxes are lef
 """
 
 import argparse
-import json
 import statistics
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
 import torch
-from measure import in_turns, machine, quiet
+from measure import in_turns, machine, quiet, write_json
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import nn
 
 from sakd_dense.cli import load_config
-from sakd_dense.files import replacing
 from sakd_dense.fused import payback
 from sakd_dense.timesteps import FiringRate, PrefixReader, load_for_test
 from sakd_dense.timesteps.timing import at_time_steps
@@ -144,8 +142,7 @@ def main() -> None:
     result = compare(args)
     print(f"{args.threads} threads, torch {torch.__version__}\n\n{table(result)}")
     if args.out:
-        with replacing(args.out) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(args.out, result)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,6 @@ train_dataloader = dict(
 
 max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs, val_interval=4)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=50),
-    dict(
-        type="CosineAnnealingLR",
-        T_max=max_epochs,
-        begin=0,
-        end=max_epochs,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
-]
+param_scheduler = _base_.param_scheduler  # noqa: F821
+param_scheduler[1].update(T_max=max_epochs, end=max_epochs)
 default_hooks = dict(checkpoint=dict(interval=4))
