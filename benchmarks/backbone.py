@@ -125,7 +125,9 @@ def folded(model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
 
 def agreement(sides: dict[str, tuple[nn.Module, Tensor]]) -> float:
     """Asserts that both SEW-ResNets agree; the share of outputs that folding changes."""
-    ours, theirs = inference(*sides[OURS])(), inference(*sides[THEIRS])()
+    # Laid out alike: another rounding of a convolution flips a spike, and what follows sees it.
+    alike = copy.deepcopy(sides[THEIRS][0]).to(memory_format=torch.channels_last)
+    ours, theirs = inference(*sides[OURS])(), inference(alike, sides[THEIRS][1])()
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
     pairs = zip(ours, inference(*folded(*sides[OURS]))(), strict=True)
     apart = [((a - b).abs() > 1e-4).flatten() for a, b in pairs]

@@ -36,6 +36,9 @@ from spikingjelly.activation_based import neuron, surrogate
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+#: What is the same shape at each of T time steps.
+Steps = list[Tensor]
+
 
 @dataclass(frozen=True)
 class Dynamics:
@@ -127,10 +130,13 @@ class Dynamics:
         spikes, above = self.potentials(each_step(x, steps))
         return join(spikes, x.dtype), join(above, x.dtype)
 
-    def spikes(self, x: Tensor, steps: int, identity: Tensor | None = None) -> Tensor:
-        """:meth:`forward`, nothing kept; plus ``identity`` ``[T, N]``, where there is one."""
-        spikes, _ = self.potentials(each_step(x, steps))
-        return join(*plus(spikes, identity, x.dtype))
+    def write(self, into: Steps, currents: Steps, identity: Steps | None) -> None:
+        """X at every t -> S, plus the shortcut where there is one, ``into`` T tensors.
+
+        These may be the X themselves.
+        """
+        spikes, _ = self.potentials([x.float() for x in currents])
+        fill(into, spikes, identity)
 
     def backward(self, grad: Tensor, above: Tensor) -> Tensor:
         """The gradients by S and U, ``[T, N]`` -> that by X, ``[T, N]``."""
@@ -159,14 +165,28 @@ def each_step(x: Tensor, steps: int) -> list[Tensor]:
     return [x[t if x.shape[0] == steps else 0].float() for t in range(steps)]
 
 
-def plus(
-    spikes: list[Tensor], identity: Tensor | None, dtype: torch.dtype
-) -> tuple[list[Tensor], torch.dtype]:
-    """Spikes and the shortcut of a SEW block ``[T, ...]`` -> their sum at every t, its dtype."""
-    if identity is None:
-        return spikes, dtype
-    sums = [s + i for s, i in zip(spikes, each_step(identity, len(spikes)), strict=True)]
-    return sums, torch.promote_types(dtype, identity.dtype)
+def apart(x: Tensor, steps: int) -> Steps:
+    """``[T, ...]``, or ``[1, ...]`` for the same at every t -> T tensors that a kernel may write.
+
+    They lie where ``x`` lies, but are no views of it: a compiled kernel copies views of one storage
+    before it writes to them.
+    """
+    found = [torch.from_dlpack(step) for step in x.detach()]
+    return found * (steps // len(found))
+
+
+def fill(into: Steps, spikes: Sequence[Tensor], identity: Steps | None) -> None:
+    """Puts spikes, plus the shortcut of a SEW block where there is one, ``into`` T tensors."""
+    for t, spike in enumerate(spikes):
+        into[t].copy_(spike if identity is None else spike + identity[t].float())
+
+
+def room(x: Tensor, steps: int, identity: Tensor | None, owned: bool) -> Tensor:
+    """Where spikes ``[T, ...]`` go: where ``x`` lies if that is ``owned`` and fits, or afresh."""
+    dtype = x.dtype if identity is None else torch.promote_types(x.dtype, identity.dtype)
+    if owned and x.shape[0] == steps and x.dtype == dtype:
+        return x
+    return x.new_empty((steps, *x.shape[1:]), dtype=dtype)
 
 
 def join(steps: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
@@ -178,7 +198,10 @@ def join(steps: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
 def _compiled(kernel: Callable[..., Any], dynamics: Dynamics) -> Callable[..., Any]:
     # One kernel a T and dtype, for every N: images of many sizes compile nothing anew.
     limit = inspect.signature(torch.compile).parameters.get("recompile_limit")
-    extra = {} if limit is None else dict(recompile_limit=64)
+    extra: dict[str, Any] = {} if limit is None else dict(recompile_limit=64)
+    # Or else the first N ever seen says, for good, whether a kernel runs on one thread.
+    if "cpp.dynamic_threads" in torch._inductor.list_options():
+        extra["options"] = {"cpp.dynamic_threads": True}
     return torch.compile(partial(kernel, dynamics), dynamic=True, fullgraph=True, **extra)
 
 
@@ -216,6 +239,7 @@ def fire(
     dynamics: Dynamics,
     identity: Tensor | None = None,
     compiled: bool = True,
+    owned: bool = False,
 ) -> Tensor:
     """Spikes ``[T*B, C, H, W]`` of a neuron that starts at rest, plus ``identity``.
 
@@ -226,6 +250,8 @@ def fire(
         steps: T.
         identity: the shortcut of a SEW block, of the result's shape.
         compiled: by ``torch.compile``; or else step by step, for reference.
+        owned: ``x`` may be overwritten, where no gradient is asked for: fresh memory costs more
+            than the arithmetic.
     """
     images, own = unrepeated(x, steps)
     last = channels_last(images)
@@ -238,7 +264,11 @@ def fire(
         grid, rest = None, None
         if identity is not None:
             grid = (identity.permute(0, 2, 3, 1) if last else identity).contiguous().view(steps, -1)
-        spikes = run(Dynamics.spikes, dynamics, compiled, flat, steps, grid)
+        spikes = room(flat, steps, grid, owned)
+        shortcut = None if grid is None else apart(grid, steps)
+        currents = apart(flat, steps)
+        into = currents if spikes is flat else apart(spikes, steps)
+        run(Dynamics.write, dynamics, compiled, into, currents, shortcut)
     spikes = spikes.view(-1, *images.shape[1:])
     spikes = spikes.permute(0, 3, 1, 2) if last else spikes
     return spikes if rest is None else spikes + rest

@@ -17,29 +17,43 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .fused import Dynamics, channels_last, each_step, join, plus, run, unrepeated
+from .fused import (
+    Dynamics,
+    Steps,
+    apart,
+    channels_last,
+    each_step,
+    fill,
+    join,
+    room,
+    run,
+    unrepeated,
+)
 
 
-def _normed(x: Tensor, scale: Tensor, shift: Tensor, steps: int) -> list[Tensor]:
+def _normed(currents: Steps, scale: Tensor, shift: Tensor) -> list[Tensor]:
     # PyTorch's BatchNorm rounds once, after multiplying and adding, and to the input's dtype.
-    return [
-        (y.double() * scale.double() + shift.double()).to(x.dtype).float()
-        for y in each_step(x, steps)
-    ]
+    return [(y.double() * scale.double() + shift.double()).to(y.dtype).float() for y in currents]
 
 
-def _spikes(
-    dynamics: Dynamics, x: Tensor, scale: Tensor, shift: Tensor, steps: int, identity: Tensor | None
-) -> Tensor:
-    """``[T, R, C, M]``, or ``[1, R, C, M]``; a and b ``[C, 1]`` -> O ``[T, R, C, M]``."""
-    spikes, _ = dynamics.potentials(_normed(x, scale, shift, steps))
-    return join(*plus(spikes, identity, x.dtype))
+def _write(
+    dynamics: Dynamics,
+    into: Steps,
+    currents: Steps,
+    scale: Tensor,
+    shift: Tensor,
+    identity: Steps | None,
+) -> None:
+    """Y at every t ``[R, C, M]``; a, b ``[C, 1]`` -> O ``into`` T tensors, which may be the Y."""
+    spikes, _ = dynamics.potentials(_normed(currents, scale, shift))
+    fill(into, spikes, identity)
 
 
 def _backward(dynamics: Dynamics, grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """The gradient by S ``[T, R, C, M]`` -> that by X, of the shape of ``x``."""
     steps = grad.shape[0]
-    _, above = dynamics.potentials(_normed(x, scale, shift, steps))
+    currents = [x[t if x.shape[0] == steps else 0] for t in range(steps)]
+    _, above = dynamics.potentials(_normed(currents, scale, shift))
     found = join(dynamics.gradients(each_step(grad, steps), above), x.dtype)
     return found if x.shape[0] == steps else found.sum(0, keepdim=True)
 
@@ -58,9 +72,44 @@ def _as(x: Tensor, like: Tensor) -> Tensor:
     )
 
 
-class _NormFire(torch.autograd.Function):
-    """``statistics``: mean, variance, and 1 / sqrt(variance + eps), each ``[C]``."""
+#: Mean, variance, and 1 / sqrt(variance + eps), each ``[C]``.
+Statistics = tuple[Tensor, Tensor, Tensor]
 
+
+def _affine(
+    weight: Tensor | None, bias: Tensor | None, statistics: Statistics
+) -> tuple[Tensor, Tensor]:
+    """a and b, ``[C, 1]``, rounded as PyTorch does."""
+    mean, _, inverse = statistics
+    scale = inverse if weight is None else inverse * weight
+    shift = -mean.double() * scale.double()
+    shift = (shift if bias is None else bias + shift).float()
+    return scale.unsqueeze(1), shift.unsqueeze(1)
+
+
+def _forward(
+    x: Tensor,
+    affine: tuple[Tensor, Tensor],
+    identity: Tensor | None,
+    steps: tuple[int, int],
+    dynamics: Dynamics,
+    compiled: bool,
+    owned: bool,
+) -> Tensor:
+    own, wanted = steps
+    grid = _grid(x, own)
+    shortcut = None if identity is None else _grid(identity, wanted)
+    out = room(grid, wanted, shortcut, owned)
+    currents = apart(grid, wanted)
+    into = currents if out is grid else apart(out, wanted)
+    shortcut = None if shortcut is None else apart(shortcut, wanted)
+    run(_write, dynamics, compiled, into, currents, *affine, shortcut)
+    if channels_last(x):
+        return out.view(-1, *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
+    return out.view(-1, *x.shape[1:])
+
+
+class _NormFire(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -68,26 +117,17 @@ class _NormFire(torch.autograd.Function):
         weight: Tensor | None,
         bias: Tensor | None,
         identity: Tensor | None,
-        statistics: tuple[Tensor, Tensor, Tensor],
+        statistics: Statistics,
         eps: float,
         in_training: bool,
         steps: tuple[int, int],
         dynamics: Dynamics,
         compiled: bool,
     ) -> Tensor:
-        mean, _, inverse = statistics
-        scale = inverse if weight is None else inverse * weight
-        shift = -mean.double() * scale.double()
-        shift = (shift if bias is None else bias + shift).float()
-        scale, shift = scale.unsqueeze(1), shift.unsqueeze(1)
-        own, wanted = steps
-        grid = None if identity is None else _grid(identity, wanted)
-        out = run(_spikes, dynamics, compiled, _grid(x, own), scale, shift, wanted, grid)
-        ctx.save_for_backward(x, weight, scale, shift, *statistics)
+        affine = _affine(weight, bias, statistics)
+        ctx.save_for_backward(x, weight, *affine, *statistics)
         ctx.how = dynamics, compiled, steps, in_training, eps
-        if channels_last(x):
-            return out.view(-1, *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
-        return out.view(-1, *x.shape[1:])
+        return _forward(x, affine, identity, steps, dynamics, compiled, owned=False)
 
     @staticmethod
     @once_differentiable
@@ -135,6 +175,7 @@ def norm_fire(
     dynamics: Dynamics,
     identity: Tensor | None = None,
     compiled: bool = True,
+    owned: bool = False,
 ) -> Tensor:
     """``fire(norm(x)) + identity``, ``[T*B, C, H, W]``.
 
@@ -143,6 +184,7 @@ def norm_fire(
             ``[B, C, H, W]``; contiguous or channels last; the result is laid out alike.
         norm: see :func:`fits`. In train mode it counts the batch.
         identity: of the result's shape.
+        owned: ``x`` may be overwritten, where no gradient is asked for.
     """
     x, own = unrepeated(x, steps)
     x = _as(x, x)
@@ -150,17 +192,12 @@ def norm_fire(
         mean, variance, of_batch = _statistics(norm, x)
         exact = variance.double() if of_batch else variance  # as PyTorch does it
         inverse = (exact + norm.eps).rsqrt().to(variance.dtype)
+    statistics, times = (mean, variance, inverse), (own, steps)
     if identity is not None:
         identity = _as(identity, x)
-    return _NormFire.apply(
-        x,
-        norm.weight,
-        norm.bias,
-        identity,
-        (mean, variance, inverse),
-        norm.eps,
-        of_batch,
-        (own, steps),
-        dynamics,
-        compiled,
-    )
+    given = x, norm.weight, norm.bias, identity
+    if torch.is_grad_enabled() and any(y is not None and y.requires_grad for y in given):
+        return _NormFire.apply(*given, statistics, norm.eps, of_batch, times, dynamics, compiled)
+    with torch.no_grad():
+        affine = _affine(norm.weight, norm.bias, statistics)
+    return _forward(x, affine, identity, times, dynamics, compiled, owned)

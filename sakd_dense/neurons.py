@@ -13,7 +13,7 @@ from spikingjelly.activation_based import surrogate as sj_surrogate
 from spikingjelly.activation_based.base import StepModule
 from torch import Tensor, nn
 
-from .fused import Dynamics, fire, payback, unrepeated
+from .fused import Dynamics, channels_last, fire, payback, unrepeated
 from .fused_norm import fits, norm_fire
 
 #: Who runs a neuron: SpikingJelly; one compiled pass (IF and LIF); the better of the two.
@@ -150,18 +150,20 @@ class SpikingNeuron(nn.Module):
 
         Args:
             x: see the class.
-            norm: in front of the neuron; its statistics are those of all steps.
+            norm: in front of the neuron; its statistics are those of all steps. Given one, the
+                neuron may write its spikes over ``x`` where no gradient is asked for, as an
+                in-place ReLU does: nobody else reads what a convolution gives its norm.
             identity: the shortcut of a block with ``connect='ADD'``, of the output's shape.
         """
         steps = self.clock.time_steps
         dynamics = self._fused(x)
         if dynamics is not None and fits(norm, x):
-            return norm_fire(x, norm, steps, dynamics, identity)
+            return norm_fire(x, norm, steps, dynamics, identity, owned=True)
         if norm is not None:
             x, own = unrepeated(x, steps)
             x = norm(x) if own == steps else repeat_in_time(norm(x), steps)
         if dynamics is not None:
-            return fire(x, steps, dynamics, identity)
+            return fire(x, steps, dynamics, identity, owned=norm is not None)
         spikes = self._spikes(x)
         return spikes if identity is None else spikes + identity
 
@@ -201,7 +203,12 @@ def repeat_in_time(x: Tensor, time_steps: int) -> Tensor:
 
 
 def rate(sequence: Tensor) -> Tensor:
-    """Firing rate ``[B, ...]`` of a sequence ``[T, B, ...]``: the mean over T."""
+    """Firing rate ``[B, ...]`` of a sequence ``[T, B, ...]``: the mean over T; contiguous."""
+    if sequence.dim() == 5 and channels_last(sequence.flatten(0, 1)):
+        # As it lies: a mean across strides takes 30 times as long.
+        laid = sequence.permute(0, 1, 3, 4, 2)
+        mean = laid.flatten(1).mean(0).view(laid.shape[1:])
+        return mean.permute(0, 3, 1, 2).contiguous()
     return sequence.mean(0)
 
 

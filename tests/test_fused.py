@@ -7,7 +7,7 @@ from spikingjelly.activation_based import neuron, surrogate
 from sakd_dense.backbones import SEWResNet
 from sakd_dense.fused import Dynamics, Payback, fire, payback
 from sakd_dense.fused_norm import norm_fire
-from sakd_dense.neurons import Clock, SpikingNeuron
+from sakd_dense.neurons import Clock, SpikingNeuron, rate
 
 NODES = [
     dict(type="IFNode"),
@@ -79,6 +79,62 @@ def test_a_shortcut_is_added(layout, learns):
     assert out.requires_grad == (learns != "neither")
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("with_identity", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@torch.no_grad()
+def test_owned_input_is_overwritten(layout, with_identity, compiled):
+    x = (1.5 * torch.randn(8, 3, 5, 5)).to(memory_format=layout)
+    identity = x.round() if with_identity else None
+    node = layer(backend="spikingjelly", **NODES[1])
+    want = node(x) if identity is None else node(x) + identity
+    given = x.clone(memory_format=torch.preserve_format)
+    dynamics = Dynamics.of(node.node)
+    assert torch.equal(fire(given, 4, dynamics, identity, compiled), want)
+    assert torch.equal(given, x)
+    out = fire(given, 4, dynamics, identity, compiled, owned=True)
+    assert torch.equal(out, want)
+    assert out.data_ptr() == given.data_ptr()
+
+
+@torch.no_grad()
+def test_an_input_that_is_shared_or_narrower_than_the_shortcut_is_kept():
+    x, dynamics = torch.randn(2, 3, 5, 5), Dynamics.of(layer(**NODES[1]).node)
+    for given, identity in (
+        (x.expand(4, *x.shape), None),
+        (x.repeat(4, 1, 1, 1).bfloat16(), torch.ones(8, 3, 5, 5)),
+    ):
+        before = given.clone()
+        out = fire(given, 4, dynamics, identity, compiled=False, owned=True)
+        assert out.dtype == torch.float32
+        assert torch.equal(given, before)
+
+
+@torch.no_grad()
+def test_a_neuron_called_by_itself_leaves_its_input_alone():
+    x = torch.randn(8, 3, 5, 5)
+    before = x.clone()
+    layer(backend="compiled", **NODES[0])(x)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 3, 5, 6), (4, 1, 3, 1, 6), (1, 2, 8, 5, 5), (4, 2, 3)])
+def test_a_rate_is_the_mean_however_its_sequence_lies(shape):
+    plain = torch.rand(shape, requires_grad=True)
+    want = plain.mean(0)
+    weights = torch.rand_like(want)
+    (want * weights).sum().backward()
+    laid = plain.detach()
+    if len(shape) == 5:
+        laid = laid.flatten(0, 1).to(memory_format=torch.channels_last).unflatten(0, shape[:2])
+    laid.requires_grad_()
+    got = rate(laid)
+    (got * weights).sum().backward()
+    assert got.is_contiguous()
+    torch.testing.assert_close(got, want)
+    torch.testing.assert_close(laid.grad, plain.grad)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_spikes_as_single_precision_does(dtype):
     x = torch.randn(8, 3, 50, 50).to(dtype)
@@ -138,9 +194,9 @@ def test_training_goes_on_where_the_kernel_becomes_due(monkeypatch, with_cp):
     """Whenever that is: in a forward, or while a checkpointed block is recomputed."""
     fired = []
 
-    def norm_fire_plainly(*args):
+    def norm_fire_plainly(*args, **kwargs):
         fired.append(1)
-        return norm_fire(*args, compiled=False)
+        return norm_fire(*args, compiled=False, **kwargs)
 
     monkeypatch.setattr("sakd_dense.neurons.norm_fire", norm_fire_plainly)
     model = SEWResNet(18, base_channels=8, time_steps=2, with_cp=with_cp)

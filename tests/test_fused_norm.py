@@ -126,6 +126,27 @@ def test_only_y_is_kept_for_backward():
     assert [t.data_ptr() for t in large] == [x.data_ptr()]
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("with_identity", [False, True])
+@torch.no_grad()
+def test_owned_input_is_overwritten(layout, with_identity):
+    x = torch.randn(2 * T, 6, 5, 7).to(memory_format=layout)
+    identity = x.round() if with_identity else None
+    want = fused(x, norm(), identity)
+    before = x.clone()
+    assert torch.equal(fused(x, norm(), identity), want) and torch.equal(x, before)
+    out = norm_fire(x, norm(), T, LIF, identity, compiled=False, owned=True)
+    assert torch.equal(out, want)
+    assert out.data_ptr() == x.data_ptr()
+
+
+def test_what_backward_reads_is_never_overwritten():
+    x = torch.randn(2 * T, 6, 5, 7)
+    before = x.clone()
+    norm_fire(x, norm(), T, LIF, compiled=False, owned=True)
+    assert torch.equal(x, before)
+
+
 def test_no_gradient_for_what_is_frozen():
     bn = norm(training=False).requires_grad_(False)
     x = torch.randn(2 * T, 6, 5, 7, requires_grad=True)

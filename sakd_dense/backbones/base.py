@@ -1,14 +1,16 @@
 """Time: how any spiking backbone takes images in and gives firing rates out."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..fused import payback
 from ..neurons import Clock, SpikingNeuron, rate
-from .folding import fold_batchnorm
+from .folding import PLAIN, fold_batchnorm
 
 OUTPUTS = ("rate", "sequence")
 
@@ -27,7 +29,7 @@ class Readout(nn.Module):
 
     def forward(self, sequences: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if self.output == "sequence":
-            return sequences
+            return tuple(s.contiguous() for s in sequences)
         return tuple(rate(s) for s in sequences)
 
 
@@ -51,6 +53,27 @@ class SpikingBackbone(BaseModule):
         self.time_steps = time_steps
         self.readout = Readout()
         self.output = output
+        self._laid_out = False
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SpikingBackbone":
+        super()._apply(fn, recurse)  # .to(device), .half() ...
+        self._lay_out()
+        return self
+
+    def _lay_out(self) -> None:
+        """Weights on a CPU become channels last, as the images will be; on others they are not.
+
+        Or else oneDNN turns weights and their gradients in every step. GPU kernels of SpikingJelly
+        want contiguous sequences, so what was laid out here goes back when it is moved there.
+        """
+        weights = [m.weight for m in self.modules() if type(m) in PLAIN]
+        on_cpu = all(p.device.type == "cpu" for p in weights)
+        if not on_cpu and not self._laid_out:
+            return
+        layout = torch.channels_last if on_cpu else torch.contiguous_format
+        for weight in weights:
+            weight.data = weight.data.contiguous(memory_format=layout)
+        self._laid_out = on_cpu
 
     @property
     def output(self) -> str:

@@ -10,12 +10,16 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .packing import PackedConv2d
+
 # A subclass may do something with its weights before it uses them (ConvAWS standardises them).
 PLAIN = (nn.Conv2d, Conv2d)
 
 
 def fold_batchnorm(module: nn.Module) -> None:
     """Puts an Identity in the place of every BatchNorm that follows a plain convolution, in place.
+
+    The convolution becomes a :class:`PackedConv2d`.
 
     "Follows" as registered: the convolution is the child right before it. Other norms, and
     BatchNorms behind anything else, stay as they are.
@@ -24,7 +28,7 @@ def fold_batchnorm(module: nn.Module) -> None:
     for name, child in list(module.named_children()):
         if isinstance(child, _BatchNorm) and before is not None and child.track_running_stats:
             conv = fuse_conv_bn_eval(getattr(module, before).eval(), child.eval())
-            setattr(module, before, conv)
+            setattr(module, before, PackedConv2d.of(conv))
             setattr(module, name, nn.Identity())
             before = None
         elif type(child) in PLAIN:

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import Sequential
 from torch import Tensor, nn
@@ -151,6 +152,7 @@ class ResidualBackbone(SpikingBackbone):
         self.feat_dim = inplanes
         if compress_spikes:
             check_spikes(self.neurons)
+        self._lay_out()
         self._freeze_stages()
 
     @property
@@ -198,7 +200,10 @@ class ResidualBackbone(SpikingBackbone):
         stem, frames = self._stem_modules(), x.dim() == 5
         for conv, norm, fire in zip(stem[::3], stem[1::3], stem[2::3], strict=True):
             first = conv is stem[0]
-            x = Kept(x.flatten(0, -4), self.compress_spikes and not first).into(conv)
+            x = x.flatten(0, -4)
+            if first and x.device.type == "cpu":  # all that follows is laid out like it
+                x = x.contiguous(memory_format=torch.channels_last)
+            x = Kept(x, self.compress_spikes and not first).into(conv)
             if first and not frames:  # seen at every t, computed once
                 x = repeat_in_time(x, self.clock.time_steps)
             x = fire(x, norm)

@@ -104,7 +104,8 @@ def test_features_are_spikingjellys(depth, connect):
         detach_reset=True,
         surrogate_function=surrogate.ATan(),
     )
-    excite(reference).eval()
+    # Laid out as ours: another rounding of a convolution flips a spike now and then.
+    excite(reference).eval().to(memory_format=torch.channels_last)
     functional.set_step_mode(reference, "m")
     seen = []
     for name in ("layer1", "layer2", "layer3", "layer4"):
