@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measure import in_turns, machine, peak_mib, quiet, ratio, write_json
+from measure import in_turns, machine, peak_mib, prepare, ratio, write_json
 from mmdet.models.backbones import ResNet
 from spikingjelly.activation_based import functional
 from spikingjelly.activation_based.model import sew_resnet
@@ -229,7 +229,7 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> None:
     args = arguments().parse_args()
-    quiet()
+    prepare()
     if args.memory_of:
         torch.set_num_threads(args.threads)
         payback.elements = 0

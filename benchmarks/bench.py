@@ -26,7 +26,7 @@ import step_cost
 import sweep
 import torch
 from growth import measure_growth, plot_growth, table_of_growth
-from measure import machine, quiet, write_json
+from measure import machine, prepare, write_json
 
 from sakd_dense.files import replacing
 
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/bench"), metavar="DIR")
     args = parser.parse_args()
-    quiet()
+    prepare()
     args.rounds = args.rounds or (2 if args.quick else 9)
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 import torch
-from measure import machine, quiet, write_json
+from measure import machine, prepare, write_json
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", metavar="JSON")
     args = parser.parse_args()
-    quiet()
+    prepare()
     torch.set_num_threads(args.threads)
     found = [share(file, args.iterations, args.amp) for file in args.configs]
     print(f"\n{args.threads} threads, torch {torch.__version__}\n\n{table(found)}")

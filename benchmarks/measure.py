@@ -15,11 +15,13 @@ import torch
 from mmengine.logging import MMLogger
 
 from sakd_dense.files import replacing
+from sakd_dense.heap import keep_freed_memory
 from sakd_dense.timesteps.result import versions
 
 
-def quiet() -> None:
-    """MMEngine's log says what is wrong, and not how every weight was initialised."""
+def prepare() -> None:
+    """As the tools run; MMEngine's log says what is wrong, not how weights were initialised."""
+    keep_freed_memory()
     MMLogger.get_current_instance().setLevel("WARNING")
 
 

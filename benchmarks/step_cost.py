@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measure import in_turns, live_bytes, machine, peak_mib, quiet, ratio, write_json
+from measure import in_turns, live_bytes, machine, peak_mib, prepare, ratio, write_json
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
@@ -45,6 +45,7 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     BASE: None,
     "features": dict(responses=None, prefixes=None),
     "features, responses": dict(prefixes=None),
+    "the same, teacher in bfloat16": dict(prefixes=None, teacher=dict(dtype="bfloat16")),
     "features, responses, one random prefix": dict(prefixes="random"),
 }
 
@@ -83,11 +84,18 @@ def stepper(args: argparse.Namespace, variant: str) -> Callable[[], None]:
         with tempfile.NamedTemporaryFile(suffix=".pth") as file:
             teacher = MODELS.build(ann_of(model_cfg))
             torch.save(teacher.state_dict(), file.name)
-            hook = SAKDHook(dict(checkpoint=file.name), **options)
+            given = dict(options)
+            hook = SAKDHook(dict(checkpoint=file.name, **given.pop("teacher", {})), **given)
             hook.teacher = build_teacher(ann_of(model_cfg), file.name, model)
         response = None if hook.responses is None else find_response(model, **hook.responses)
         hook._terms = Terms(
-            model, hook.teacher, hook.features, response, hook.prefix_weight, "teacher"
+            model,
+            hook.teacher,
+            hook.features,
+            response,
+            hook.prefix_weight,
+            "teacher",
+            hook.teacher_dtype,
         )
         model.register_forward_hook(hook._add_terms, with_kwargs=True)
 
@@ -175,7 +183,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args(sys.argv[1:])
-    quiet()
+    prepare()
     if args.memory_of:
         torch.set_num_threads(args.threads)
         payback.elements = 0

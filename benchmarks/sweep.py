@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any
 
 import torch
-from measure import in_turns, machine, quiet, write_json
+from measure import in_turns, machine, prepare, write_json
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
@@ -138,7 +138,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     args = parse_args()
-    quiet()
+    prepare()
     result = compare(args)
     print(f"{args.threads} threads, torch {torch.__version__}\n\n{table(result)}")
     if args.out:

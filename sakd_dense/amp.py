@@ -25,7 +25,7 @@ class CPUAmpOptimWrapper(OptimWrapper):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _keep_mmcv_in_float32()
+        keep_mmcv_in_float32()
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -33,7 +33,8 @@ class CPUAmpOptimWrapper(OptimWrapper):
             yield
 
 
-def _keep_mmcv_in_float32() -> None:
+def keep_mmcv_in_float32() -> None:
+    """From now on, mmcv's operators turn bfloat16 into float32, and what they give back again."""
     import mmcv.ops  # noqa: F401
 
     for kind in Function.__subclasses__():

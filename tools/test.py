@@ -22,6 +22,7 @@ from sakd_dense.cli import (
     leave_process_group,
     load_config,
 )
+from sakd_dense.heap import keep_freed_memory
 from sakd_dense.timesteps import SweepError, check_time_steps, sweep
 from sakd_dense.timesteps.tta import draw_to, use_tta
 from sakd_dense.transfer import verify_checkpoint
@@ -79,6 +80,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    keep_freed_memory()
     try:
         cfg = load_config(args.config, args.cfg_options)
         apply_run_arguments(cfg, args)

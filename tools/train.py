@@ -27,6 +27,7 @@ from sakd_dense.cli import (
     load_config,
 )
 from sakd_dense.convert import check_norm_policy, type_name
+from sakd_dense.heap import keep_freed_memory
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -64,6 +65,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    keep_freed_memory()
     try:
         cfg = load_config(args.config)
         if args.sakd:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -11,6 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop
 from torch import nn
 
+from ..amp import keep_mmcv_in_float32
 from ..backbones import SpikingBackbone
 from ..convert import check_norm_policy
 from ..transfer import transfer
@@ -21,6 +23,8 @@ from .schedule import Weight
 from .teacher import build_teacher, check_classes, teacher_config
 from .terms import Terms
 
+#: In which the teacher computes.
+DTYPES = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TARGETS = ("teacher", "labels", "both")
 #: Measured on BCCD (docs/results.md): MSE, PKD and CWD are level; PKD spikes less than MSE.
 DEFAULT_FEATURES = dict(type="FeaturePKD", weight=1.0)
@@ -40,8 +44,10 @@ class SAKDHook(Hook):
     DDP, AMP, gradient accumulation and EMA see one forward and one loss.
 
     Args:
-        teacher: ``dict(checkpoint=..., config=None)``. Without ``config`` the teacher is derived
-            from the student's config by putting the ANN backbone back.
+        teacher: ``dict(checkpoint=..., config=None, dtype=None)``. Without ``config`` the teacher
+            is derived from the student's config by putting the ANN backbone back. ``dtype``
+            (``'bfloat16'``, ``'float16'``): it computes in that precision, quicker where the
+            hardware knows it; None: as the student does.
         transfer: level 1: start from the teacher's weights. ``'head'``: from those of its neck and
             head alone; the backbone starts as its ``init_cfg`` says (from a distilled SNN, such
             as a classifier: ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``).
@@ -72,11 +78,17 @@ class SAKDHook(Hook):
         prefix_weight: float | Mapping[str, Any] = DEFAULT_PREFIX_WEIGHT,
         prefix_targets: str = "teacher",
     ) -> None:
-        unknown = sorted(set(teacher) - {"checkpoint", "config"})
+        unknown = sorted(set(teacher) - {"checkpoint", "config", "dtype"})
         if unknown or not teacher.get("checkpoint"):
             raise ValueError(
-                f"SAKDHook: teacher={dict(teacher)!r}: give dict(checkpoint='...'), and "
-                "config='...' where the teacher cannot be derived from the student's config"
+                f"SAKDHook: teacher={dict(teacher)!r}: give dict(checkpoint='...'), "
+                "config='...' where the teacher cannot be derived from the student's config, and "
+                "dtype='bfloat16' where it shall compute in that"
+            )
+        if teacher.get("dtype") not in DTYPES:
+            raise ValueError(
+                f"SAKDHook: teacher=dict(dtype={teacher['dtype']!r}): take one of "
+                + ", ".join(map(repr, DTYPES))
             )
         if transfer not in (True, False, "head"):
             raise ValueError(f"SAKDHook: transfer={transfer!r}: take True, False or 'head'")
@@ -86,6 +98,9 @@ class SAKDHook(Hook):
         if features is not None and "type" not in features:
             raise ValueError(f"SAKDHook: features={dict(features)!r} names no type")
         self.teacher_args = dict(teacher)
+        self.teacher_dtype = DTYPES[teacher.get("dtype")]
+        if self.teacher_dtype is torch.bfloat16:
+            keep_mmcv_in_float32()
         self.transfer = transfer
         self.features = features
         self.responses = responses
@@ -129,6 +144,7 @@ class SAKDHook(Hook):
             self._response,
             self.prefix_weight,
             self.prefix_targets,
+            self.teacher_dtype,
         )
         self._handle = student.register_forward_hook(self._add_terms, with_kwargs=True)
         self._seed = runner.seed or 0

@@ -9,10 +9,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..backbones.folding import quicken
 from ..convert import ann_of, spiking_backbones
 from ..transfer import read_state_dict
 from ..transfer.keys import choose_part, match_keys
-from ..twins import with_preprocessor
+from ..twins import ANN_TYPES, type_name, with_preprocessor
 
 #: What a data_preprocessor does to pixels; teacher and student must agree on it.
 _PREPROCESSING = ("mean", "std", "_channel_conversion", "pad_size_divisor", "pad_value")
@@ -62,6 +63,8 @@ def build_teacher(
     state = {names[key] or key: value for key, value in state.items()}
     _load(teacher, state, str(checkpoint), backbone_only)
     teacher.sakd_classes = _classes(meta)
+    if type_name(type(teacher.backbone)) in ANN_TYPES:
+        quicken(teacher.backbone)
     teacher.requires_grad_(False).eval()
     return teacher.to(next(student.parameters()).device)
 

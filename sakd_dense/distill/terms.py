@@ -1,6 +1,7 @@
 """Level 2's terms for one batch, from what was tapped."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ class Terms:
         response: from :func:`sakd_dense.distill.responses.find_response`, or None.
         prefix_weight: of everything that is taught at a prefix.
         prefix_targets: ``'teacher'``, ``'labels'`` or ``'both'``: who teaches the prefixes.
+        teacher_dtype: the teacher computes in it; None: as the student does.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Terms:
         response: Response | None,
         prefix_weight: Weight,
         prefix_targets: str,
+        teacher_dtype: torch.dtype | None = None,
     ) -> None:
         self.student, self.teacher, self.response = student, teacher, response
         self.backbone: SpikingBackbone = student.backbone
@@ -45,6 +48,7 @@ class Terms:
         self.feature_loss = MODELS.build(args) if args else None
         self.prefix_weight = prefix_weight
         self.prefix_targets = prefix_targets
+        self.teacher_dtype = teacher_dtype
         self._readout = Tap(self.backbone.readout)
         self._heads = [Tap(m) for m in response.modules(student)] if response is not None else []
 
@@ -75,7 +79,7 @@ class Terms:
             response = self.response.gather([t.take() for t in self._heads], self.student)
         taught, answer = (), None
         if self.feature_loss is not None or response is not None:
-            with torch.no_grad():
+            with torch.no_grad(), self._precision(images):
                 # Of event frames [T, B, C, H, W] an ANN sees the mean.
                 seen = images.mean(0) if images.dim() == 5 else images
                 taught = self.teacher.backbone(seen)
@@ -93,6 +97,11 @@ class Terms:
                 name = name.replace("loss_sakd_", "loss_sakd_prefix_")
                 losses[name] = losses.get(name, 0.0) + weight * value
         return losses
+
+    def _precision(self, images: Tensor) -> AbstractContextManager[Any]:
+        if self.teacher_dtype is None:
+            return nullcontext()
+        return torch.autocast(images.device.type, self.teacher_dtype)
 
     def _at(
         self,

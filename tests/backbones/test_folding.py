@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sakd_dense.backbones import SEWResNet
+from sakd_dense.backbones.folding import quicken
 
 FAMILIES = [
     (f"{kind}{stem}", depth)
@@ -20,8 +21,11 @@ def build(family, depth=18, **kwargs):
     """In float64, where no spike flips by rounding, and with statistics by which all spike."""
     torch.manual_seed(0)
     cfg = dict(type=family, depth=depth, base_channels=8, time_steps=3, **kwargs)
-    model = MODELS.build(cfg).double()
     bias = 3.0 if kwargs.get("connect") == "AND" else 1.0  # of factors, one at 0 silences all
+    return with_statistics(MODELS.build(cfg).double(), bias)
+
+
+def with_statistics(model, bias=1.0):
     for m in model.modules():
         if isinstance(m, _BatchNorm):
             nn.init.uniform_(m.weight, 0.5, 2.0)
@@ -29,6 +33,34 @@ def build(family, depth=18, **kwargs):
             nn.init.normal_(m.running_mean, 0.0, 0.1)
             nn.init.uniform_(m.running_var, 0.5, 1.5)
     return model
+
+
+ANNS = [
+    *[f"mmdet.{kind}" for kind in ("ResNet", "ResNetV1d", "ResNeXt")],
+    *[f"mmseg.{kind}" for kind in ("ResNet", "ResNetV1c", "ResNetV1d", "ResNeXt")],
+    *[f"mmpretrain.{kind}" for kind in ("ResNet", "ResNetV1c", "ResNet_CIFAR", "ResNeXt")],
+]
+
+
+@pytest.mark.parametrize("kind", ANNS)
+@pytest.mark.parametrize("depth", [18, 50])
+@torch.no_grad()
+def test_a_quickened_ann_gives_its_features(kind, depth):
+    if kind.endswith("ResNeXt") and depth == 18:
+        depth = 101
+    scope = kind.partition(".")[0]
+    init_default_scope(scope)
+    args = dict(out_indices=(0, 1, 2, 3)) if scope == "mmpretrain" else {}
+    model = with_statistics(MODELS.build(dict(type=kind, depth=depth, **args)))
+    model.eval()
+    x = torch.rand(2, 3, 64, 64)
+    before = model(x)
+    assert quicken(model) is model
+    after = model(x)
+    assert not norms(model)
+    for a, b in zip(after, before, strict=True):
+        assert a.is_contiguous()
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * b.abs().max())
 
 
 def norms(model):

@@ -15,6 +15,7 @@ from ..timesteps.scenes import build, retinanet, write_checkpoint
         (dict(teacher=dict(checkpoint="nowhere.pth")), FileNotFoundError, "nowhere.pth"),
         (dict(teacher=dict(config="x.py")), ValueError, "give dict\\(checkpoint"),
         (dict(teacher=dict(checkpoint="a", weight=1)), ValueError, "weight"),
+        (dict(teacher=dict(checkpoint="a", dtype="int8")), ValueError, "dtype='int8'.*'bfloat16'"),
         (dict(transfer="tail"), ValueError, "transfer='tail'"),
         (dict(prefixes="some"), ValueError, "prefixes='some'"),
         (dict(prefixes=0), ValueError, "prefixes=0"),

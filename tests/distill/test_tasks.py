@@ -1,9 +1,10 @@
 """Level 2 on every task: one training forward of upstream's own models, made tiny."""
 
+import numpy as np
 import pytest
 import torch
 
-from sakd_dense.amp import CPUAmpOptimWrapper
+from sakd_dense.amp import CPUAmpOptimWrapper, keep_mmcv_in_float32
 from sakd_dense.distill.prefixes import prefix_rates
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.schedule import Weight
@@ -19,7 +20,7 @@ def task(request):
     return TASKS[request.param]
 
 
-def forward(task, targets="teacher", shake=True, **responses):
+def forward(task, targets="teacher", shake=True, dtype=None, **responses):
     """(student, its own losses, level 2's terms) of a batch, prefixes 1 and 2 taught."""
     student, teacher = task.models()
     if shake:
@@ -27,7 +28,8 @@ def forward(task, targets="teacher", shake=True, **responses):
         for p in teacher.parameters():
             p.mul_(1 + 0.2 * torch.randn_like(p))
     response = find_response(student, **responses)
-    terms = Terms(student, teacher, FEATURES, response, Weight(1.0, "w"), targets)
+    terms = Terms(student, teacher, FEATURES, response, Weight(1.0, "w"), targets, dtype)
+    np.random.seed(2)  # mixup's
     data = student.data_preprocessor(task.batch(), training=True)
     torch.manual_seed(2)
     losses = student(**data, mode="loss")
@@ -72,6 +74,17 @@ def test_mixed_precision_on_a_cpu(task):
     total.backward()
     assert total.isfinite()
     assert all(p.grad.isfinite().all() for p in student.parameters() if p.grad is not None)
+
+
+def test_a_teacher_in_half_precision_says_nearly_the_same(task):
+    keep_mmcv_in_float32()
+    (_, _, whole), (_, losses, half) = (forward(task, dtype=d) for d in (None, torch.bfloat16))
+    assert all(v.dtype == torch.float32 for v in losses.values() if isinstance(v, torch.Tensor))
+    assert list(half) == list(whole)
+    for name, value in half.items():
+        assert value.dtype == torch.float32, name
+        torch.testing.assert_close(value, whole[name], rtol=0.1, atol=1e-3, msg=name)
+    assert any(not torch.equal(half[name], whole[name]) for name in whole)
 
 
 def test_zero_when_both_say_the_same(task):
