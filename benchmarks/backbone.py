@@ -176,7 +176,7 @@ def _peak_elsewhere(args: argparse.Namespace, side: str) -> float:
         given += [f"--{flag.replace('_', '-')}"] * getattr(args, flag)
     given += ["--memory-of", side]
     command = [sys.executable, __file__, *map(str, given)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return float(out.split()[-1])
 
 

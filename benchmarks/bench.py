@@ -15,6 +15,8 @@ every part.
 
 import argparse
 import json
+import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -95,9 +97,15 @@ def memory(args: argparse.Namespace) -> tuple[str, Any]:
         told += ["--threads", str(args.threads)]
         if given:
             told += ["--cfg-options", *(f"model.backbone.{option}=True" for option in given)]
-        peak = step_cost.memory_elsewhere(told, list(step_cost.VARIANTS)[-1])["peak"] / 1024
+        try:
+            peak = step_cost.memory_elsewhere(told, list(step_cost.VARIANTS)[-1])["peak"] / 1024
+        except subprocess.CalledProcessError as error:
+            if error.returncode != -signal.SIGKILL:
+                raise
+            peak = None  # the system killed it for memory: that is the result
         found.append(dict(options=name, peak_gib=peak))
-        lines.append(f"| {'x'.join(size)} | {name} | {peak:.2f} |")
+        shown = "more than this machine has" if peak is None else f"{peak:.2f}"
+        lines.append(f"| {'x'.join(size)} | {name} | {shown} |")
         print(lines[-1], flush=True)
     return "\n".join(lines), found
 

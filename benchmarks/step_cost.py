@@ -124,7 +124,7 @@ def memory(args: argparse.Namespace, variant: str) -> dict[str, float]:
 def memory_elsewhere(given: list[str], variant: str) -> dict[str, float]:
     """:func:`memory` in a process of its own, told ``given``."""
     command = [sys.executable, __file__, *given, "--memory-of", variant]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(out.splitlines()[-1])
 
 

@@ -27,6 +27,7 @@ from sakd_dense.cli import load_config
 from sakd_dense.fused import payback
 from sakd_dense.timesteps import FiringRate, PrefixReader, load_for_test
 from sakd_dense.timesteps.timing import at_time_steps
+from sakd_dense.twins import without_checkpoints
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -84,7 +85,8 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
     cfg = load_config(args.config)
     scope = cfg.get("default_scope", "mmdet")
     init_default_scope(scope)
-    model = MODELS.build(cfg.model).eval()
+    model = MODELS.build(without_checkpoints(cfg.model)).eval()
+    model.init_weights()  # or else every score is 0.5, and NMS sees thousands of boxes
     if torch.cuda.is_available():
         model.cuda()
     if args.checkpoint:

@@ -40,15 +40,15 @@ def ann_type(kind: Any) -> str | None:
     return None
 
 
-def _dicts(cfg: Any) -> Iterator[MutableMapping[str, Any]]:
+def dicts(cfg: Any) -> Iterator[MutableMapping[str, Any]]:
     """Every dict in ``cfg``, outermost first."""
     if isinstance(cfg, MutableMapping):
         yield cfg
         for value in list(cfg.values()):
-            yield from _dicts(value)
+            yield from dicts(value)
     elif isinstance(cfg, list | tuple):
         for value in cfg:
-            yield from _dicts(value)
+            yield from dicts(value)
 
 
 def _has_type(cfg: Any) -> bool:
@@ -57,7 +57,7 @@ def _has_type(cfg: Any) -> bool:
 
 def spiking_backbones(cfg: Any) -> list[MutableMapping[str, Any]]:
     """The configs (not copies) of every spiking backbone in ``cfg``."""
-    return [d for d in _dicts(cfg) if _has_type(d) and ann_type(d["type"])]
+    return [d for d in dicts(cfg) if _has_type(d) and ann_type(d["type"])]
 
 
 def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -82,7 +82,7 @@ def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
             backbone.pop(name, None)
         if backbone.get("_scope_") == "mmpretrain" and "base_width" in backbone:
             backbone["width_per_group"] = backbone.pop("base_width")
-    for d in _dicts(model):
+    for d in dicts(model):
         d.update({key: None for key in ("init_cfg", "pretrained") if key in d})
     return model
 
@@ -90,7 +90,7 @@ def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
 def initial_checkpoints(model_cfg: MutableMapping[str, Any]) -> list[str]:
     """The checkpoints that the initialisation of a model and its parts would load."""
     found = []
-    for d in _dicts(model_cfg):
+    for d in dicts(model_cfg):
         if type_name(d.get("type")) in LOADERS and isinstance(d.get("checkpoint"), str):
             found.append(d["checkpoint"])
         if isinstance(d.get("pretrained"), str):
@@ -107,7 +107,7 @@ def without_checkpoints(model_cfg: MutableMapping[str, Any]) -> MutableMapping[s
 
 def drop_checkpoints(cfg: Any) -> None:
     """As :func:`without_checkpoints`, in place."""
-    for d in _dicts(cfg):
+    for d in dicts(cfg):
         if isinstance(d.get("pretrained"), str):
             d["pretrained"] = None
         init = d.get("init_cfg")
@@ -125,8 +125,13 @@ def with_preprocessor(cfg: Mapping[str, Any]) -> dict[str, Any]:
     return model
 
 
-def _ann_backbones(model: Any) -> list[MutableMapping[str, Any]]:
-    named = [d["backbone"] for d in _dicts(model) if _has_type(d.get("backbone"))]
+def ann_backbones(model: Any) -> list[MutableMapping[str, Any]]:
+    """The configs (not copies) of every backbone in ``model`` that has a spiking twin.
+
+    Raises:
+        ValueError: there is none; says what stands there instead.
+    """
+    named = [d["backbone"] for d in dicts(model) if _has_type(d.get("backbone"))]
     known = [b for b in named if type_name(b["type"]) in ANN_TYPES]
     if known:
         return known
@@ -167,7 +172,7 @@ def spiking_of(
     if family not in PREFIXES:
         raise ValueError(f"family={family!r}: take one of {PREFIXES}")
     model = copy.deepcopy(model_cfg)
-    for backbone in _ann_backbones(model):
+    for backbone in ann_backbones(model):
         scope = _scope(backbone["type"])
         if scope is not None:
             # The spiking twin is in the root registry; the ANN is found again in its own scope.
@@ -212,8 +217,10 @@ def _all_stages(backbone: MutableMapping[str, Any]) -> tuple[int, ...]:
 __all__ = [
     "ANN_TYPES",
     "LOADERS",
+    "ann_backbones",
     "ann_of",
     "ann_type",
+    "dicts",
     "drop_checkpoints",
     "initial_checkpoints",
     "spiking_backbones",

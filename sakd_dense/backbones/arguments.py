@@ -1,5 +1,6 @@
 """What the arguments of a spiking ResNet may be, and why not more."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .blocks import BasicBlock, Bottleneck
@@ -25,18 +26,10 @@ def check_arguments(**given: Any) -> None:
         raise ValueError(f"connect={a['connect']!r}: take one of {a['connects']}")
     if a["style"] not in ("pytorch", "caffe"):
         raise ValueError(f"style={a['style']!r}: take 'pytorch' or 'caffe'")
-    if a["dcn"] is not None or any(a["stage_with_dcn"]):
-        raise ValueError(
-            f"dcn={a['dcn']}, stage_with_dcn={a['stage_with_dcn']}: deformable convolution of "
-            "spikes is not built yet; remove both"
-        )
-    if a["plugins"] is not None:
-        raise ValueError(
-            f"plugins={a['plugins']}: plugins beside neurons are not built yet; remove them"
-        )
     stages = a["num_stages"]
     if stages not in (1, 2, 3, 4):
         raise ValueError(f"num_stages={stages!r}: take 1 to 4")
+    _check_extras(block, a)
     for name in ("strides", "dilations"):
         if len(a[name]) != stages:
             raise ValueError(f"{name}={a[name]} must hold num_stages={stages} values")
@@ -58,3 +51,39 @@ def check_arguments(**given: Any) -> None:
         raise ValueError("give init_cfg or pretrained, not both")
     if a["pretrained"] is not None and not isinstance(a["pretrained"], str):
         raise ValueError(f"pretrained={a['pretrained']!r}: take a path, or None")
+
+
+def plugins_of_stage(
+    plugins: Sequence[Mapping[str, Any]] | None, stage: int
+) -> list[dict[str, Any]]:
+    """Those of ``plugins`` whose ``stages`` names the stage, or that have none."""
+    return [dict(p) for p in plugins or () if p.get("stages") is None or p["stages"][stage]]
+
+
+def _check_extras(block: type, a: dict[str, Any]) -> None:
+    """``dcn`` and ``plugins``: upstream's basic blocks take neither."""
+    deformable = a["dcn"] is not None and any(a["stage_with_dcn"])
+    for name, given in (("dcn", deformable), ("plugins", a["plugins"])):
+        if given and block is BasicBlock:
+            raise ValueError(f"{name}={a[name]}: depth {a['depth']} takes none; take 50 or more")
+    if deformable and len(a["stage_with_dcn"]) < a["num_stages"]:
+        raise ValueError(
+            f"stage_with_dcn={a['stage_with_dcn']} must hold num_stages={a['num_stages']} values"
+        )
+    if deformable and a["conv_cfg"] is not None:
+        raise ValueError(f"conv_cfg={a['conv_cfg']}: give it or dcn, not both")
+    for plugin in a["plugins"] or ():
+        places = tuple(f"after_conv{i}" for i in (1, 2, 3))
+        if "cfg" not in plugin or plugin.get("position") not in places:
+            raise ValueError(
+                f"plugins={a['plugins']}: give each dict(cfg=dict(type=...), position=...) with a "
+                f"position of {places}"
+            )
+        if plugin.get("stages") is not None and len(plugin["stages"]) < a["num_stages"]:
+            raise ValueError(
+                f"plugins: stages={plugin['stages']} must hold num_stages={a['num_stages']} values"
+            )
+    if a["plugins"] and a["compress_spikes"]:
+        raise ValueError(
+            "compress_spikes=True: plugins give no spikes of 0 and 1; leave one of both out"
+        )

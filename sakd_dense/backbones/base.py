@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..fused import payback
 from ..neurons import Clock, SpikingNeuron, rate
-from .folding import PLAIN, fold_batchnorm
+from .folding import fold_batchnorm
+from .layout import plain_convolutions
 
 OUTPUTS = ("rate", "sequence")
 
@@ -66,7 +67,7 @@ class SpikingBackbone(BaseModule):
         Or else oneDNN turns weights and their gradients in every step. GPU kernels of SpikingJelly
         want contiguous sequences, so what was laid out here goes back when it is moved there.
         """
-        weights = [m.weight for m in self.modules() if type(m) in PLAIN]
+        weights = [conv.weight for conv in plain_convolutions(self)]
         on_cpu = all(p.device.type == "cpu" for p in weights)
         if not on_cpu and not self._laid_out:
             return

@@ -12,20 +12,22 @@ BEFORE SN(F(x) + identity)
 
 Module names of convolutions, norms and ``downsample`` are torchvision's and mmdet's; neurons are
 added beside them (``sn1``, ``sn2``, ``sn3``, ``downsample_sn``) and hold no parameters unless the
-neuron itself is learnable.
+neuron itself is learnable. Plugins (upstream's ``after_conv1`` ...) follow the neuron behind that
+convolution, and precede the connection.
 """
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from mmcv.cnn import build_conv_layer, build_norm_layer
+from mmcv.cnn import build_conv_layer, build_norm_layer, build_plugin_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..neurons import Clock, SpikingNeuron
+from .layout import give_contiguous
 from .memory import Kept, checkpointed
 
 #: After the last neuron.
@@ -33,7 +35,9 @@ CONNECTS = ("ADD", "AND", "IAND")
 
 
 def connect(out: Tensor, identity: Tensor, how: str) -> Tensor:
-    """The SEW function g, but for ADD, which the neuron does (same shapes in and out)."""
+    """The SEW function g (same shapes in and out)."""
+    if how == "ADD":
+        return out + identity
     return out * identity if how == "AND" else identity * (1.0 - out)
 
 
@@ -69,6 +73,7 @@ class ResidualBlock(BaseModule):
         self.clock = clock
         self.with_cp = with_cp
         self.compress_spikes = compress_spikes
+        self.plugins: dict[str, list[str]] = {}
         self.downsample = downsample
         spikes = downsample is not None and connect != "BEFORE"
         self.downsample_sn = SpikingNeuron(neuron, clock) if spikes else None
@@ -77,6 +82,24 @@ class ResidualBlock(BaseModule):
         name, norm = build_norm_layer(norm_cfg, channels, postfix=index)
         setattr(self, f"norm{index}_name", name)
         self.add_module(name, norm)
+
+    def _add_plugins(self, plugins: Sequence[dict[str, Any]], conv: str, channels: int) -> None:
+        for plugin in plugins:
+            if plugin["position"] == f"after_{conv}":
+                cfg = dict(plugin["cfg"])
+                postfix = cfg.pop("postfix", "")
+                name, layer = build_plugin_layer(cfg, postfix, in_channels=channels)
+                if hasattr(self, name):
+                    raise ValueError(
+                        f"plugins: two are named {name!r} in one block; give one of them a postfix"
+                    )
+                self.add_module(name, give_contiguous(layer))
+                self.plugins.setdefault(conv, []).append(name)
+
+    def _plug(self, conv: str, x: Tensor) -> Tensor:
+        for name in self.plugins.get(conv, ()):
+            x = getattr(self, name)(x)
+        return x
 
     @property
     def norm1(self) -> nn.Module:
@@ -105,13 +128,13 @@ class ResidualBlock(BaseModule):
         fire, norm = getattr(self, self.last_neuron), getattr(self, self.last_norm)
         x = self.kept(give())
         current, identity = self.current(x), self._identity(x)
+        last = self.last_norm.replace("norm", "conv")
         if self.connect == "BEFORE":
-            return fire(norm(current) + identity)
-        if self.connect == "ADD":
-            if fire._forward_hooks:  # they are to see spikes, not the sum
-                return fire(current, norm) + identity
+            return fire(self._plug(last, norm(current)) + identity)
+        # Whoever comes behind the neuron, a hook or a plugin, is to see spikes, not the sum.
+        if self.connect == "ADD" and not fire._forward_hooks and last not in self.plugins:
             return fire(current, norm, identity)
-        return connect(fire(current, norm), identity, self.connect)
+        return connect(self._plug(last, fire(current, norm)), identity, self.connect)
 
     def _identity(self, x: Kept) -> Tensor:
         if self.downsample is None:
@@ -151,9 +174,11 @@ class BasicBlock(ResidualBlock):
         groups: int = 1,
         base_width: int = 4,
         base_channels: int = 64,
+        dcn: dict[str, Any] | None = None,
+        plugins: Sequence[dict[str, Any]] = (),
         **shared: Any,
     ) -> None:
-        # style, groups, base_width, base_channels: a bottleneck's; nothing here to apply them to.
+        # style ... plugins are a bottleneck's: here is nothing that they could apply to.
         super().__init__(neuron=neuron, clock=clock, **shared)
         self.conv1 = build_conv_layer(
             conv_cfg,
@@ -177,7 +202,12 @@ class BasicBlock(ResidualBlock):
 
 
 class Bottleneck(ResidualBlock):
-    """1x1, 3x3, 1x1: depths 50, 101 and 152, and ResNeXt (``groups``, ``base_width``)."""
+    """1x1, 3x3, 1x1: depths 50, 101 and 152, and ResNeXt (``groups``, ``base_width``).
+
+    Args:
+        dcn: the 3x3 convolution is this deformable one (``dict(type='DCNv2', ...)``).
+        plugins: ``dict(cfg=dict(type=...), position='after_conv2')`` each.
+    """
 
     expansion = 4
     last_norm = "norm3"
@@ -198,9 +228,14 @@ class Bottleneck(ResidualBlock):
         norm_cfg: dict[str, Any],
         neuron: dict[str, Any] | str,
         clock: Clock,
+        dcn: dict[str, Any] | None = None,
+        plugins: Sequence[dict[str, Any]] = (),
         **shared: Any,
     ) -> None:
         super().__init__(neuron=neuron, clock=clock, **shared)
+        deformable = dict(dcn or {})
+        if deformable.pop("fallback_on_stride", False):
+            deformable = {}
         width = planes
         if groups > 1:
             width = math.floor(planes * (base_width / base_channels)) * groups
@@ -212,7 +247,7 @@ class Bottleneck(ResidualBlock):
         self._add_norm(norm_cfg, width, 1)
         self.sn1 = SpikingNeuron(neuron, clock)
         self.conv2 = build_conv_layer(
-            conv_cfg,
+            deformable or conv_cfg,
             width,
             width,
             kernel_size=3,
@@ -227,8 +262,11 @@ class Bottleneck(ResidualBlock):
         self.conv3 = build_conv_layer(conv_cfg, width, out, kernel_size=1, bias=False)
         self._add_norm(norm_cfg, out, 3)
         self.sn3 = SpikingNeuron(neuron, clock)
+        for conv, channels in (("conv1", width), ("conv2", width), ("conv3", out)):
+            self._add_plugins(plugins, conv, channels)
 
     def current(self, x: Kept) -> Tensor:
-        out = self.sn1(x.into(self.conv1), self.norm1)
-        out = self.sn2(self.kept(out).into(self.conv2), self.norm2)
+        out = self._plug("conv1", self.sn1(x.into(self.conv1), self.norm1))
+        out = self.kept(out).into(self.conv2)
+        out = self._plug("conv2", self.sn2(out, self.norm2))
         return self.kept(out).into(self.conv3)

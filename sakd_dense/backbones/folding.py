@@ -5,18 +5,12 @@ r"""BatchNorm folded into the convolution before it, for inference.
     b' = \beta - \frac{\gamma \mu}{\sqrt{\sigma^2 + \epsilon}}
 """
 
-from typing import Any
-
-import torch
-from mmcv.cnn import Conv2d
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .layout import PLAIN, guard_operators, leave_contiguous, take_channels_last
 from .packing import PackedConv2d
-
-# A subclass may do something with its weights before it uses them (ConvAWS standardises them).
-PLAIN = (nn.Conv2d, Conv2d)
 
 
 def fold_batchnorm(module: nn.Module) -> None:
@@ -49,19 +43,5 @@ def quicken(backbone: nn.Module) -> nn.Module:
     """
     backbone.eval()  # mmdet's gives None
     fold_batchnorm(backbone)
-    backbone.register_forward_pre_hook(_channels_last)
-    backbone.register_forward_hook(_contiguous)
-    return backbone
-
-
-def _channels_last(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    x, *rest = args
-    if x.device.type == "cpu":
-        x = x.contiguous(memory_format=torch.channels_last)
-    return x, *rest
-
-
-def _contiguous(
-    module: nn.Module, args: tuple[Any, ...], features: tuple[Tensor, ...]
-) -> tuple[Tensor, ...]:
-    return tuple(f.contiguous() for f in features)
+    guard_operators(backbone)
+    return leave_contiguous(take_channels_last(backbone))

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..neurons import DEFAULT_NEURON, SpikingNeuron, repeat_in_time
-from .arguments import ARCHITECTURES, check_arguments
+from .arguments import ARCHITECTURES, check_arguments, plugins_of_stage
 from .base import SpikingBackbone
+from .layout import guard_operators
 from .memory import Kept, check_spikes
 
 Config = dict[str, Any]
@@ -39,7 +40,7 @@ class ResidualBackbone(SpikingBackbone):
             little time; goes with ``with_cp``, which saves more for more.
 
     Raises:
-        ValueError: for an argument outside its range, and for ``dcn`` and ``plugins``.
+        ValueError: for an argument outside its range.
     """
 
     connects: tuple[str, ...]
@@ -143,6 +144,8 @@ class ResidualBackbone(SpikingBackbone):
                         downsample=downsample,
                         with_cp=with_cp,
                         compress_spikes=compress_spikes,
+                        dcn=dcn if stage_with_dcn[i] else None,
+                        plugins=plugins_of_stage(plugins, i),
                         init_cfg=block_init_cfg,
                     )
                 )
@@ -152,6 +155,7 @@ class ResidualBackbone(SpikingBackbone):
         self.feat_dim = inplanes
         if compress_spikes:
             check_spikes(self.neurons)
+        guard_operators(self)
         self._lay_out()
         self._freeze_stages()
 

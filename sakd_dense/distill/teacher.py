@@ -63,10 +63,15 @@ def build_teacher(
     state = {names[key] or key: value for key, value in state.items()}
     _load(teacher, state, str(checkpoint), backbone_only)
     teacher.sakd_classes = _classes(meta)
+    return ready(teacher).to(next(student.parameters()).device)
+
+
+def ready(teacher: nn.Module) -> nn.Module:
+    """Freezes a teacher that has its weights, and makes it quick, in place."""
     if type_name(type(teacher.backbone)) in ANN_TYPES:
         quicken(teacher.backbone)
     teacher.requires_grad_(False).eval()
-    return teacher.to(next(student.parameters()).device)
+    return teacher
 
 
 def check_classes(teacher: nn.Module, dataset: Any) -> None:

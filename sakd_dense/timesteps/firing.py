@@ -8,6 +8,7 @@ from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
+from ..fused import channels_last
 from ..neurons import SpikingNeuron
 from .steps import check_time_steps
 
@@ -57,6 +58,8 @@ class FiringRate:
         assert isinstance(neuron, SpikingNeuron)
         steps = neuron.clock.time_steps
         # float32 sums whole numbers exactly up to 2^24 a block; the running total is float64.
+        if output.dim() == 4 and channels_last(output):  # a sum does not ask for their order
+            output = output.permute(0, 2, 3, 1)
         spikes = output.detach().reshape(steps, -1).sum(1, dtype=torch.float32).double()
         longest = max(self.time_steps)
         if steps < longest:

@@ -96,6 +96,9 @@ def test_frozen_stages_and_norm_eval_are_upstreams(frozen, norm_eval, deep_stem)
     assert modes[0] == modes[1]
 
 
+GC = dict(cfg=dict(type="ContextBlock", ratio=0.25), position="after_conv3")
+
+
 @pytest.mark.parametrize(
     "args,says",
     [
@@ -114,9 +117,23 @@ def test_frozen_stages_and_norm_eval_are_upstreams(frozen, norm_eval, deep_stem)
         (dict(frozen_stages=5), "frozen_stages=5"),
         (dict(groups=2), "groups=2"),
         (dict(multi_grid=(1, 2, 4)), "multi_grid"),
-        (dict(dcn=dict(type="DCNv2")), "dcn"),
-        (dict(stage_with_dcn=(False, True, True, True)), "dcn"),
-        (dict(plugins=[dict(cfg=dict(type="ContextBlock"))]), "plugins"),
+        (dict(dcn=dict(type="DCNv2"), stage_with_dcn=(False, True, True, True)), "dcn=.*take 50"),
+        (dict(depth=50, dcn=dict(type="DCN"), stage_with_dcn=(True,)), "stage_with_dcn=(True,)"),
+        (
+            dict(
+                depth=50,
+                dcn=dict(type="DCN"),
+                stage_with_dcn=(True,) * 4,
+                conv_cfg=dict(type="ConvAWS"),
+            ),
+            "conv_cfg=.*not both",
+        ),
+        (dict(plugins=[dict(cfg=dict(type="ContextBlock"))]), "plugins=.*take 50"),
+        (dict(depth=50, plugins=[dict(cfg=dict(type="ContextBlock"))]), "position"),
+        (dict(depth=50, plugins=[dict(GC, position="after_conv4")]), "after_conv4"),
+        (dict(depth=50, plugins=[dict(GC, stages=(True,))]), "stages=(True,)"),
+        (dict(depth=50, plugins=[GC, GC]), "postfix"),
+        (dict(depth=50, plugins=[GC], compress_spikes=True), "compress_spikes"),
         (dict(init_cfg=dict(type="Kaiming"), pretrained="x.pth"), "not both"),
         (dict(pretrained=3), "pretrained=3"),
         (dict(neuron="NoNode"), "'NoNode'"),
@@ -125,7 +142,7 @@ def test_frozen_stages_and_norm_eval_are_upstreams(frozen, norm_eval, deep_stem)
     ],
 )
 def test_what_cannot_be_is_refused_by_name(args, says):
-    with pytest.raises(ValueError, match=says.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=says.replace("(", r"\(").replace(")", r"\)")):
         small(**{"depth": 18, **args})
 
 

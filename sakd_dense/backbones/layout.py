@@ -1,0 +1,83 @@
+"""Channels last within a backbone, contiguous where a module or a head wants it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from mmcv.cnn import Conv2d
+from torch import Tensor, nn
+
+# A subclass may do something with its weights before it uses them (ConvAWS standardises them).
+PLAIN = (nn.Conv2d, Conv2d)
+
+
+def plain_convolutions(module: nn.Module) -> Iterator[nn.Conv2d]:
+    """Those in ``module``, but for what mmcv's operators hold (offsets of a deformable one)."""
+    if type(module) in PLAIN:
+        yield module
+    elif not _is_operator(module):
+        for child in module.children():
+            yield from plain_convolutions(child)
+
+
+def guard_operators(module: nn.Module) -> None:
+    """mmcv's operators in ``module`` get contiguous images, as many at a time as divide them.
+
+    ``DCNv2`` reads any other layout as if it were that, and says nothing. ``DCN`` refuses T*B = 36,
+    since it takes 32 at a time.
+    """
+    for part in module.modules():
+        if _is_operator(part):
+            give_contiguous(part)
+            if hasattr(part, "im2col_step"):
+                part.register_forward_pre_hook(_Divided(part.im2col_step))
+
+
+def _is_operator(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("mmcv.ops.")
+
+
+def take_channels_last(module: nn.Module) -> nn.Module:
+    """On CPUs, images enter ``module`` channels last."""
+    module.register_forward_pre_hook(_channels_last)
+    return module
+
+
+def give_contiguous(module: nn.Module) -> nn.Module:
+    """Images enter ``module`` contiguous."""
+    module.register_forward_pre_hook(_contiguous)
+    return module
+
+
+def leave_contiguous(module: nn.Module) -> nn.Module:
+    """A backbone's features leave it contiguous: heads call ``.view``."""
+    module.register_forward_hook(_contiguous_features)
+    return module
+
+
+def _channels_last(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    x, *rest = args
+    if x.device.type == "cpu":
+        x = x.contiguous(memory_format=torch.channels_last)
+    return x, *rest
+
+
+def _contiguous(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    x, *rest = args
+    return x.contiguous(), *rest
+
+
+class _Divided:
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        images = max(args[0].shape[0], 1)
+        fit = (n for n in range(min(self.most, images), 0, -1) if images % n == 0)
+        module.im2col_step = next(fit)
+
+
+def _contiguous_features(
+    module: nn.Module, args: tuple[Any, ...], features: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    return tuple(f.contiguous() for f in features)
