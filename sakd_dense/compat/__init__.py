@@ -1,0 +1,8 @@
+"""Which of upstream's configs one word makes spiking: measured, config by config."""
+
+from .cases import Case, find_cases
+from .checks import CHECKS, check
+from .run import sweep
+from .table import markdown
+
+__all__ = ["CHECKS", "Case", "check", "find_cases", "markdown", "sweep"]

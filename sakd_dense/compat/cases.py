@@ -1,0 +1,121 @@
+"""Upstream's configs with a ResNet-family backbone; those whose models are equal are one case."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.utils import ProgressBar
+
+from ..twins import ann_backbones, drop_checkpoints, type_name, with_preprocessor
+
+PACKAGES = ("mmdet", "mmseg", "mmpretrain")
+
+
+@dataclass
+class Case:
+    """One model, and every config of ``package`` that has it.
+
+    Args:
+        configs: paths below the package's folder of configs, sorted.
+        model: the config of the model, no checkpoint in it; None where no config could be read.
+        error: why not.
+    """
+
+    package: str
+    configs: list[str]
+    model: dict[str, Any] | None
+    error: str = ""
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        text = json.dumps([self.package, self.model or self.configs], sort_keys=True, default=str)
+        self.key = hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """``mmdet::retinanet/retinanet_r50_fpn_1x_coco.py``"""
+        return f"{self.package}::{self.configs[0]}"
+
+    @property
+    def family(self) -> str:
+        """The folder of its first config: ``retinanet``."""
+        return self.configs[0].partition("/")[0]
+
+
+def config_folder(package: str) -> Path:
+    """Where an installed ``package`` keeps its configs.
+
+    Raises:
+        ModuleNotFoundError: it is not installed, or was installed without them.
+    """
+    spec = find_spec(package)
+    places = [
+        Path(p) / ".mim" / "configs" for p in (spec and spec.submodule_search_locations) or ()
+    ]
+    for folder in places:
+        if folder.is_dir():
+            return folder
+    raise ModuleNotFoundError(
+        f"{package} is not installed, or has no configs in {places or '.mim'}"
+    )
+
+
+def find_cases(package: str, match: str = "*", progress: bool = False) -> list[Case]:
+    """Every case of ``package`` with a config that ``match`` (a glob: ``retinanet/*r50*``) fits."""
+    if package not in PACKAGES:
+        raise ValueError(f"package={package!r}: take one of {PACKAGES}")
+    folder = config_folder(package)
+    files = sorted(f for f in folder.rglob("*.py") if "_base_" not in f.relative_to(folder).parts)
+    files = [f for f in files if fnmatch(str(f.relative_to(folder)), match)]
+    bar = ProgressBar(len(files)) if progress and files else None
+    found: dict[str, Case] = {}
+    for file in files:
+        for case in _read(package, file, str(file.relative_to(folder))):
+            if case.key in found:
+                found[case.key].configs += case.configs
+            else:
+                found[case.key] = case
+        if bar is not None:
+            bar.update()
+    return list(found.values())
+
+
+def _read(package: str, file: Path, name: str) -> Iterator[Case]:
+    """The case of one config; none where its backbone is of another kind, or it has no model."""
+    try:
+        cfg = Config.fromfile(str(file))
+    except Exception as error:  # anything may stand in a config; what it says is the result
+        if "ResNe" in file.read_text():
+            yield Case(package, [name], None, first_line(error))
+        return
+    if not cfg.get("model") or not cfg.model.get("type"):
+        return
+    model = Config(dict(model=with_preprocessor(cfg))).model.to_dict()
+    try:
+        ann_backbones(model)
+    except ValueError:
+        return
+    drop_checkpoints(model)
+    yield Case(package, [name], _detector(model))
+
+
+def _detector(model: dict[str, Any]) -> dict[str, Any]:
+    """Of a tracker, what detects; a semi-supervised wrapper trains its detector, and stays."""
+    sees = model.get("data_preprocessor") or {}
+    if "detector" not in model or type_name(sees.get("type")) != "TrackDataPreprocessor":
+        return model
+    detector = dict(model["detector"])
+    detector.setdefault("data_preprocessor", {**sees, "type": "DetDataPreprocessor"})
+    return detector
+
+
+def first_line(error: BaseException) -> str:
+    """``KeyError: 'x'``: the type and the first line of an error, cut where it is long."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    return f"{type_name(type(error))}: {text}"[:200]

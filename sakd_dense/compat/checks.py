@@ -1,0 +1,165 @@
+"""What is asked of one model: build, one training step, one prediction, one SAKD step, loading."""
+
+import copy
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.logging import MMLogger
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from ..distill.hook import DEFAULT_FEATURES
+from ..distill.responses import find_response
+from ..distill.schedule import Weight
+from ..distill.teacher import ready
+from ..distill.terms import Terms
+from ..twins import ann_of, spiking_of
+from .cases import Case, first_line
+from .inputs import batch_for, scaled
+
+#: In the order in which they run. ``features`` and ``responses``: an SAKD step with that term.
+CHECKS = ("build", "train", "predict", "load", "features", "responses")
+OK = "ok"
+#: A response that is not defined is no error: features alone are taught.
+UNDEFINED = "not defined"
+
+
+class _Failed(Exception):
+    """A check that ran to its end and did not find what it should."""
+
+
+def check(
+    case: Case,
+    spiking: bool = True,
+    size: int = 128,
+    time_steps: int = 2,
+    tell: Callable[[str, str], None] = lambda name, found: None,
+) -> dict[str, str]:
+    """``OK``, or what went wrong, for each of ``CHECKS``.
+
+    Args:
+        spiking: with the word before the type; without, the ANN as upstream has it (the SAKD
+            checks do not apply).
+        size: height and width of the images in pixels.
+        time_steps: T.
+        tell: called after each check, so that a crash leaves what was found before.
+    """
+    torch.manual_seed(0)
+    found: dict[str, str] = {}
+    model_cfg = ConfigDict(scaled(case.model or {}, size))
+    scope = case.package
+    state: dict[str, Any] = {}
+
+    def build() -> None:
+        init_default_scope(scope)
+        if spiking:
+            state["cfg"] = spiking_of(model_cfg, time_steps, scope)
+        else:
+            state["cfg"] = model_cfg
+        state["model"] = _build(state["cfg"])
+
+    def train() -> None:
+        model = state["model"].train()
+        losses = model(**_data(model, case, model_cfg, size, True), mode="loss")
+        _check_step(model, losses, spiking)
+
+    def predict() -> None:
+        model = state["model"].eval()
+        with torch.no_grad():
+            found = model(**_data(model, case, model_cfg, size, False), mode="predict")
+        if found is None or len(found) == 0:
+            raise _Failed("no prediction")
+
+    def load() -> None:
+        file = io.BytesIO()
+        torch.save(state["model"].state_dict(), file)
+        file.seek(0)
+        fresh = MODELS.build(copy.deepcopy(state["cfg"]))
+        revert_sync_batchnorm(fresh)
+        fresh.load_state_dict(torch.load(file, weights_only=True), strict=True)
+
+    def sakd(response: Any) -> None:
+        model = state["model"].train()
+        teacher = ready(_build(ann_of(state["cfg"])))
+        terms = Terms(model, teacher, DEFAULT_FEATURES, response, Weight(1.0, "w"), "teacher")
+        try:
+            data = _data(model, case, model_cfg, size, True)
+            losses = model(**data, mode="loss")
+            added = terms(data["inputs"], data.get("data_samples"), (1,), 0.0)
+        finally:
+            terms.clear()
+            terms.remove()
+        expected = {"feat", *(response.terms if response is not None else ())}
+        if response is not None and len(added) <= 2:
+            raise _Failed(f"of {sorted(expected)} only {sorted(added)}")
+        _check_step(model, {**losses, **added}, spiking)
+
+    def responses() -> str:
+        response = find_response(state["model"])
+        if response is None:
+            return f"{UNDEFINED}: {_head_of(state['model'])}"
+        sakd(response)
+        return OK
+
+    steps = dict(build=build, train=train, predict=predict, load=load)
+    if spiking:
+        steps |= dict(features=lambda: sakd(None), responses=responses)
+    with _silent():
+        for name, step in steps.items():
+            try:
+                found[name] = step() or OK
+            except Exception as error:  # whatever upstream raises is the result
+                found[name] = first_line(error)
+            tell(name, found[name])
+            if name == "build" and found[name] != OK:
+                break
+    return found
+
+
+def _build(cfg: dict[str, Any]) -> nn.Module:
+    model = MODELS.build(copy.deepcopy(cfg))
+    if hasattr(model, "init_weights"):
+        model.init_weights()
+    # There is none on a CPU; MMEngine's Runner needs several processes for it as well.
+    return revert_sync_batchnorm(model)
+
+
+def _data(
+    model: nn.Module, case: Case, cfg: dict[str, Any], size: int, training: bool
+) -> dict[str, Any]:
+    torch.manual_seed(1)
+    return model.data_preprocessor(batch_for(cfg, case.package, size), training)
+
+
+def _check_step(model: nn.Module, losses: dict[str, Any], spiking: bool) -> None:
+    total, _ = model.parse_losses(losses)
+    if not total.isfinite():
+        raise _Failed(f"the loss is {total.item()}")
+    model.zero_grad()
+    total.backward()
+    grads = [p.grad for n, p in model.named_parameters() if "backbone" in n and p.grad is not None]
+    if not all(g.isfinite().all() for g in grads):
+        raise _Failed("a gradient in the backbone is not finite")
+    if spiking and not any(g.any() for g in grads):
+        raise _Failed("no gradient in the backbone")
+
+
+def _head_of(model: nn.Module) -> str:
+    heads = [type(m).__name__ for n, m in model.named_children() if n.endswith("head")]
+    return ", ".join(heads) or type(model).__name__
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

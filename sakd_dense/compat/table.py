@@ -1,0 +1,115 @@
+"""What a sweep found, as Markdown: by family, and the reason of every failure."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from .checks import CHECKS, OK, UNDEFINED
+
+#: What each check is called in the table.
+TITLES = dict(
+    build="build",
+    train="training step",
+    predict="prediction",
+    load="strict loading",
+    features="SAKD, features",
+    responses="SAKD, responses",
+)
+Row = dict[str, Any]
+
+
+def works_unswapped(row: Row) -> bool:
+    """Whether the ANN passes: it was asked only where the swapped model failed."""
+    return all(found == OK for found in row.get("unswapped", {}).values())
+
+
+def share(rows: Iterable[Row], name: str) -> tuple[int, int]:
+    """Configs that pass the check ``name``, and all, of those that work unswapped."""
+    passed = total = 0
+    for row in rows:
+        if works_unswapped(row):
+            total += len(row["configs"])
+            passed += len(row["configs"]) * (row["swapped"].get(name) == OK)
+    return passed, total
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The whole of ``docs/compatibility.md``."""
+    rows = sorted(result["cases"].values(), key=lambda r: (r["package"], r["family"], r["name"]))
+    known = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    how = ", ".join(f"{name}={value}" for name, value in result["options"].items())
+    lines = [
+        "# Compatibility",
+        "",
+        "Written by `make compat` (`tools/compat.py`); do not edit. Every config of the installed",
+        "packages whose backbone is of the ResNet family, with `SEW` before that backbone's type: "
+        "build,",
+        "one training step, one prediction, strict loading of its checkpoint, and one SAKD step "
+        "with a",
+        "randomly initialised teacher derived from it. Random images and few proposals; the "
+        "architecture is",
+        "upstream's. Configs with equal models count each and run once.",
+        "",
+        f"{known}; {how}.",
+        "",
+    ]
+    for package in dict.fromkeys(r["package"] for r in rows):
+        of_package = [r for r in rows if r["package"] == package]
+        lines += [f"## {package}", "", *_table(of_package), "", *_reasons(of_package)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(rows: list[Row]) -> list[str]:
+    families: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        families[row["family"]].append(row)
+    head = ["family", "configs", "work unswapped", *(TITLES[c] for c in CHECKS)]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    lines += [_line(name, found) for name, found in families.items()]
+    return [*lines, _line("**all**", rows), _percent(rows)]
+
+
+def _line(name: str, rows: list[Row]) -> str:
+    configs = sum(len(r["configs"]) for r in rows)
+    cells = [name, configs, share(rows, "build")[1], *(share(rows, c)[0] for c in CHECKS)]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _percent(rows: list[Row]) -> str:
+    cells = ["of those that work unswapped", "", ""]
+    for name in CHECKS:
+        passed, total = share(rows, name)
+        cells.append(f"{100 * passed / total:.1f} %" if total else "")
+    return "| " + " | ".join(cells) + " |"
+
+
+def _reasons(rows: list[Row]) -> list[str]:
+    broken = [r for r in rows if not works_unswapped(r)]
+    failed = [r for r in rows if works_unswapped(r)]
+    lines = []
+    if broken:
+        lines += ["These fail without the word as well:", "", *_grouped(broken, "unswapped"), ""]
+    swapped = _grouped(failed, "swapped")
+    if swapped:
+        lines += ["What fails, or is not defined, with it:", "", *swapped, ""]
+    return lines
+
+
+def _grouped(rows: list[Row], side: str) -> list[str]:
+    """Lines of a list: a check and a reason, and the configs that it holds for."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        for name, reason in row[side].items():
+            if reason != OK:
+                found[name, reason].extend(row["configs"])
+                if not reason.startswith(UNDEFINED):
+                    break
+    return [
+        f"- {TITLES[name]}: `{reason}` ({len(configs)}): {_short(configs)}"
+        for (name, reason), configs in sorted(found.items(), key=lambda kv: -len(kv[1]))
+    ]
+
+
+def _short(configs: list[str]) -> str:
+    shown = ", ".join(f"`{c}`" for c in configs[:3])
+    return shown + (", ..." if len(configs) > 3 else "")

@@ -1,0 +1,79 @@
+#!/usr/bin/env python
+"""Which upstream configs become spiking by one word, and why the others do not.
+
+  python tools/compat.py                                     # every config: hours
+  python tools/compat.py --package mmdet --match 'retinanet/*r50*'
+
+Each config in a process of its own: build with the spiking backbone, one training step, one
+prediction, strict loading, one SAKD step. What fails is run as upstream has it. Goes on where it
+was stopped; writes the JSON after every config, the table at the end.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from sakd_dense.compat import find_cases, markdown, sweep
+from sakd_dense.compat.cases import PACKAGES
+from sakd_dense.files import replacing
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--package", nargs="+", choices=PACKAGES, default=list(PACKAGES))
+    parser.add_argument("--match", default="*", metavar="GLOB", help="of a config's path")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default: 2)")
+    parser.add_argument("--size", type=int, default=128, help="of the images (default: 128)")
+    parser.add_argument("--time-steps", type=int, default=2, metavar="T", help="(default: 2)")
+    parser.add_argument(
+        "--seconds", type=float, default=300.0, help="after which a config is stopped"
+    )
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/compat.json"), metavar="JSON")
+    parser.add_argument("--table", type=Path, metavar="MD", help="write the table here, too")
+    args = parser.parse_args(argv)
+    for name in ("jobs", "size", "time_steps", "seconds"):
+        if getattr(args, name) <= 0:
+            parser.error(f"--{name.replace('_', '-')} {getattr(args, name)}: take at least 1")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    torch.set_num_threads(1)  # before anything forks
+    try:
+        cases = []
+        for package in args.package:
+            print(f"reading the configs of {package}", flush=True)
+            cases += find_cases(package, args.match, progress=True)
+            print()
+        if not cases:
+            sys.exit(f"error: no config with a ResNet-family backbone matches {args.match!r}")
+        configs = sum(len(case.configs) for case in cases)
+        print(f"{configs} configs, {len(cases)} different models", flush=True)
+        result = sweep(
+            cases,
+            args.out,
+            args.jobs,
+            args.seconds,
+            size=args.size,
+            time_steps=args.time_steps,
+        )
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"\nstopped; what is known lies in {args.out}, the next start goes on from there")
+    table = markdown(result)
+    print(f"\n\n{table}")
+    print(f"wrote {args.out}")
+    if args.table:
+        with replacing(args.table) as temporary:
+            temporary.write_text(table)
+        print(f"wrote {args.table}")
+
+
+if __name__ == "__main__":
+    main()
