@@ -25,7 +25,7 @@ demo: install  ## install, then the main job on generated digit scenes
 bench: install  ## speed and memory beside SpikingJelly's and the ANN's
 	$(BIN)/python benchmarks/bench.py
 
-compat: install  ## every upstream config made spiking: docs/compatibility.md (hours)
+compat: install  ## every upstream config made spiking: docs/compatibility.md (long)
 	$(BIN)/python tools/compat.py --table docs/compatibility.md
 
 lint: install  ## ruff: rules and formatting

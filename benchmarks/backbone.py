@@ -33,7 +33,7 @@ from spikingjelly.activation_based.model import sew_resnet
 from torch import Tensor, nn
 
 from sakd_dense.backbones import SEWResNet
-from sakd_dense.fused import payback
+from sakd_dense.compiling import payback
 from sakd_dense.neurons import DEFAULT_NEURON, build_node
 
 OURS, THEIRS, TWIN, ONE = "sakd_dense", "spikingjelly", "ANN, T*B", "ANN, B"

@@ -30,12 +30,12 @@ from mmengine.runner import Runner
 
 from sakd_dense.amp import CPUAmpOptimWrapper
 from sakd_dense.cli import load_config
+from sakd_dense.compiling import payback
 from sakd_dense.convert import ann_of
 from sakd_dense.distill import SAKDHook
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.distill.terms import Terms
-from sakd_dense.fused import payback
 from sakd_dense.twins import with_preprocessor
 
 ANN, BASE = "ANN", "SNN without teacher"

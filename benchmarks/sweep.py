@@ -24,7 +24,7 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 
 from sakd_dense.cli import load_config
-from sakd_dense.fused import payback
+from sakd_dense.compiling import payback
 from sakd_dense.timesteps import FiringRate, PrefixReader, load_for_test
 from sakd_dense.timesteps.timing import at_time_steps
 from sakd_dense.twins import without_checkpoints

@@ -24,17 +24,16 @@ differ.
 
 from __future__ import annotations
 
-import inspect
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
 from typing import Any
 
 import torch
 from spikingjelly.activation_based import neuron, surrogate
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from .compiling import run
 
 #: What is the same shape at each of T time steps.
 Steps = list[Tensor]
@@ -194,29 +193,6 @@ def join(steps: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     return torch.stack([x.to(dtype) for x in steps])
 
 
-@cache
-def _compiled(kernel: Callable[..., Any], dynamics: Dynamics) -> Callable[..., Any]:
-    # One kernel a T and dtype, for every N: images of many sizes compile nothing anew.
-    limit = inspect.signature(torch.compile).parameters.get("recompile_limit")
-    extra: dict[str, Any] = {} if limit is None else dict(recompile_limit=64)
-    # Or else the first N ever seen says, for good, whether a kernel runs on one thread.
-    if "cpp.dynamic_threads" in torch._inductor.list_options():
-        extra["options"] = {"cpp.dynamic_threads": True}
-    return torch.compile(partial(kernel, dynamics), dynamic=True, fullgraph=True, **extra)
-
-
-def run(kernel: Callable[..., Any], dynamics: Dynamics, compiled: bool, *args: Any) -> Any:
-    """``kernel(dynamics, *args)``, by ``torch.compile`` where that works."""
-    if compiled and not payback.broken:
-        try:
-            return _compiled(kernel, dynamics)(*args)
-        except Exception as error:  # no compiler, or one that fails: the same, step by step
-            payback.broken = True
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
-            warnings.warn(f"neurons run uncompiled, slower: {reason}", stacklevel=2)
-    return kernel(dynamics, *args)
-
-
 class _Fire(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, steps: int, dynamics: Dynamics, compiled: bool) -> Tensor:
@@ -276,32 +252,3 @@ def fire(
 
 def _learns(x: Tensor | None) -> bool:
     return x is not None and x.requires_grad
-
-
-class Payback:
-    """Says when compiling a kernel pays: once the time lost without it is about what it costs.
-
-    A kernel takes some 10 to 25 s to compile the first time (2 s from PyTorch's cache), and saves
-    about 5 ns an element, forward and backward: a short run never compiles, a long one soon does.
-
-    Attributes:
-        elements: after how many of them a kernel is due.
-        broken: compiling has failed; nothing is due any more.
-    """
-
-    def __init__(self, elements: float = 4e9) -> None:
-        self.elements = elements
-        self.broken = False
-        self._seen: dict[tuple[int, bool], int] = {}
-
-    def count(self, time_steps: int, elements: int) -> None:
-        """``elements`` more were run at this T, with or without gradients."""
-        kernel = time_steps, torch.is_grad_enabled()
-        self._seen[kernel] = self._seen.get(kernel, 0) + elements
-
-    def due(self, time_steps: int) -> bool:
-        kernel = time_steps, torch.is_grad_enabled()
-        return not self.broken and self._seen.get(kernel, 0) >= self.elements
-
-
-payback = Payback()

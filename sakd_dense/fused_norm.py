@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .compiling import run
 from .fused import (
     Dynamics,
     Steps,
@@ -26,7 +27,6 @@ from .fused import (
     fill,
     join,
     room,
-    run,
     unrepeated,
 )
 

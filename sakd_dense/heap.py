@@ -22,8 +22,8 @@ def keep_freed_memory() -> bool:
     """Asks glibc to keep what is freed; whoever set ``MALLOC_*_`` or ``GLIBC_TUNABLES`` wins.
 
     Returns:
-        Whether it was asked: not with a GPU, whose runs do little with the CPU's memory, nor where
-        the C library is another.
+        Whether it was asked: not with a GPU, where nothing was measured, nor where the C library
+        is another.
     """
     told = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
     if told or torch.cuda.is_available() or platform.libc_ver()[0] != "glibc":

@@ -13,7 +13,8 @@ from spikingjelly.activation_based import surrogate as sj_surrogate
 from spikingjelly.activation_based.base import StepModule
 from torch import Tensor, nn
 
-from .fused import Dynamics, channels_last, fire, payback, unrepeated
+from .compiling import payback
+from .fused import Dynamics, channels_last, fire, unrepeated
 from .fused_norm import fits, norm_fire
 
 #: Who runs a neuron: SpikingJelly; one compiled pass (IF and LIF); the better of the two.

@@ -5,7 +5,8 @@ import torch
 from spikingjelly.activation_based import neuron, surrogate
 
 from sakd_dense.backbones import SEWResNet
-from sakd_dense.fused import Dynamics, Payback, fire, payback
+from sakd_dense.compiling import Payback, payback
+from sakd_dense.fused import Dynamics, fire
 from sakd_dense.fused_norm import norm_fire
 from sakd_dense.neurons import Clock, SpikingNeuron, rate
 
@@ -168,7 +169,7 @@ def test_a_failing_compiler_is_said_and_done_without(monkeypatch):
     def fail(*_):
         raise RuntimeError("no C++ compiler")
 
-    monkeypatch.setattr("sakd_dense.fused._compiled", lambda *_: fail)
+    monkeypatch.setattr("sakd_dense.compiling._compiled", lambda *_: fail)
     monkeypatch.setattr(payback, "broken", False)
     node, x = layer(backend="compiled", **NODES[0]), torch.randn(8, 3, 5, 5)
     with pytest.warns(UserWarning, match=r"uncompiled.*no C\+\+ compiler"):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Which upstream configs become spiking by one word, and why the others do not.
 
-  python tools/compat.py                                     # every config: hours
+  python tools/compat.py                                     # every config: long
   python tools/compat.py --package mmdet --match 'retinanet/*r50*'
 
 Each config in a process of its own: build with the spiking backbone, one training step, one

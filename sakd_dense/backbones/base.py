@@ -8,7 +8,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..fused import payback
+from ..compiling import payback
 from ..neurons import Clock, SpikingNeuron, rate
 from .folding import fold_batchnorm
 from .layout import plain_convolutions

@@ -55,11 +55,14 @@ def leave_contiguous(module: nn.Module) -> nn.Module:
     return module
 
 
+def laid_out(x: Tensor) -> Tensor:
+    """Images ``[B, C, H, W]`` as a backbone computes: channels last on CPUs."""
+    return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+
+
 def _channels_last(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
     x, *rest = args
-    if x.device.type == "cpu":
-        x = x.contiguous(memory_format=torch.channels_last)
-    return x, *rest
+    return laid_out(x), *rest
 
 
 def _contiguous(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:

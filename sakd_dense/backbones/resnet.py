@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import Sequential
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..neurons import DEFAULT_NEURON, SpikingNeuron, repeat_in_time
 from .arguments import ARCHITECTURES, check_arguments, plugins_of_stage
 from .base import SpikingBackbone
-from .layout import guard_operators
+from .layout import guard_operators, laid_out
 from .memory import Kept, check_spikes
 
 Config = dict[str, Any]
@@ -205,8 +204,8 @@ class ResidualBackbone(SpikingBackbone):
         for conv, norm, fire in zip(stem[::3], stem[1::3], stem[2::3], strict=True):
             first = conv is stem[0]
             x = x.flatten(0, -4)
-            if first and x.device.type == "cpu":  # all that follows is laid out like it
-                x = x.contiguous(memory_format=torch.channels_last)
+            if first:
+                x = laid_out(x)  # all that follows is laid out like it
             x = Kept(x, self.compress_spikes and not first).into(conv)
             if first and not frames:  # seen at every t, computed once
                 x = repeat_in_time(x, self.clock.time_steps)

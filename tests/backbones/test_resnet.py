@@ -17,7 +17,7 @@ from sakd_dense.backbones import (
     SEWResNet,
     SpikingResNet,
 )
-from sakd_dense.fused import payback
+from sakd_dense.compiling import payback
 
 DEPTHS = (18, 34, 50, 101, 152)
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}

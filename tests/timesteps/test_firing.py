@@ -32,7 +32,7 @@ def counted(backbone, x, t):
 @torch.no_grad()
 @pytest.mark.parametrize("backend", ["spikingjelly", "compiled"])
 def test_prefixes_of_one_pass_are_the_rates_of_separate_passes(backend, monkeypatch):
-    monkeypatch.setattr("sakd_dense.fused._compiled", partial)  # the same code, uncompiled
+    monkeypatch.setattr("sakd_dense.compiling._compiled", partial)  # the same code, uncompiled
     backbone = build(retinanet()).backbone
     for neuron in backbone.neurons:
         neuron.backend = backend
