@@ -192,12 +192,6 @@ def _say_defaults(backbone: MutableMapping[str, Any], scopes: set[str | None]) -
     if "mmpretrain" not in scopes:
         return
     name = type_name(backbone["type"])
-    if name in ("ResNetV1c", "ResNetV1d"):
-        raise ValueError(
-            f"mmpretrain's {name} names the parameters of its stem and shortcuts otherwise than "
-            f"mmdet's and mmseg's, which SEW{name} follows, so its checkpoints do not fit. Take "
-            "mmpretrain's ResNet or ResNeXt"
-        )
     # mmpretrain gives the last stage alone; its head reads the last of what it gets, and level 2
     # teaches every stage that leaves the backbone.
     backbone["out_indices"] = _all_stages(backbone)

@@ -147,7 +147,6 @@ def test_a_type_may_be_a_class() -> None:
     [
         (model(type="CSPDarknet"), "backbone 'CSPDarknet'.*known are ResNet, ResNetV1c"),
         (model(type="DetectoRS_ResNet"), "DetectoRS_ResNet"),
-        (model(type="mmpretrain.ResNetV1d"), "mmpretrain's ResNetV1d names the parameters"),
         (dict(type="Classifier", head=dict(type="Head")), "'Classifier' has no backbone"),
     ],
 )

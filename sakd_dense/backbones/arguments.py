@@ -47,6 +47,11 @@ def check_arguments(**given: Any) -> None:
             f"multi_grid={a['multi_grid']} must name a dilation for each of the "
             f"{counts[stages - 1]} blocks of the last stage"
         )
+    if a["drop_path_rate"]:
+        raise ValueError(
+            f"drop_path_rate={a['drop_path_rate']}: a spiking block drops no path (mmpretrain's "
+            "stochastic depth); set drop_path_rate=0"
+        )
     if a["pretrained"] is not None and a["init_cfg"] is not None:
         raise ValueError("give init_cfg or pretrained, not both")
     if a["pretrained"] is not None and not isinstance(a["pretrained"], str):

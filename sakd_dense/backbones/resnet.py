@@ -72,6 +72,7 @@ class ResidualBackbone(SpikingBackbone):
         zero_init_residual: bool = True,
         pretrained: str | None = None,
         init_cfg: Any = None,
+        drop_path_rate: float = 0.0,
         *,
         time_steps: int = 4,
         neuron: Config | str | None = None,
@@ -103,7 +104,9 @@ class ResidualBackbone(SpikingBackbone):
         self.norm_eval = norm_eval
         self.out_indices = tuple(out_indices)
         self.compress_spikes = compress_spikes
-        self.norm_cfg = dict(type="BN", requires_grad=True) if norm_cfg is None else norm_cfg
+        self.norm_cfg = dict(type="BN", requires_grad=True) if norm_cfg is None else dict(norm_cfg)
+        if self.norm_cfg.get("eps") == 0:  # NAS-FCOS: PyTorch refuses to train with it
+            self.norm_cfg["eps"] = 1e-12
         self.conv_cfg = conv_cfg
         self.neuron = DEFAULT_NEURON if neuron is None else neuron
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from torch import Tensor
@@ -16,6 +16,9 @@ _CONTAINERS = [
     (re.compile(r"^(layer\d+\.\d+)\.downsample\.0\.(?:module\.)?([01])\."), r"\1.downsample.\2."),
     (re.compile(r"^(layer\d+\.\d+)\.downsample\.module\.([01])\."), r"\1.downsample.\2."),
 ]
+#: mmpretrain's deep stem holds three ConvModules, mmdet's nine modules in a row.
+_STEM = re.compile(r"^stem\.(\d)\.(conv|bn)\.")
+_SHORTCUT = re.compile(r"^(layer\d+\.\d+\.downsample\.)(\d)\.")
 _BLOCKS = {
     (False, (2, 2, 2, 2)): 18,
     (False, (3, 4, 6, 3)): 34,
@@ -75,12 +78,32 @@ def match_keys(source: Iterable[str], target: Iterable[str], part: str) -> dict[
         old, new = in_source or "", in_target or ""
     else:
         old, new = in_source.removesuffix(BACKBONE), (in_target or "").removesuffix(BACKBONE)
-    found = {
-        k: new + plain_name(k.removeprefix(old)) if k.startswith(old) else None for k in source
-    }
+    inner = [k.removeprefix(old) for k in source if k.startswith(old)]
+    known = {k.removeprefix(new) for k in target if k.startswith(new)}
+    found = dict.fromkeys(source)
+    for lead in (BACKBONE, ""):  # the names of a backbone, then all others
+        own = [k.removeprefix(lead) for k in inner if k.startswith(lead)]
+        inner = [k for k in inner if not k.startswith(lead)]
+        names = _names(own, {k.removeprefix(lead) for k in known if k.startswith(lead)})
+        found.update({old + lead + k: new + lead + name for k, name in names.items()})
     if part == "all" and in_source is None and _bare_classifier(source, target, in_target):
         outer = (in_target or "").removesuffix(BACKBONE)
         found.update({k: f"{outer}head.{k}" for k in _FC})
+    return found
+
+
+def _names(source: Sequence[str], known: Collection[str]) -> dict[str, str]:
+    """The name of each of ``source`` in a model that has the parameters ``known``."""
+    # Shortcuts that begin with a pooling layer in the model alone (V1d's first, in mmpretrain).
+    places = {m[1] for m in map(_SHORTCUT.match, source) if m and m[2] == "0"}
+    pooled = {p for p in places if f"{p}0.weight" not in known and f"{p}2.weight" in known}
+    found = {}
+    for key in source:
+        shortcut = _SHORTCUT.match(key)
+        if shortcut and shortcut[1] in pooled:
+            found[key] = f"{shortcut[1]}{int(shortcut[2]) + 1}.{key[shortcut.end() :]}"
+        else:
+            found[key] = key if key in known else plain_name(key)
     return found
 
 
@@ -91,12 +114,17 @@ def _bare_classifier(source: list[str], target: list[str], in_target: str | None
 
 
 def plain_name(key: str) -> str:
-    """torchvision's name of a parameter that the official SEW-ResNet release keeps in containers.
+    """torchvision's and mmdet's name of a parameter that others keep in containers: the official
+    SEW-ResNet release, and mmpretrain's deep stem.
 
     ``layer1.0.conv1.0.weight`` or ``layer1.0.conv1.module.0.weight`` -> ``layer1.0.conv1.weight``,
     ``layer1.0.conv1.1.bias`` -> ``layer1.0.bn1.bias``, ``layer2.0.downsample.0.1.weight`` ->
-    ``layer2.0.downsample.1.weight``. Other names are returned as they are.
+    ``layer2.0.downsample.1.weight``, ``stem.1.bn.weight`` -> ``stem.4.weight``. Other names are
+    returned as they are.
     """
+    stem = _STEM.match(key)
+    if stem:
+        return f"stem.{3 * int(stem[1]) + (stem[2] == 'bn')}.{key[stem.end() :]}"
     for pattern, name in _CONTAINERS:
         key, found = pattern.subn(name, key)
         if found:

@@ -278,3 +278,27 @@ def test_part_head_leaves_the_backbone(ann_checkpoint: str) -> None:
         assert torch.equal(value, origin[key]), key
     assert set(report.left.values()) == {"of the backbone"}
     assert accounted(report, source, before)
+
+
+@pytest.mark.parametrize("kind", ["ResNetV1c", "ResNetV1d"])
+def test_mmpretrains_deep_stem_finds_its_places(kind: str, tmp_path) -> None:
+    """mmpretrain keeps the stem in ConvModules and pools fewer shortcuts of V1d than mmdet."""
+    init_default_scope("mmpretrain")
+    head = dict(type="LinearClsHead", num_classes=3, in_channels=256)
+    backbone = dict(type=kind, depth=50, base_channels=8, stem_channels=8)
+    model = dict(type="ImageClassifier", neck=dict(type="GlobalAveragePooling"), head=head)
+    ann = scrambled(MODELS.build(dict(model, backbone=backbone)))
+    snn = MODELS.build(dict(model, backbone=dict(backbone, type=f"SEW{kind}", out_indices=(3,))))
+    save(tmp_path / "ann.pth", ann.state_dict())
+    report = transfer(snn, str(tmp_path / "ann.pth"))
+    assert not report.left and not report.missing and not report.shape_differs
+    theirs = ann.backbone
+    images = torch.rand(1, 3, 32, 32)
+    snn.eval(), theirs.eval()
+    modules = list(snn.backbone.stem)
+    for i, block in enumerate(theirs.stem):
+        conv, norm = modules[3 * i : 3 * i + 2]
+        torch.testing.assert_close(norm(conv(images)), block.norm(block.conv(images)))
+        images = torch.rand(1, conv.out_channels, 16, 16)
+    x = torch.rand(1, 8, 16, 16)
+    torch.testing.assert_close(snn.backbone.layer1[0].downsample(x), theirs.layer1[0].downsample(x))
