@@ -96,13 +96,17 @@ def _read(package: str, file: Path, name: str) -> Iterator[Case]:
         return
     if not cfg.get("model") or not cfg.model.get("type"):
         return
-    model = Config(dict(model=with_preprocessor(cfg))).model.to_dict()
+    if package == "mmpretrain" and type_name(cfg.model.type) != "ImageClassifier":
+        return  # self-supervised training, and detectors and segmentors of the other packages
+    model = _detector(Config(dict(model=with_preprocessor(cfg))).model.to_dict())
     try:
         ann_backbones(model)
     except ValueError:
         return
     drop_checkpoints(model)
-    yield Case(package, [name], _detector(model))
+    if model.get("teacher_config"):  # upstream's path is below its repository
+        model["teacher_config"] = str(config_folder(package).parent / model["teacher_config"])
+    yield Case(package, [name], model)
 
 
 def _detector(model: dict[str, Any]) -> dict[str, Any]:
@@ -117,5 +121,5 @@ def _detector(model: dict[str, Any]) -> dict[str, Any]:
 
 def first_line(error: BaseException) -> str:
     """``KeyError: 'x'``: the type and the first line of an error, cut where it is long."""
-    text = (str(error).strip().splitlines() or [""])[0]
+    text = " ".join((str(error).strip().splitlines() or [""])[0].split())
     return f"{type_name(type(error))}: {text}"[:200]

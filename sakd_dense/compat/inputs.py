@@ -12,17 +12,26 @@ from ..twins import dicts, type_name
 #: What bounds the number of boxes, and by how much it is cut.
 _PROPOSALS = {"nms_pre": 100, "nms_post": 50, "max_per_img": 50, "max_num": 50, "num": 32}
 
+_SYNCED = ("SyncBN", "MMSyncBN")
+
 
 def scaled(model: dict[str, Any], size: int) -> dict[str, Any]:
     """A copy for images of ``size`` with few proposals. The architecture is left as it is."""
     model = copy.deepcopy(model)
+    # Learned proposals are part of the architecture.
+    learned = type_name((model.get("rpn_head") or {}).get("type")) == "EmbeddingRPNHead"
     for name in ("train_cfg", "test_cfg"):
         for part in dicts(model.get(name)):
-            for key, most in _PROPOSALS.items():
+            for key, most in () if learned else _PROPOSALS.items():
                 if isinstance(part.get(key), int):
                     part[key] = min(part[key], most)
             if part.get("mode") == "slide":
                 part.update(crop_size=(size, size), stride=(size // 2, size // 2))
+    for part in dicts(model):
+        if type_name(part.get("type")) in _SYNCED:  # those need several processes to be built
+            part["type"] = "BN"
+        if part.get("teacher_ckpt"):  # of a detector that is taught by another (LD, LAD)
+            part["teacher_ckpt"] = None
     for part in dicts(model.get("data_preprocessor")):
         if part.get("size") is not None:
             part["size"] = (size, size)
@@ -31,12 +40,19 @@ def scaled(model: dict[str, Any], size: int) -> dict[str, Any]:
     return model
 
 
-def batch_for(model: dict[str, Any], package: str, size: int) -> dict[str, Any]:
-    """What a dataloader gives for ``model``: two images of ``size`` with their labels."""
-    kind: Callable[..., dict[str, Any]] = dict(mmdet=_boxes, mmseg=_pixels, mmpretrain=_labels)[
-        package
-    ]
-    return kind(model, size)
+def batch_for(
+    model: dict[str, Any], package: str, size: int, training: bool = True
+) -> dict[str, Any]:
+    """What a dataloader gives for ``model``: images of ``size`` with their labels, two for
+    training, one for prediction (as upstream tests; some operators take no more)."""
+    kinds: dict[str, Callable[..., dict[str, Any]]]
+    kinds = dict(mmdet=_boxes, mmseg=_pixels, mmpretrain=_labels, BaseReID=_people)
+    kinds["Mask2FormerVideo"] = _clips
+    name = type_name(model["type"])
+    batch = kinds.get(name, kinds[package])(model, size)
+    if not training:
+        return {key: part[:1] for key, part in batch.items()}
+    return _branches(batch) if name == "SoftTeacher" else batch
 
 
 def _boxes(model: dict[str, Any], size: int) -> dict[str, Any]:
@@ -61,19 +77,45 @@ def _boxes(model: dict[str, Any], size: int) -> dict[str, Any]:
         n = len(sample.gt_instances)
         sample.gt_instances.labels = torch.arange(n) % classes
         sample.gt_sem_seg.sem_seg = sample.gt_sem_seg.sem_seg % classes
-        sample.proposals = boxes
+        if model.get("rpn_head") is None:  # others would take these instead of their own
+            sample.proposals = boxes
         sample.set_metainfo(dict(batch_input_shape=(size, size), pad_shape=(size, size)))
         sample.set_metainfo(dict(scale_factor=(1.0, 1.0)))
-    if type_name(model["type"]) == "SoftTeacher":
-        again = [copy.deepcopy(batch) for _ in range(3)]
-        names = ("sup", "unsup_teacher", "unsup_student")
-        for part in again:
-            for sample in part["data_samples"]:
-                sample.set_metainfo(dict(homography_matrix=np.eye(3)))
-        return {
-            key: {name: part[key] for name, part in zip(names, again, strict=True)} for key in batch
-        }
     return batch
+
+
+def _clips(model: dict[str, Any], size: int) -> dict[str, Any]:
+    """Two frames of a video each."""
+    from mmdet.testing import demo_track_inputs
+
+    shapes = [(3, size, size)] * 2
+    batch = demo_track_inputs(2, 2, [0], shapes, [4, 4], num_classes=2, with_mask=True)
+    for clip in batch["data_samples"]:
+        for sample in clip.video_data_samples:
+            sample.set_metainfo(dict(batch_input_shape=(size, size), pad_shape=(size, size)))
+    return batch
+
+
+def _people(model: dict[str, Any], size: int) -> dict[str, Any]:
+    """Upright crops: two of each of two persons, of the size that the head pools to a point."""
+    from mmdet.structures import ReIDDataSample
+
+    shape = (256, 128)
+    samples = [
+        ReIDDataSample(metainfo=dict(img_shape=shape)).set_gt_label(i // 2) for i in range(4)
+    ]
+    images = [torch.randint(0, 256, (3, *shape), dtype=torch.uint8) for _ in samples]
+    return dict(inputs=images, data_samples=samples)
+
+
+def _branches(batch: dict[str, Any]) -> dict[str, Any]:
+    """What a semi-supervised wrapper is fed: the batch as labelled and as unlabelled images."""
+    names = ("sup", "unsup_teacher", "unsup_student")
+    again = {name: copy.deepcopy(batch) for name in names}
+    for part in again.values():
+        for sample in part["data_samples"]:
+            sample.set_metainfo(dict(homography_matrix=np.eye(3, dtype=np.float32)))
+    return {key: {name: part[key] for name, part in again.items()} for key in batch}
 
 
 def _pixels(model: dict[str, Any], size: int) -> dict[str, Any]:

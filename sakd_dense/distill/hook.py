@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop
-from torch import nn
+from torch import Tensor, nn
 
 from ..amp import keep_mmcv_in_float32
 from ..backbones import SpikingBackbone
@@ -20,6 +20,7 @@ from ..twins import with_preprocessor
 from .prefixes import check, draw
 from .responses import find_response
 from .schedule import Weight
+from .subject import on_loss, subject_config, subject_of
 from .teacher import build_teacher, check_classes, teacher_config
 from .terms import Terms
 
@@ -119,7 +120,8 @@ class SAKDHook(Hook):
         student = self._student(runner)
         response = self._find_response(student, runner)
         checkpoint = self.teacher_args["checkpoint"]
-        model_cfg = teacher_config(with_preprocessor(runner.cfg), self.teacher_args.get("config"))
+        student_cfg = subject_config(with_preprocessor(runner.cfg))
+        model_cfg = teacher_config(student_cfg, self.teacher_args.get("config"))
         self.teacher = build_teacher(model_cfg, checkpoint, student, response is None)
         self._response = response
         for warning in check_norm_policy(runner.cfg):
@@ -146,7 +148,7 @@ class SAKDHook(Hook):
             self.prefix_targets,
             self.teacher_dtype,
         )
-        self._handle = student.register_forward_hook(self._add_terms, with_kwargs=True)
+        self._unhook = on_loss(self._model(runner), self._add_terms)
         self._seed = runner.seed or 0
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
@@ -158,21 +160,21 @@ class SAKDHook(Hook):
 
     def after_train(self, runner: Any) -> None:
         """Takes every hook off; the student is the plain detector again."""
-        self._handle.remove()
+        self._unhook()
         self._terms.remove()
         self._terms = None
 
-    def _add_terms(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> Any:
-        given = dict(zip(("inputs", "data_samples", "mode"), args, strict=False)) | kwargs
-        if given.get("mode") != "loss" or not module.training:
-            return None
-        steps = module.backbone.clock.time_steps
+    def _add_terms(self, inputs: Tensor, samples: Any) -> dict[str, Tensor]:
+        steps = self._terms.backbone.clock.time_steps
         prefixes = tuple(draw(self.prefixes, steps, self._seed, self._iter))
-        terms = self._terms(given["inputs"], given.get("data_samples"), prefixes, self._progress)
-        return {**output, **terms}
+        return self._terms(inputs, samples, prefixes, self._progress)
+
+    @staticmethod
+    def _model(runner: Any) -> nn.Module:
+        return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
     def _student(self, runner: Any) -> nn.Module:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = subject_of(self._model(runner))
         backbone = getattr(model, "backbone", None)
         if not isinstance(backbone, SpikingBackbone):
             raise ValueError(

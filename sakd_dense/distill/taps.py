@@ -1,17 +1,22 @@
 """What passes through a module, kept for one iteration."""
 
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
-#: One call of a tapped module: its inputs and its output.
-Call = tuple[tuple[Any, ...], Any]
+
+class Call(NamedTuple):
+    """One call of what is tapped: its positional inputs and its output."""
+
+    inputs: tuple[Any, ...]
+    output: Any
 
 
 class Tap:
-    """Keeps the inputs and the output of every call of a module, by a PyTorch forward hook.
+    """Keeps every call of a module, by a PyTorch forward hook.
 
     Args:
         training_only: validation between two iterations leaves nothing behind.
@@ -24,7 +29,7 @@ class Tap:
 
     def _keep(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if module.training or not self._training_only:
-            self.calls.append((inputs, output))
+            self.calls.append(Call(inputs, output))
 
     def take(self) -> list[Call]:
         """What was kept; the tap is empty afterwards."""
@@ -33,6 +38,41 @@ class Tap:
 
     def remove(self) -> None:
         self._handle.remove()
+        self.calls = []
+
+
+class MethodTap(Tap):
+    """The same for methods, which PyTorch's hooks do not see, in the order of all their calls.
+
+    The inputs of a call are the method's name and a dict of all arguments by name.
+
+    Args:
+        names: of methods of ``module``; those that it has not are passed over.
+    """
+
+    def __init__(self, module: nn.Module, *names: str) -> None:
+        self.calls = []
+        self._module = module
+        self._names = [name for name in names if hasattr(module, name)]
+        for name in self._names:
+            setattr(module, name, self._tapped(name, getattr(module, name)))
+
+    def _tapped(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(method)
+
+        def tapped_method(*args: Any, **kwargs: Any) -> Any:
+            output = method(*args, **kwargs)
+            if self._module.training:
+                bound = signature.bind(*args, **kwargs)
+                bound.apply_defaults()
+                self.calls.append(Call((name, dict(bound.arguments)), output))
+            return output
+
+        return tapped_method
+
+    def remove(self) -> None:
+        for name in self._names:
+            self._module.__dict__.pop(name, None)
         self.calls = []
 
 

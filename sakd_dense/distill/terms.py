@@ -49,17 +49,18 @@ class Terms:
         self.prefix_weight = prefix_weight
         self.prefix_targets = prefix_targets
         self.teacher_dtype = teacher_dtype
+        self._seen = Tap(self.backbone)
         self._readout = Tap(self.backbone.readout)
-        self._heads = [Tap(m) for m in response.modules(student)] if response is not None else []
+        self._heads = response.taps(student) if response is not None else []
 
     def remove(self) -> None:
         """Takes every hook off the student."""
-        for tap in (self._readout, *self._heads):
+        for tap in (self._seen, self._readout, *self._heads):
             tap.remove()
 
     def clear(self) -> None:
         """Forgets what was tapped: nothing of one iteration lives in the next."""
-        for tap in (self._readout, *self._heads):
+        for tap in (self._seen, self._readout, *self._heads):
             tap.take()
 
     def __call__(
@@ -80,11 +81,12 @@ class Terms:
         taught, answer = (), None
         if self.feature_loss is not None or response is not None:
             with torch.no_grad(), self._precision(images):
-                # Of event frames [T, B, C, H, W] an ANN sees the mean.
-                seen = images.mean(0) if images.dim() == 5 else images
+                # What the student's backbone saw; of event frames [T, B, C, H, W] the mean.
+                seen = self._seen.take()[0].inputs[0]
+                seen = seen.mean(0) if seen.dim() == 5 else seen
                 taught = self.teacher.backbone(seen)
                 if response is not None:
-                    answer = self.response.run(self.teacher, taught, response)
+                    answer = self.response.run(self.teacher, taught, response, samples)
 
         def compare(rates: tuple[Tensor, ...], said: Any) -> Losses:
             return self._compare(rates, said, taught, answer, samples, progress)
@@ -114,7 +116,9 @@ class Terms:
         losses: Losses = {}
         with norms_as_in_test(self.student, self.backbone):
             if self.prefix_targets in ("teacher", "both"):
-                response = None if like is None else self.response.run(self.student, rates, like)
+                response = None
+                if like is not None:
+                    response = self.response.run(self.student, rates, like, samples)
                 losses.update(compare(rates, response))
             if self.prefix_targets in ("labels", "both"):
                 losses.update(self._labels(rates, images, samples))

@@ -20,6 +20,7 @@ from mmengine.registry import init_default_scope
 from sakd_dense.convert import ann_of
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.schedule import Weight
+from sakd_dense.distill.subject import on_loss
 from sakd_dense.distill.hook import SAKDHook
 from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.distill.terms import Terms
@@ -35,7 +36,7 @@ hook = SAKDHook(dict(checkpoint=teacher_file), features=eval(features), prefixes
 response = find_response(model)
 hook.teacher = build_teacher(ann_of(retinanet()), teacher_file, model)
 hook._terms = Terms(model, hook.teacher, hook.features, response, hook.prefix_weight, "teacher")
-model.register_forward_hook(hook._add_terms, with_kwargs=True)
+on_loss(model, hook._add_terms)
 batch = detection_batch(*[(64, 64)] * 4)
 for sample, corner in zip(batch["data_samples"], (4, 8, 12, 16)):
     boxes = [[corner, 4, corner + 24, 40.0], [20, corner, 60, 60]]

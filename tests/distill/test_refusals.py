@@ -23,7 +23,7 @@ from ..timesteps.scenes import build, retinanet, write_checkpoint
         (dict(prefix_targets="me"), ValueError, "prefix_targets='me'"),
         (dict(features=dict(weight=1.0)), ValueError, "no type"),
         (dict(features=dict(type="FeatureMSE", weight=-1)), ValueError, "start=-1"),
-        (dict(responses=dict(mask=1.0)), ValueError, "mask is no term"),
+        (dict(responses=dict(seg=1.0)), ValueError, "seg is no term"),
     ],
 )
 def test_bad_arguments_are_named(make_runner, hook, error, says):

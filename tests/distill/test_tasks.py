@@ -89,25 +89,21 @@ def test_a_teacher_in_half_precision_says_nearly_the_same(task):
 
 def test_zero_when_both_say_the_same(task):
     student, teacher = task.models()
-    student.eval()  # dropout, and BatchNorm by the same statistics
     response = find_response(student)
+    data = student.data_preprocessor(task.batch(), training=True)
+    taps = response.taps(student)
+    student(**data, mode="loss")
+    like = response.gather([tap.take() for tap in taps], student)
+    for tap in taps:
+        tap.remove()
+    student.eval()  # dropout, and BatchNorm by the same statistics
+    teacher.load_state_dict(student.state_dict())
     features = student.backbone(torch.rand(2, 3, 64, 64) * 4)
-    like = None
-    if "rpn_cls" in task.terms:
-        like = rois_of(student, features, task)
-    mine = response.run(student, features, like)
-    theirs = response.run(teacher, features, like)
+    mine, theirs = (
+        response.run(m, features, like, data["data_samples"]) for m in (student, teacher)
+    )
     for name, value in response.compare(mine, theirs, student).items():
         assert value.item() == pytest.approx(0, abs=1e-5), name
-
-
-def rois_of(student, features, task):
-    from sakd_dense.distill.responses.two_stage import Answer
-
-    rois = torch.tensor([[0, 4, 4, 30, 40.0], [0, 1, 2, 60, 60], [1, 8, 8, 20, 30]])
-    stages = 3 if isinstance(student.roi_head.bbox_head, torch.nn.ModuleList) else 1
-    masks = [rois[:2]] * stages if "mask" in task.terms else []
-    return Answer(None, [rois] * stages, [], masks, [])
 
 
 def test_prefixes_by_the_labels_are_the_models_own_losses(task):
@@ -190,24 +186,21 @@ def test_kl_by_hand():
 
 def test_boxes_and_masks_count_as_far_as_the_teacher_sees_the_class():
     """One RoI, two classes of which the teacher sees the first alone."""
+    from sakd_dense.distill.responses.questions import Question
     from sakd_dense.distill.responses.two_stage import Answer
 
     student, _ = TASKS["mask"].models()
-    response = find_response(student)
-    rpn = response.run(
-        student,
-        student.backbone(torch.rand(1, 3, 64, 64)),
-        rois_of(student, None, TASKS["mask"]).__class__(
-            None, [torch.zeros(1, 5)], [], [torch.zeros(1, 5)], []
-        ),
-    ).rpn
-    rois = [torch.tensor([[0.0, 1, 1, 9, 9]])]
+    asked = dict(rois=torch.tensor([[0.0, 1, 1, 9, 9]]))
     sure = torch.tensor([[30.0, 0.0, 0.0]])
-    off = torch.tensor([[0.5] * 4 + [100.0] * 4])
+
+    def answer(deltas, mask):
+        boxes = Question("_bbox_forward", asked, dict(cls_score=sure, bbox_pred=deltas))
+        return Answer(questions=[boxes, Question("_mask_forward", asked, dict(mask_preds=mask))])
+
     mask = torch.stack([torch.zeros(4, 4), torch.full((4, 4), 9.0)])[None]
-    one = Answer(rpn, rois, [(sure, torch.zeros(1, 8))], rois, [mask])
-    two = Answer(rpn, rois, [(sure, off)], rois, [torch.zeros_like(mask)])
-    terms = response.compare(one, two, student)
+    one = answer(torch.zeros(1, 8), mask)
+    two = answer(torch.tensor([[0.5] * 4 + [100.0] * 4]), torch.zeros_like(mask))
+    terms = find_response(student).compare(one, two, student)
     assert terms["cls"].item() == pytest.approx(0, abs=1e-6)
     assert terms["box"].item() == pytest.approx(0.5, rel=1e-4)
     assert terms["mask"].item() == pytest.approx(0, abs=1e-4)

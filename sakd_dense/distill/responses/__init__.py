@@ -10,12 +10,15 @@ from torch import nn
 from .base import Response
 from .classifier import ClassifierResponse
 from .dense import DenseHeadResponse
+from .layouts import declare
+from .queries import QueryResponse
 from .segmentor import SegmentorResponse
 from .two_stage import TwoStageResponse
 
 KINDS: tuple[type[Response], ...] = (
-    DenseHeadResponse,
+    QueryResponse,
     TwoStageResponse,
+    DenseHeadResponse,
     SegmentorResponse,
     ClassifierResponse,
 )
@@ -33,8 +36,10 @@ __all__ = [
     "KINDS",
     "ClassifierResponse",
     "DenseHeadResponse",
+    "QueryResponse",
     "Response",
     "SegmentorResponse",
     "TwoStageResponse",
+    "declare",
     "find_response",
 ]

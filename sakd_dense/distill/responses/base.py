@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ..schedule import Weight
-from ..taps import Call
+from ..taps import Call, Tap
 
 
 class Response(ABC):
@@ -37,13 +37,13 @@ class Response(ABC):
         """Whether ``model`` is of this kind."""
 
     @abstractmethod
-    def modules(self, model: nn.Module) -> list[nn.Module]:
-        """The modules whose calls in a training forward make up the response: they are tapped."""
+    def taps(self, model: nn.Module) -> list[Tap]:
+        """On what makes up the response in a training forward of ``model``, freshly put."""
 
     def gather(self, calls: list[list[Call]], model: nn.Module) -> Any:
-        """The response, from the calls of each of ``modules`` in one training forward.
+        """The response, from the calls of each of ``taps`` in one training forward.
 
-        Here: the output of the only call of the only module.
+        Here: the output of the only call of the only tap.
         """
         ((_, output),) = self.once(calls)
         return output
@@ -65,11 +65,15 @@ class Response(ABC):
         return [found[0] for found in calls]
 
     @abstractmethod
-    def run(self, model: nn.Module, features: tuple[Tensor, ...], like: Any) -> Any:
+    def run(
+        self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None, samples: Any = None
+    ) -> Any:
         """The response of ``model``'s own neck and head to the backbone features ``features``.
 
         Args:
             like: the student's response, for what both must be asked alike (its RoIs).
+            samples: the batch's data samples, for heads that ask for an image's size or, while
+                training, for its labels.
         """
 
     @abstractmethod

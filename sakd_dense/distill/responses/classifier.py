@@ -4,7 +4,8 @@ r"""Classifiers (mmpretrain): what the head says of an image.
           \mathrm{softmax}(z_t / \tau) \,\|\, \mathrm{softmax}(z_s / \tau)\right)
 
 A multi-label head has no softmax: there each class is a binary variable, and the divergence is
-averaged over classes. Mixed images (mixup, cutmix) and smoothed labels need nothing of their own:
+averaged over classes. ``loss`` names what may stand in the place of KL, see :mod:`.softmax`. Mixed
+images (mixup, cutmix) and smoothed labels need nothing of their own:
 both models see the same mixed image, and the labels' own loss stays the head's.
 """
 
@@ -13,18 +14,25 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from ..taps import Tap
 from .base import Response, neck
-from .divergence import binary_kl, check_tau, softmax_kl
+from .divergence import binary_kl, check_tau
+from .softmax import softmax_loss
 
 
 class ClassifierResponse(Response):
-    """Args: ``cls``: weight; ``tau``: temperature (not used for multi-label heads)."""
+    """Args:
+    cls: weight.
+    tau: temperature (not used for multi-label heads).
+    loss: ``'kl'``, ``'dkd'`` or ``'dist'``, or a dict with such a type and its arguments.
+    """
 
     terms: ClassVar = {"cls": 1.0}
 
-    def __init__(self, tau: float = 2.0, **weights: Any) -> None:
+    def __init__(self, tau: float = 2.0, loss: Any = "kl", **weights: Any) -> None:
         super().__init__(**weights)
-        self.tau = check_tau(tau)
+        self.loss_name = loss
+        self.loss = softmax_loss(loss, tau=check_tau(tau))
 
     @classmethod
     def fits(cls, model: nn.Module) -> bool:
@@ -33,10 +41,12 @@ class ClassifierResponse(Response):
         head = getattr(model, "head", None)
         return heads is not None and isinstance(head, heads.ClsHead | heads.MultiLabelClsHead)
 
-    def modules(self, model: nn.Module) -> list[nn.Module]:
-        return [model.head]
+    def taps(self, model: nn.Module) -> list[Tap]:
+        return [Tap(model.head)]
 
-    def run(self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None) -> Tensor:
+    def run(
+        self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None, samples: Any = None
+    ) -> Tensor:
         return model.head(neck(model, features))
 
     def compare(
@@ -51,5 +61,22 @@ class ClassifierResponse(Response):
             )
         student, teacher = student.float(), teacher.float()
         if isinstance(model.head, MultiLabelClsHead):
+            if self.loss_name != "kl":
+                raise ValueError(
+                    f"responses: loss={self.loss_name!r} compares a softmax, and "
+                    f"{type(model.head).__name__} has none: take loss='kl'"
+                )
             return {"cls": binary_kl(student, teacher).mean()}
-        return {"cls": softmax_kl(student, teacher, self.tau).mean()}
+        return {"cls": self.loss(student, teacher, _targets(samples, teacher)).mean()}
+
+
+def _targets(samples: Any, teacher: Tensor) -> Tensor:
+    """The class of each image, ``[B]``: the heaviest of a mixed one; without labels, the
+    teacher's first choice."""
+    target = teacher.argmax(1)
+    for i, sample in enumerate(samples or ()):
+        if "gt_score" in sample:
+            target[i] = sample.gt_score.argmax()
+        elif "gt_label" in sample:
+            target[i] = sample.gt_label[0]
+    return target

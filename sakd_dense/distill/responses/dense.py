@@ -1,36 +1,22 @@
-r"""One-stage detectors with sigmoid scores: heads derived from AnchorHead and AnchorFreeHead.
+"""One-stage detectors and instance segmentors: one head over the maps of a backbone or a neck.
 
-With the teacher's probability *p*, the student's *q* (per anchor and class), the teacher's
-confidence :math:`c = \max_k p_k` (per anchor) and its sum over all anchors :math:`C = \sum c`:
-
-.. math::
-    L_{cls} &= \frac{1}{C} \sum |p - q|^{\gamma}\, \mathrm{KL}(p \,\|\, q) \\
-    L_{box} &= \frac{1}{C} \sum c\, \frac{1}{4} \lVert \delta_s - \delta_t \rVert_1 \\
-    L_{quality} &= \frac{1}{C} \sum c\, \mathrm{KL}(u_t \,\|\, u_s)
-
-KL is binary: cross-entropy less the teacher's own entropy, so that it is zero when both agree;
-:math:`|p - q|^\gamma` (no gradient) keeps the many easy background anchors from ruling. *C* counts
-objects as the teacher sees them, and grows with resolution, batch and levels as the sums do;
-over several processes it is averaged, as mmdet averages its number of positives.
-Box outputs that are distances from a point (FCOS) are compared relative to the teacher's.
-*u* is a centerness or IoU score where the head gives one.
+What a head gives is known by :mod:`.layouts`, how it is compared by :mod:`.kinds`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..processes import mean_over_processes
+from ..taps import Call, Tap
 from .base import Response, neck
-from .divergence import binary_kl
+from .kinds import ERRORS, Error, compare_scores, distribution_error, feature_error, objects, rows
+from .layouts import layout_of, parts
 
-
-def _rows(levels: Sequence[Tensor], width: int) -> Tensor:
-    """Levels ``[B, A*width, H, W]`` -> ``[anchors of all levels and images, width]``, float32."""
-    return torch.cat([x.float().permute(0, 2, 3, 1).reshape(-1, width) for x in levels])
+#: Modules of a mask head that make what all masks share, and what of the neck's maps they see.
+_SHARED = {"mask_feature_head": lambda maps: maps, "protonet": lambda maps: maps[0]}
 
 
 @contextmanager
@@ -44,51 +30,63 @@ def _outputs_as_in_training(head: nn.Module) -> Iterator[None]:
         head.training = before
 
 
-def sigmoid_head(head: nn.Module | None) -> bool:
-    """Whether ``head`` is one-stage with sigmoid scores (a region proposal network is, too)."""
-    if head is None:
-        return False
-    from mmdet.models.dense_heads.anchor_free_head import AnchorFreeHead
-    from mmdet.models.dense_heads.anchor_head import AnchorHead
-
-    return isinstance(head, AnchorHead | AnchorFreeHead) and bool(
-        getattr(head, "use_sigmoid_cls", False)
-    )
-
-
 def run_head(head: nn.Module, features: tuple[Tensor, ...]) -> Any:
     """What ``head`` says of the neck's ``features``, boxes in the units of training."""
     with _outputs_as_in_training(head):
         return head(features)
 
 
+def _uses_sigmoid(head: nn.Module) -> bool:
+    return bool(getattr(head, "use_sigmoid_cls", True))
+
+
 def compare_heads(
-    student: Any, teacher: Any, head: nn.Module, gamma: float = 1.0
+    student: Any,
+    teacher: Any,
+    head: nn.Module,
+    gamma: float = 1.0,
+    errors: Mapping[str, tuple[str, Error]] = ERRORS,
 ) -> dict[str, Tensor]:
-    """``cls``, ``box`` and, where the head has one, ``quality`` of two outputs of ``head``."""
-    classes = head.cls_out_channels
-    s_cls, t_cls = (_rows(out[0], classes) for out in (student, teacher))
-    if s_cls.shape != t_cls.shape:
+    """The terms (``cls``, ``box``, ``quality``, ``mask``) that two outputs of ``head`` have.
+
+    Several outputs of one term are averaged.
+
+    Args:
+        gamma: how much anchors on which both agree are left out.
+        errors: see :data:`.kinds.ERRORS`.
+    """
+    layout = layout_of(head)
+    pairs = [
+        (kind, s, t)
+        for (kind, s), (_, t) in zip(parts(student, layout), parts(teacher, layout), strict=True)
+    ]
+    kind, s, t = next(p for p in pairs if p[0] in ("scores", "probabilities"))
+    if kind == "probabilities":
+        s, t = ([x.float().clamp(1e-6, 1 - 1e-6).logit() for x in levels] for levels in (s, t))
+    classes = getattr(head, "cls_out_channels", s[0].shape[1])
+    anchors = s[0].shape[1] // classes
+    s, t = rows(s, classes), rows(t, classes)
+    if s.shape != t.shape:
         raise ValueError(
-            f"the student's {s_cls.shape[0]} anchors and the teacher's {t_cls.shape[0]} "
+            f"the student's {s.shape[0]} anchors and the teacher's {t.shape[0]} "
             "differ: teacher and student must share head, strides and anchors"
         )
-    confidence = t_cls.sigmoid().amax(1)
-    count = mean_over_processes(confidence.sum()).clamp(min=1e-3)
-    apart = (s_cls.detach().sigmoid() - t_cls.sigmoid()).abs() ** gamma
-    terms = {"cls": (apart * binary_kl(s_cls, t_cls)).sum() / count}
-
-    width = student[1][0].shape[1] * s_cls.shape[1] // student[0][0].shape[1]
-    s_box, t_box = (_rows(out[1], width) for out in (student, teacher))
-    error = (s_box - t_box).abs().mean(1)
-    if not hasattr(getattr(head, "bbox_coder", None), "stds"):
-        error = error / (t_box.abs().mean(1) + 1e-3)
-    terms["box"] = (confidence * error).sum() / count
-
-    if len(student) > 2 and student[2][0].shape[1] * classes == student[0][0].shape[1]:
-        s_q, t_q = (_rows(out[2], 1) for out in (student, teacher))
-        terms["quality"] = (confidence * binary_kl(s_q, t_q)[:, 0]).sum() / count
-    return terms
+    error, confidence = compare_scores(s, t, _uses_sigmoid(head), gamma)
+    count = objects(confidence)
+    terms = {"cls": [error.sum() / count]}
+    for kind, s, t in pairs:
+        if kind in errors:
+            term, error = errors[kind]
+            value = (confidence * error(s, t, anchors, head)).sum() / count
+        elif kind == "objectness":  # scores of their own: where there is anything
+            error, seen = compare_scores(rows(s, 1), rows(t, 1), True, gamma)
+            term, value = "quality", error.sum() / objects(seen)
+        elif kind == "features":
+            term, value = "mask", feature_error(s[0], t[0])
+        else:
+            continue
+        terms.setdefault(term, []).append(value)
+    return {name: torch.stack(values).mean() for name, values in terms.items()}
 
 
 def check_gamma(gamma: float) -> float:
@@ -98,30 +96,60 @@ def check_gamma(gamma: float) -> float:
 
 
 class DenseHeadResponse(Response):
-    """Classification, boxes and, where the head has one, the quality score.
+    """Classification, boxes and, where the head has them, quality score and masks.
 
     Args:
-        cls, box, quality: weights.
+        cls, box, quality, mask: weights.
         gamma: how much anchors on which both agree are left out.
+        box_loss: of heads that give a distribution of each side's distance (GFL): ``'ld'``, or
+            ``'l1'`` of the expected distances.
+        tau: LD's temperature.
     """
 
-    terms: ClassVar = {"cls": 1.0, "box": 1.0, "quality": 1.0}
+    terms: ClassVar = {"cls": 1.0, "box": 1.0, "quality": 1.0, "mask": 1.0}
 
-    def __init__(self, gamma: float = 1.0, **weights: Any) -> None:
+    def __init__(
+        self, gamma: float = 1.0, box_loss: str = "ld", tau: float = 1.0, **weights: Any
+    ) -> None:
         super().__init__(**weights)
         self.gamma = check_gamma(gamma)
+        distribution = ("box", distribution_error(box_loss, tau))
+        self.errors = {**ERRORS, "distribution": distribution}
+
+    @staticmethod
+    def _head(model: nn.Module) -> nn.Module | None:
+        heads = (getattr(model, name, None) for name in ("bbox_head", "mask_head"))
+        return next((head for head in heads if head is not None), None)
+
+    @staticmethod
+    def _shared(model: nn.Module) -> dict[str, nn.Module]:
+        head = getattr(model, "mask_head", None)
+        return {name: getattr(head, name) for name in _SHARED if hasattr(head, name)}
 
     @classmethod
     def fits(cls, model: nn.Module) -> bool:
-        return sigmoid_head(getattr(model, "bbox_head", None))
+        return layout_of(cls._head(model)) is not None
 
-    def modules(self, model: nn.Module) -> list[nn.Module]:
-        return [model.bbox_head]
+    def taps(self, model: nn.Module) -> list[Tap]:
+        return [Tap(m) for m in (self._head(model), *self._shared(model).values())]
 
-    def run(self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None) -> Any:
-        return run_head(model.bbox_head, neck(model, features))
+    def gather(self, calls: list[list[Call]], model: nn.Module) -> tuple[Any, list[Tensor]]:
+        (_, output), *shared = self.once(calls)
+        return output, [made for _, made in shared]
+
+    def run(
+        self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None, samples: Any = None
+    ) -> tuple[Any, list[Tensor]]:
+        maps = neck(model, features)
+        shared = [module(_SHARED[name](maps)) for name, module in self._shared(model).items()]
+        return run_head(self._head(model), maps), shared
 
     def compare(
         self, student: Any, teacher: Any, model: nn.Module, samples: Any = None
     ) -> dict[str, Tensor]:
-        return compare_heads(student, teacher, model.bbox_head, self.gamma)
+        terms = compare_heads(student[0], teacher[0], self._head(model), self.gamma, self.errors)
+        shared = [feature_error(s, t) for s, t in zip(student[1], teacher[1], strict=True)]
+        if shared:
+            made = [terms["mask"]] if "mask" in terms else []
+            terms["mask"] = torch.stack([*made, *shared]).mean()
+        return terms

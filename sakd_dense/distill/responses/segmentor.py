@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from ..losses import channel_wise_distillation
 from ..processes import mean_over_processes
-from ..taps import tapped
-from .base import Call, Response, neck
+from ..taps import Call, Tap, tapped
+from .base import Response, neck
 from .divergence import binary_kl, check_tau, softmax_kl
 
 LOSSES = ("kl", "cwd")
@@ -77,7 +77,10 @@ class SegmentorResponse(Response):
             found.append(head)
         return found
 
-    def modules(self, model: nn.Module) -> list[nn.Module]:
+    def taps(self, model: nn.Module) -> list[Tap]:
+        return [Tap(m) for m in self._modules(model)]
+
+    def _modules(self, model: nn.Module) -> list[nn.Module]:
         heads = self._taught(model, "decode_head") + self._taught(model, "auxiliary_head")
         return [_classifier(head) for head in heads]
 
@@ -85,9 +88,11 @@ class SegmentorResponse(Response):
         # A cascade runs each head once for its own loss and once more for the next head.
         return [output for _, output in self.once([found[:1] for found in calls])]
 
-    def run(self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None) -> list[Tensor]:
+    def run(
+        self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None, samples: Any = None
+    ) -> list[Tensor]:
         features = neck(model, features)
-        with tapped(self.modules(model)) as taps:
+        with tapped(self._modules(model)) as taps:
             previous: tuple[Any, ...] = ()
             for head in self._taught(model, "decode_head"):
                 previous = (head.forward(features, *previous),)

@@ -1,8 +1,9 @@
-r"""Two-stage detectors: Faster, Mask and Cascade R-CNN.
+r"""Two-stage detectors: R-CNNs of one stage and cascades, whatever their RoI head is made of.
 
 The region proposal network is compared as a one-stage head (:mod:`.dense`). Student and teacher
-would sample other RoIs, which cannot be compared; both are asked about the *student's* sampled
-RoIs. With the teacher's probability :math:`p_{nc}` of RoI *n* to be class *c* (background aside):
+would sample other RoIs, which cannot be compared; both are asked about the *student's* RoIs, by
+the RoI head's own methods (:mod:`.questions`). With the teacher's probability :math:`p_{nc}` of
+RoI *n* to be class *c* (background aside):
 
 .. math::
     L_{cls} &= \frac{1}{N} \sum_n \mathrm{KL}(p_n \,\|\, q_n) \\
@@ -10,7 +11,8 @@ RoIs. With the teacher's probability :math:`p_{nc}` of RoI *n* to be class *c* (
     L_{mask} &= \frac{1}{\sum p} \sum_{n,c} p_{nc}\, \mathrm{mean}_{hw}\,\mathrm{KL}(m_t \,\|\, m_s)
 
 Deltas and masks of a class thus count as far as the teacher sees that class. The stages of a
-cascade are averaged.
+cascade are averaged. Boxes that a head gives decoded are compared in units of the teacher's box.
+Where there is a semantic branch (``seg``), it is compared pixel by pixel.
 """
 
 from dataclasses import dataclass, field
@@ -20,138 +22,160 @@ import torch
 from torch import Tensor, nn
 
 from ..processes import mean_over_processes
-from .base import Call, Response, neck
-from .dense import check_gamma, compare_heads, run_head, sigmoid_head
-from .divergence import binary_kl, softmax_kl
+from ..taps import Call, Tap
+from .base import Response, neck
+from .dense import check_gamma, compare_heads, run_head
+from .divergence import binary_kl, categorical_kl, softmax_kl
+from .kinds import corner_error, mask_error
+from .layouts import layout_of
+from .questions import Question, ask, questions, roi_tap
+from .softmax import softmax_loss
 
 
 @dataclass
 class Answer:
-    """What a model says: of all anchors, and stage by stage of some RoIs ``[N, 5]``."""
+    """What a model says: of all anchors, of every pixel, and question by question of some RoIs."""
 
-    rpn: Any
-    rois: list[Tensor]
-    boxes: list[tuple[Tensor, Tensor]]
-    mask_rois: list[Tensor] = field(default_factory=list)
-    masks: list[Tensor] = field(default_factory=list)
+    rpn: Any = None
+    semantic: Tensor | None = None
+    questions: list[Question] = field(default_factory=list)
 
 
-def _stages(module: nn.Module) -> list[nn.Module]:
+def _heads(module: nn.Module) -> list[nn.Module]:
     return list(module) if isinstance(module, nn.ModuleList) else [module]
 
 
-class _Parts:
-    """The modules of a RoI head that matter here, stage by stage."""
+def _semantic_head(model: nn.Module) -> nn.Module | None:
+    """Of a panoptic segmentor, or of a RoI head that has one (HTC, SCNet)."""
+    places = (model, getattr(model, "roi_head", None))
+    heads = (getattr(place, "semantic_head", None) for place in places)
+    return next((h for h in heads if h is not None), None)
 
-    def __init__(self, roi_head: nn.Module) -> None:
-        self.extractors = _stages(roi_head.bbox_roi_extractor)
-        self.heads = _stages(roi_head.bbox_head)
-        self.shared = roi_head.shared_head if roi_head.with_shared_head else None
-        self.mask_extractors: list[nn.Module] = []
-        self.mask_heads: list[nn.Module] = []
-        # Where box and mask share an extractor, the mask's RoIs are not seen; labels teach it.
-        if roi_head.with_mask and not getattr(roi_head, "share_roi_extractor", False):
-            self.mask_extractors = _stages(roi_head.mask_roi_extractor)
-            self.mask_heads = _stages(roi_head.mask_head)
 
-    @property
-    def groups(self) -> tuple[list[nn.Module], ...]:
-        return self.extractors, self.heads, self.mask_extractors, self.mask_heads
-
-    def ask(
-        self, extractor: nn.Module, head: nn.Module, features: tuple[Tensor, ...], rois: Tensor
-    ) -> Any:
-        pooled = extractor(features[: extractor.num_inputs], rois)
-        return head(pooled if self.shared is None else self.shared(pooled))
+def _semantic(said: Any) -> tuple[Tensor, Any]:
+    """(logits of every pixel, the map that the RoI head is given)"""
+    return (said["seg_preds"], None) if isinstance(said, dict) else said[:2]
 
 
 class TwoStageResponse(Response):
-    """Args: weights of ``rpn_cls``, ``rpn_box``, ``cls``, ``box`` and ``mask``; ``gamma`` as in
-    :class:`.dense.DenseHeadResponse`."""
+    """Args:
+    rpn_cls, rpn_box, rpn_quality, cls, box, mask, seg: weights.
+    gamma: of the RPN, as in :class:`.dense.DenseHeadResponse`.
+    loss: of the RoIs' classes where they are a softmax: ``'kl'``, ``'dkd'``, ``'dist'``, or a
+        dict with such a type and its arguments, see :mod:`.softmax`. The target class of DKD is
+        the teacher's first choice.
+    """
 
-    terms: ClassVar = {"rpn_cls": 1.0, "rpn_box": 1.0, "cls": 1.0, "box": 1.0, "mask": 1.0}
+    terms: ClassVar = {
+        name: 1.0 for name in ("rpn_cls", "rpn_box", "rpn_quality", "cls", "box", "mask", "seg")
+    }
 
-    def __init__(self, gamma: float = 1.0, **weights: Any) -> None:
+    def __init__(self, gamma: float = 1.0, loss: Any = "kl", **weights: Any) -> None:
         super().__init__(**weights)
         self.gamma = check_gamma(gamma)
+        self.loss = softmax_loss(loss)
 
     @classmethod
     def fits(cls, model: nn.Module) -> bool:
-        if not sigmoid_head(getattr(model, "rpn_head", None)):
-            return False
-        from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
-
         roi_head = getattr(model, "roi_head", None)
-        return isinstance(roi_head, StandardRoIHead | CascadeRoIHead) and roi_head.with_bbox
+        return roi_head is not None and roi_head.with_bbox and hasattr(roi_head, "_bbox_forward")
 
-    def modules(self, model: nn.Module) -> list[nn.Module]:
-        return [model.rpn_head, *(m for group in _Parts(model.roi_head).groups for m in group)]
+    @staticmethod
+    def _rpn(model: nn.Module) -> nn.Module | None:
+        # Fast R-CNN has none, and some are no dense head: the RoI head alone is taught then.
+        rpn = getattr(model, "rpn_head", None)
+        return rpn if layout_of(rpn) is not None else None
+
+    def taps(self, model: nn.Module) -> list[Tap]:
+        modules = (self._rpn(model), _semantic_head(model))
+        return [*(Tap(m) for m in modules if m is not None), roi_tap(model.roi_head)]
 
     def gather(self, calls: list[list[Call]], model: nn.Module) -> Answer:
-        (_, rpn), *rest = self.once(calls)
-        groups = []
-        for group in _Parts(model.roi_head).groups:
-            groups.append(rest[: len(group)])
-            rest = rest[len(group) :]
-        extractors, heads, mask_extractors, mask_heads = groups
-        return Answer(
-            rpn,
-            [inputs[1] for inputs, _ in extractors],
-            [output[:2] for _, output in heads],
-            [inputs[1] for inputs, _ in mask_extractors],
-            [output for _, output in mask_heads],
-        )
+        *modules, asked = calls
+        said = [output for _, output in self.once(modules)]
+        rpn = said.pop(0) if self._rpn(model) is not None else None
+        semantic = _semantic(said.pop(0))[0] if said else None
+        return Answer(rpn, semantic, questions(asked))
 
-    def run(self, model: nn.Module, features: tuple[Tensor, ...], like: Answer) -> Answer:
-        features = neck(model, features)
-        p = _Parts(model.roi_head)
-        boxes = [
-            p.ask(extractor, head, features, rois)[:2]
-            for extractor, head, rois in zip(p.extractors, p.heads, like.rois, strict=True)
-        ]
-        masks = [
-            p.ask(extractor, head, features, rois)
-            for extractor, head, rois in zip(
-                p.mask_extractors, p.mask_heads, like.mask_rois, strict=True
-            )
-        ]
-        rpn = run_head(model.rpn_head, features)
-        return Answer(rpn, like.rois, boxes, like.mask_rois, masks)
+    def run(
+        self, model: nn.Module, features: tuple[Tensor, ...], like: Answer, samples: Any = None
+    ) -> Answer:
+        maps = neck(model, features)
+        rpn = run_head(model.rpn_head, maps) if like.rpn is not None else None
+        semantic, semantic_map = None, None
+        if like.semantic is not None:
+            semantic, semantic_map = _semantic(_semantic_head(model)(maps))
+        return Answer(rpn, semantic, ask(model, maps, like.questions, semantic_map))
 
     def compare(
         self, student: Answer, teacher: Answer, model: nn.Module, samples: Any = None
     ) -> dict[str, Tensor]:
-        rpn = compare_heads(student.rpn, teacher.rpn, model.rpn_head, self.gamma)
-        terms: dict[str, list[Tensor]] = {f"rpn_{k}": [v] for k, v in rpn.items()}
-        heads = _stages(model.roi_head.bbox_head)
-        for stage, head in enumerate(heads):
-            s_cls, s_box = (x.float() for x in student.boxes[stage])
-            t_cls, t_box = (x.float() for x in teacher.boxes[stage])
-            sigmoid = getattr(head.loss_cls, "use_sigmoid", False)
-            kl = binary_kl(s_cls, t_cls).sum(1) if sigmoid else softmax_kl(s_cls, t_cls)
-            count = mean_over_processes(s_cls.new_tensor(float(len(s_cls)))).clamp(min=1.0)
-            terms.setdefault("cls", []).append(kl.sum() / count)
-
-            seen = t_cls.sigmoid() if sigmoid else t_cls.softmax(1)
-            seen = seen[:, : head.num_classes]
-            error = (s_box - t_box).abs().unflatten(1, (-1, 4)).mean(2)
-            terms.setdefault("box", []).append(_weighted(error, seen))
-            if student.masks:
-                error = binary_kl(student.masks[stage].float(), teacher.masks[stage].float())
-                which = _rows_of(student.mask_rois[stage], student.rois[stage])
-                terms.setdefault("mask", []).append(_weighted(error.mean((2, 3)), seen[which]))
+        terms: dict[str, list[Tensor]] = {}
+        if student.rpn is not None:
+            rpn = compare_heads(student.rpn, teacher.rpn, model.rpn_head, self.gamma)
+            terms.update({f"rpn_{k}": [v] for k, v in rpn.items()})
+        if student.semantic is not None:
+            kl = softmax_kl(student.semantic.float(), teacher.semantic.float())
+            terms["seg"] = [kl.mean()]
+        heads = _heads(model.roi_head.bbox_head)
+        seen, boxes = torch.zeros(0), None
+        for mine, theirs in zip(student.questions, teacher.questions, strict=True):
+            if mine.masks:
+                error = mask_error(mine.said["mask_preds"], theirs.said["mask_preds"])
+                which = seen[mine.rows(boxes)]
+                terms.setdefault("mask", []).append(_weighted(error, which))
+                continue
+            head, boxes = heads[mine.stage], mine
+            s, t = (_scores(q.said["cls_score"], head) for q in (mine, theirs))
+            value, seen = self._classes(s, t, head)
+            terms.setdefault("cls", []).append(value)
+            error = _box_error(mine.said, theirs.said, len(s))
+            if error is not None:
+                terms.setdefault("box", []).append(_weighted(error, seen))
         return {name: torch.stack(values).mean() for name, values in terms.items()}
+
+    def _classes(self, s: Tensor, t: Tensor, head: nn.Module) -> tuple[Tensor, Tensor]:
+        """The term of the classes, and what the teacher sees: ``[N, classes]``."""
+        if getattr(head.loss_cls, "custom_activation", False):  # Seesaw: classes and objectness
+            p, q = (head.loss_cls.get_activation(x) for x in (t, s))
+            found, seen = categorical_kl(q, p), p
+        elif getattr(head.loss_cls, "use_sigmoid", False):
+            found, seen = binary_kl(s, t).sum(1), t.sigmoid()
+        else:
+            found, seen = self.loss(s, t, t.argmax(1)), t.softmax(1)
+        count = mean_over_processes(s.new_tensor(float(len(s)))).clamp(min=1.0)
+        return found.sum() / count, seen[:, : head.num_classes]
+
+
+def _scores(scores: Tensor, head: nn.Module) -> Tensor:
+    """``[N, classes]``: heads of several instances (CrowdDet) give more than one row a RoI, and
+    those of queries a dimension for the images."""
+    width = scores.shape[-1]
+    if not getattr(head.loss_cls, "custom_activation", False):
+        width = head.num_classes + (not getattr(head.loss_cls, "use_sigmoid", False))
+    return scores.float().reshape(-1, width)
+
+
+def _box_error(student: dict[str, Any], teacher: dict[str, Any], rows: int) -> Tensor | None:
+    """``[N, C]`` or, the same for every class, ``[N, 1]``; None where a head gives no box.
+
+    Args:
+        rows: N, that of the scores.
+    """
+    if isinstance(student.get("bbox_pred"), tuple):  # SABL: in which bucket, and where in it
+        (s_in, s_at), (t_in, t_at) = (x["bbox_pred"] for x in (student, teacher))
+        error = binary_kl(s_in.float(), t_in.float()).mean(1) + (s_at - t_at).abs().mean(1)
+        return error.unsqueeze(1)
+    if student.get("bbox_pred") is not None:
+        s, t = (x["bbox_pred"].float().reshape(rows, -1) for x in (student, teacher))
+        return (s - t).abs().unflatten(1, (-1, 4)).mean(2)
+    if student.get("decoded_bboxes") is not None:
+        s, t = (x["decoded_bboxes"].float() for x in (student, teacher))
+        return corner_error(s, t).unsqueeze(1)
+    return None
 
 
 def _weighted(error: Tensor, seen: Tensor) -> Tensor:
     """error ``[N, C]`` or, the same for every class, ``[N, 1]``; seen ``[N, C]`` -> a scalar."""
     total = mean_over_processes(seen.sum()).clamp(min=1e-3)
     return (error * (seen if error.shape[1] > 1 else seen.sum(1, keepdim=True))).sum() / total
-
-
-def _rows_of(rows: Tensor, table: Tensor) -> Tensor:
-    """For each of ``rows``, where in ``table`` it stands: the mask's RoIs are some of the box's."""
-    if not len(rows):
-        return torch.zeros(0, dtype=torch.long, device=rows.device)
-    exact = "donot_use_mm_for_euclid_dist"
-    return torch.cdist(rows.float(), table.float(), compute_mode=exact).argmin(1)

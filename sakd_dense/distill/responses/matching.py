@@ -1,0 +1,54 @@
+"""Which of the student's queries says what a query of the teacher's says."""
+
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .kinds import mask_error
+
+MATCHES = ("auto", "index", "hungarian")
+
+
+@torch.no_grad()
+def match(student: Any, teacher: Any, sigmoid: bool) -> tuple[Tensor, Tensor]:
+    """The one-to-one assignment of least cost, image by image (Carion et al., "End-to-End Object
+    Detection with Transformers", ECCV 2020, eq. 1, with the teacher's answers for the labels).
+
+    The cost of a pair is the L1 distance of its class probabilities, and that of its boxes or the
+    divergence of its masks.
+
+    Args:
+        student, teacher: :class:`.queries.Queries` of ``[B, Q_s]`` and ``[B, Q_t]``.
+
+    Returns:
+        The rows of the student's and of the teacher's queries, both ``[B, min(Q_s, Q_t)]``.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    found = []
+    for image in range(len(student.scores)):
+        s, t = (x.scores[image].float() for x in (student, teacher))
+        p, q = (x.sigmoid() if sigmoid else x.softmax(1) for x in (t, s))
+        cost = torch.cdist(q, p, p=1)
+        if student.boxes is not None:
+            s, t = (x.boxes[image].float() for x in (student, teacher))
+            cost = cost + torch.cdist(s, t, p=1)
+        if student.masks is not None:
+            s, t = (x.masks[image].float() for x in (student, teacher))
+            # One row at a time: all pairs at once would be Q times the masks.
+            cost = cost + torch.stack([mask_error(row.expand_as(t), t) for row in s])
+        found.append(linear_sum_assignment(cost.nan_to_num(1e4).cpu().numpy()))
+    device = student.scores.device
+    return tuple(
+        torch.stack([torch.as_tensor(pair[side], device=device) for pair in found])
+        for side in (0, 1)
+    )
+
+
+def reordered(queries: Any, rows: Tensor) -> Any:
+    """The ``rows`` ``[B, Q']`` of every field of ``queries``."""
+    images = torch.arange(len(rows), device=rows.device)[:, None]
+    values = {f.name: getattr(queries, f.name) for f in fields(queries)}
+    return type(queries)(**{k: v if v is None else v[images, rows] for k, v in values.items()})

@@ -1,0 +1,143 @@
+r"""Heads of queries: DETR and its kin, MaskFormer and Mask2Former (mmdet's and mmseg's).
+
+The last decoder layer is compared: what a model finally says. Where queries are learned (DETR,
+Deformable DETR, Mask2Former, ...), level 1 gave both models the same, and they are compared one by
+one. Where an encoder proposes them from the image (two-stage Deformable DETR, DINO, DDQ), the
+student's are assigned to the teacher's by the Hungarian algorithm, see :mod:`.matching`.
+
+With the teacher's confidence *c* of a query and :math:`C = \sum c`, classes are compared as in
+:mod:`.kinds`, boxes and masks by
+
+.. math::
+    L_{box} = \frac{1}{C} \sum c\, \frac{\lVert b_s - b_t \rVert_1}{2\,(w_t + h_t)}, \qquad
+    L_{mask} = \frac{1}{C} \sum c\, \mathrm{mean}_{hw}\, \mathrm{KL}(m_t \,\|\, m_s)
+
+Queries for denoising and DDQ's dense ones serve the labels alone and are left to them.
+"""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from ..taps import Call, MethodTap, Tap
+from .base import Response, neck
+from .dense import check_gamma
+from .kinds import compare_scores, mask_error, objects
+from .matching import MATCHES, match, reordered
+
+
+@dataclass
+class Queries:
+    """What is said of each query: logits ``[B, Q, K]``, boxes ``[B, Q, 4]`` as center and size in
+    shares of the image, masks ``[B, Q, H, W]`` (logits)."""
+
+    scores: Tensor
+    boxes: Tensor | None = None
+    masks: Tensor | None = None
+
+
+def _head(model: nn.Module) -> nn.Module | None:
+    names = ("bbox_head", "panoptic_head", "decode_head")
+    heads = (getattr(model, name, None) for name in names)
+    return next((h for h in heads if h is not None), None)
+
+
+def _is_a(head: nn.Module | None, *names: str) -> bool:
+    # By name: mmdet need not be there, and mmseg's are derived from its.
+    return any(cls.__name__ in names for cls in type(head).__mro__)
+
+
+def _of_transformer(model: nn.Module, inputs: dict[str, Any], output: Any) -> Queries:
+    """The last layer of a DETR-like head, without the queries that serve training alone."""
+    scores, boxes = (layers[-1] for layers in output[:2])
+    noisy = (inputs.get("dn_meta") or {}).get("num_denoising_queries", 0)
+    dense = (inputs.get("dn_meta") or {}).get("num_dense_queries", 0)
+    kept = slice(noisy, scores.shape[1] - dense)
+    return Queries(scores[:, kept], boxes[:, kept])
+
+
+class QueryResponse(Response):
+    """Args:
+    cls, box, mask: weights.
+    gamma: how much queries on which both agree are left out.
+    match: ``'index'``, ``'hungarian'``, or ``'auto'``: by index where queries are learned.
+    """
+
+    terms: ClassVar = {"cls": 1.0, "box": 1.0, "mask": 1.0}
+
+    def __init__(self, gamma: float = 1.0, match: str = "auto", **weights: Any) -> None:
+        super().__init__(**weights)
+        self.gamma = check_gamma(gamma)
+        if match not in MATCHES:
+            raise ValueError(f"responses: match={match!r}: take one of {MATCHES}")
+        self.match = match
+
+    @classmethod
+    def fits(cls, model: nn.Module) -> bool:
+        head = _head(model)
+        if _is_a(head, "DETRHead"):
+            return hasattr(model, "forward_transformer")
+        return _is_a(head, "MaskFormerHead")
+
+    def taps(self, model: nn.Module) -> list[Tap]:
+        head = Tap(_head(model))
+        if _is_a(_head(model), "DETRHead"):
+            return [head, MethodTap(model, "forward_transformer")]
+        return [head]
+
+    def gather(self, calls: list[list[Call]], model: nn.Module) -> Queries:
+        (_, output), *transformer = self.once(calls)
+        if transformer:
+            return _of_transformer(model, transformer[0].output, output)
+        return Queries(output[0][-1], masks=output[1][-1])
+
+    def run(
+        self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None, samples: Any = None
+    ) -> Queries:
+        head, maps = _head(model), neck(model, features)
+        if _is_a(head, "MaskFormerHead"):
+            scores, masks = head(maps, samples)
+            return Queries(scores[-1], masks=masks[-1])
+        inputs = model.forward_transformer(maps, samples)
+        wanted = inspect.signature(head.forward).parameters
+        return _of_transformer(model, inputs, head(**{k: inputs[k] for k in wanted}))
+
+    def compare(
+        self, student: Queries, teacher: Queries, model: nn.Module, samples: Any = None
+    ) -> dict[str, Tensor]:
+        if student.scores.shape[-1] != teacher.scores.shape[-1]:
+            raise ValueError(
+                f"the student's {student.scores.shape[-1]} classes and the teacher's "
+                f"{teacher.scores.shape[-1]} differ: give a teacher of the same classes"
+            )
+        sigmoid = bool(getattr(_head(model).loss_cls, "use_sigmoid", False))
+        student, teacher = self._aligned(student, teacher, model, sigmoid)
+        s, t = (x.scores.float().flatten(0, 1) for x in (student, teacher))
+        error, confidence = compare_scores(s, t, sigmoid, self.gamma)
+        count = objects(confidence)
+        terms = {"cls": error.sum() / count}
+        if student.boxes is not None:
+            s, t = (x.boxes.float().flatten(0, 1) for x in (student, teacher))
+            apart = (s - t).abs().mean(1) / (t[:, 2:].mean(1) + 1e-3)
+            terms["box"] = (confidence * apart).sum() / count
+        if student.masks is not None:
+            apart = mask_error(student.masks, teacher.masks).flatten()
+            terms["mask"] = (confidence * apart).sum() / count
+        return terms
+
+    def _aligned(
+        self, student: Queries, teacher: Queries, model: nn.Module, sigmoid: bool
+    ) -> tuple[Queries, Queries]:
+        """Both in one order."""
+        learned = not getattr(model, "as_two_stage", False)
+        if self.match == "index" or (self.match == "auto" and learned):
+            if student.scores.shape != teacher.scores.shape:
+                raise ValueError(
+                    f"the student's {student.scores.shape[1]} queries and the teacher's "
+                    f"{teacher.scores.shape[1]} differ: set responses=dict(match='hungarian')"
+                )
+            return student, teacher
+        pairs = match(student, teacher, sigmoid)
+        return reordered(student, pairs[0]), reordered(teacher, pairs[1])

@@ -1,0 +1,106 @@
+r"""Classes of a softmax, compared: KL, DKD or DIST.
+
+Each takes logits ``[N, K]`` of student and teacher and the target class ``[N]`` and gives a value
+for each row, ``[N]``, float32, zero when both are equal.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .divergence import check_tau, softmax_kl
+
+SoftmaxLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def kl(student: Tensor, teacher: Tensor, target: Tensor, tau: float = 1.0) -> Tensor:
+    """:func:`.divergence.softmax_kl`; the target class makes no difference."""
+    return softmax_kl(student, teacher, tau)
+
+
+def dkd(
+    student: Tensor,
+    teacher: Tensor,
+    target: Tensor,
+    tau: float = 1.0,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+) -> Tensor:
+    r"""DKD (Zhao et al., "Decoupled Knowledge Distillation", CVPR 2022, eq. 7): how sure of the
+    target, and what is said of the other classes among themselves, weighted apart.
+
+    .. math:: L = \tau^2 \left(\alpha\, \mathrm{KL}(b_t \,\|\, b_s)
+              + \beta\, \mathrm{KL}(\hat p_t \,\|\, \hat p_s)\right)
+
+    with *b* the pair (target, all others) and :math:`\hat p` the softmax without the target.
+    ``beta=0.5`` and ``8`` are the paper's for ImageNet and CIFAR-100; the default is ours.
+    """
+    is_target = F.one_hot(target, student.shape[1]).bool()
+
+    def pair(logits: Tensor) -> Tensor:
+        logs = (logits / tau).log_softmax(1)
+        others = logs.masked_fill(is_target, -torch.inf).logsumexp(1)
+        return torch.stack([logs[is_target], others], 1)
+
+    log_b, log_a = pair(student), pair(teacher)
+    sure = (log_a.exp() * (log_a - log_b)).sum(1) * tau**2
+    # Far below every logit rather than infinitely: 0 * inf is no number.
+    hidden = [x.masked_fill(is_target, -1e4 * tau) for x in (student, teacher)]
+    return alpha * sure + beta * softmax_kl(*hidden, tau)
+
+
+def dist(
+    student: Tensor,
+    teacher: Tensor,
+    target: Tensor,
+    tau: float = 1.0,
+    beta: float = 1.0,
+    gamma: float = 1.0,
+) -> Tensor:
+    r"""DIST (Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022,
+    eq. 9): relations instead of values.
+
+    .. math:: L = \tau^2 \left(\beta\, (1 - \rho_{rows}) + \gamma\, (1 - \rho_{classes})\right)
+
+    with :math:`\rho` Pearson's correlation of both softmaxes, over the classes of a row and over
+    the rows of a class. The second is the same for every row.
+    """
+    s, t = ((x / tau).softmax(1) for x in (student, teacher))
+    across = 1 - _pearson(s, t, 1)
+    along = (1 - _pearson(s, t, 0)).mean() if len(s) > 1 else across.new_zeros(())
+    return tau**2 * (beta * across + gamma * along)
+
+
+def _pearson(a: Tensor, b: Tensor, dim: int) -> Tensor:
+    a, b = (x - x.mean(dim, keepdim=True) for x in (a, b))
+    both_flat = (a.norm(dim=dim) < 1e-6) & (b.norm(dim=dim) < 1e-6)
+    return F.cosine_similarity(a, b, dim=dim, eps=1e-12).masked_fill(both_flat, 1.0)
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {"kl": kl, "dkd": dkd, "dist": dist}
+
+
+def softmax_loss(loss: str | Mapping[str, Any], **defaults: Any) -> SoftmaxLoss:
+    """``'kl'``, ``'dkd'``, ``'dist'``, or ``dict(type='dkd', tau=4.0, beta=8.0)``.
+
+    Raises:
+        ValueError: for an unknown type or argument, or a temperature that is not above 0.
+    """
+    args = {**defaults, **(dict(type=loss) if isinstance(loss, str) else loss)}
+    name = args.pop("type", None)
+    if name not in LOSSES:
+        raise ValueError(f"responses: loss={loss!r}: take one of {tuple(LOSSES)}")
+    allowed = list(inspect.signature(LOSSES[name]).parameters)[3:]
+    unknown = sorted(set(args) - set(allowed))
+    if unknown:
+        raise ValueError(
+            f"responses: loss={loss!r}: {unknown[0]} is no argument of {name}; it has "
+            + ", ".join(allowed)
+        )
+    check_tau(args.get("tau", 1.0))
+    return partial(LOSSES[name], **args)
