@@ -17,7 +17,7 @@ install:  ## make .venv with everything in it (quick when nothing changed)
 	@$(PYTHON) tools/install.py
 
 test: install lint  ## install, lint, run the tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 demo: install  ## install, then the main job on generated digit scenes
 	$(BIN)/python tools/demo.py

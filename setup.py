@@ -107,7 +107,7 @@ setup(
         # What mmpretrain, original or fork, needs besides itself.
         "cls": ["einops", "mat4py", "modelindex", "rich"],
         "demo": ["scikit-learn>=1.3"],
-        "dev": ["pytest>=8", "ruff>=0.9"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9"],
     },
     cmdclass={"build_py": BuildPyWithMim},
     zip_safe=False,

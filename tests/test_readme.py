@@ -1,0 +1,45 @@
+"""README's configs, run as they are written."""
+
+import re
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from sakd_dense.compat import Case, check
+from sakd_dense.compat.checks import OK
+from sakd_dense.twins import ann_of, drop_checkpoints, spiking_backbones, with_preprocessor
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCKS = re.findall(r"```python\n(_base_.*?)```", README.read_text(), re.DOTALL)
+ONE_WORD = [block for block in BLOCKS if "SAKDHook" not in block]
+
+
+def load(block: str, folder: Path) -> Config:
+    (folder / "config.py").write_text(block)
+    return Config.fromfile(folder / "config.py")
+
+
+def test_there_is_one_of_each_kind():
+    kinds = [re.search(r'"(\w+)::(\w+)', block).groups() for block in ONE_WORD]
+    assert [package for package, _ in kinds] == ["mmdet", "mmseg", "mmdet", "mmpretrain"]
+    assert len(BLOCKS) == 5
+
+
+@pytest.mark.parametrize("block", ONE_WORD, ids=lambda b: b.split("/")[1].split("_")[0])
+def test_one_word(block, tmp_path):
+    """The config's own model spikes, and passes every check when its backbone is swapped."""
+    cfg = load(block, tmp_path)
+    (backbone,) = spiking_backbones(cfg.model)
+    assert backbone.type.startswith("SEW")
+    model = ann_of(with_preprocessor(cfg))
+    drop_checkpoints(model)
+    package = cfg.default_scope
+    found = check(Case(package, ["README.md"], model), size=64)
+    assert set(found.values()) == {OK}, found
+
+
+def test_the_config_with_a_teacher(tmp_path):
+    cfg = load(next(b for b in BLOCKS if "SAKDHook" in b), tmp_path)
+    assert spiking_backbones(cfg.model)[0].time_steps == 4
+    assert cfg.custom_hooks[-1].type == "SAKDHook"
