@@ -47,11 +47,9 @@ def check_arguments(**given: Any) -> None:
             f"multi_grid={a['multi_grid']} must name a dilation for each of the "
             f"{counts[stages - 1]} blocks of the last stage"
         )
-    if a["drop_path_rate"]:
-        raise ValueError(
-            f"drop_path_rate={a['drop_path_rate']}: a spiking block drops no path (mmpretrain's "
-            "stochastic depth); set drop_path_rate=0"
-        )
+    if block is BasicBlock and a["expansion"] not in (None, 1):
+        raise ValueError(f"expansion={a['expansion']}: depth {depth} has 1; take 50 or more")
+    _check_drop_path(a)
     if a["pretrained"] is not None and a["init_cfg"] is not None:
         raise ValueError("give init_cfg or pretrained, not both")
     if a["pretrained"] is not None and not isinstance(a["pretrained"], str):
@@ -91,4 +89,19 @@ def _check_extras(block: type, a: dict[str, Any]) -> None:
     if a["plugins"] and a["compress_spikes"]:
         raise ValueError(
             "compress_spikes=True: plugins give no spikes of 0 and 1; leave one of both out"
+        )
+
+
+def _check_drop_path(a: dict[str, Any]) -> None:
+    rate = a["drop_path_rate"]
+    if not 0 <= rate < 1:
+        raise ValueError(f"drop_path_rate={rate}: take 0 or more, below 1")
+    if rate and a["connect"] in ("AND", "IAND"):
+        raise ValueError(
+            f"drop_path_rate={rate}: what is left of a branch is scaled up, and "
+            f"connect={a['connect']!r} is for spikes of 0 and 1; take 'ADD', or drop_path_rate=0"
+        )
+    if rate and a["compress_spikes"]:
+        raise ValueError(
+            f"drop_path_rate={rate}: scaled spikes fit no byte; leave compress_spikes out"
         )

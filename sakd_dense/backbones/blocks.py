@@ -13,7 +13,8 @@ BEFORE SN(F(x) + identity)
 Module names of convolutions, norms and ``downsample`` are torchvision's and mmdet's; neurons are
 added beside them (``sn1``, ``sn2``, ``sn3``, ``downsample_sn``) and hold no parameters unless the
 neuron itself is learnable. Plugins (upstream's ``after_conv1`` ...) follow the neuron behind that
-convolution, and precede the connection.
+convolution, and precede the connection, as does stochastic depth (mmpretrain's
+``drop_path_rate``).
 """
 
 import math
@@ -23,6 +24,7 @@ from typing import Any
 
 import torch
 from mmcv.cnn import build_conv_layer, build_norm_layer, build_plugin_layer
+from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -66,6 +68,7 @@ class ResidualBlock(BaseModule):
         neuron: dict[str, Any] | str,
         with_cp: bool,
         compress_spikes: bool,
+        drop_path_rate: float = 0.0,
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -74,6 +77,7 @@ class ResidualBlock(BaseModule):
         self.with_cp = with_cp
         self.compress_spikes = compress_spikes
         self.plugins: dict[str, list[str]] = {}
+        self.drop_path = DropPath(drop_path_rate) if drop_path_rate else None
         self.downsample = downsample
         spikes = downsample is not None and connect != "BEFORE"
         self.downsample_sn = SpikingNeuron(neuron, clock) if spikes else None
@@ -100,6 +104,17 @@ class ResidualBlock(BaseModule):
         for name in self.plugins.get(conv, ()):
             x = getattr(self, name)(x)
         return x
+
+    @property
+    def _drops(self) -> bool:
+        return self.drop_path is not None and self.training
+
+    def _drop(self, branch: Tensor) -> Tensor:
+        if not self._drops:
+            return branch
+        # An image keeps or loses the branch at every t alike.
+        images = branch.unflatten(0, (self.clock.time_steps, -1)).transpose(0, 1)
+        return self.drop_path(images).transpose(0, 1).flatten(0, 1)
 
     @property
     def norm1(self) -> nn.Module:
@@ -130,11 +145,13 @@ class ResidualBlock(BaseModule):
         current, identity = self.current(x), self._identity(x)
         last = self.last_norm.replace("norm", "conv")
         if self.connect == "BEFORE":
-            return fire(self._plug(last, norm(current)) + identity)
+            return fire(self._drop(self._plug(last, norm(current))) + identity)
         # Whoever comes behind the neuron, a hook or a plugin, is to see spikes, not the sum.
-        if self.connect == "ADD" and not fire._forward_hooks and last not in self.plugins:
+        seen = fire._forward_hooks or last in self.plugins or self._drops
+        if self.connect == "ADD" and not seen:
             return fire(current, norm, identity)
-        return connect(self._plug(last, fire(current, norm)), identity, self.connect)
+        branch = self._drop(self._plug(last, fire(current, norm)))
+        return connect(branch, identity, self.connect)
 
     def _identity(self, x: Kept) -> Tensor:
         if self.downsample is None:
@@ -174,6 +191,7 @@ class BasicBlock(ResidualBlock):
         groups: int = 1,
         base_width: int = 4,
         base_channels: int = 64,
+        expansion: int = 1,
         dcn: dict[str, Any] | None = None,
         plugins: Sequence[dict[str, Any]] = (),
         **shared: Any,
@@ -205,6 +223,7 @@ class Bottleneck(ResidualBlock):
     """1x1, 3x3, 1x1: depths 50, 101 and 152, and ResNeXt (``groups``, ``base_width``).
 
     Args:
+        expansion: channels out of the block over those within (2: mmpretrain's wide ResNets).
         dcn: the 3x3 convolution is this deformable one (``dict(type='DCNv2', ...)``).
         plugins: ``dict(cfg=dict(type=...), position='after_conv2')`` each.
     """
@@ -224,6 +243,7 @@ class Bottleneck(ResidualBlock):
         groups: int = 1,
         base_width: int = 4,
         base_channels: int = 64,
+        expansion: int = 4,
         conv_cfg: dict[str, Any] | None = None,
         norm_cfg: dict[str, Any],
         neuron: dict[str, Any] | str,
@@ -240,7 +260,7 @@ class Bottleneck(ResidualBlock):
         if groups > 1:
             width = math.floor(planes * (base_width / base_channels)) * groups
         strides = (1, stride) if style == "pytorch" else (stride, 1)
-        out = planes * self.expansion
+        out = planes * expansion
         self.conv1 = build_conv_layer(
             conv_cfg, inplanes, width, kernel_size=1, stride=strides[0], bias=False
         )

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import Sequential
 from torch import Tensor, nn
@@ -30,6 +31,9 @@ class ResidualBackbone(SpikingBackbone):
 
     Args:
         depth: 18, 34, 50, 101 or 152.
+        drop_path_rate: stochastic depth, from 0 at the first block to this at the last: in training
+            an image loses a block's branch, at every time step, or has it scaled up, as upstream.
+        expansion: mmpretrain's, of depths 50 and more; None: 4.
         time_steps: T, see :class:`SpikingBackbone`.
         neuron: a SpikingJelly neuron by name or ``dict(type='LIFNode', tau=2.0, ...)``, see
             :func:`sakd_dense.neurons.build_node`; None: ``DEFAULT_NEURON``.
@@ -73,6 +77,7 @@ class ResidualBackbone(SpikingBackbone):
         pretrained: str | None = None,
         init_cfg: Any = None,
         drop_path_rate: float = 0.0,
+        expansion: int | None = None,
         *,
         time_steps: int = 4,
         neuron: Config | str | None = None,
@@ -89,6 +94,8 @@ class ResidualBackbone(SpikingBackbone):
             )
             init_cfg = dict(type="Pretrained", checkpoint=pretrained)
         block, counts = ARCHITECTURES[depth]
+        expansion = block.expansion if expansion is None else expansion
+        drop_rates = torch.linspace(0, drop_path_rate, sum(counts)).tolist()
         block_init_cfg = None
         if init_cfg is None:
             init_cfg = [
@@ -115,7 +122,7 @@ class ResidualBackbone(SpikingBackbone):
         self.res_layers: list[str] = []
         for i, count in enumerate(counts[:num_stages]):
             planes = base_channels * 2**i
-            width = planes * block.expansion
+            width = planes * expansion
             first, rest = dilations[i], dilations[i]
             if contract_dilation and first > 1:
                 first //= 2
@@ -138,6 +145,7 @@ class ResidualBackbone(SpikingBackbone):
                         groups=groups,
                         base_width=base_width,
                         base_channels=base_channels,
+                        expansion=expansion,
                         conv_cfg=conv_cfg,
                         norm_cfg=self.norm_cfg,
                         neuron=self.neuron,
@@ -146,6 +154,7 @@ class ResidualBackbone(SpikingBackbone):
                         downsample=downsample,
                         with_cp=with_cp,
                         compress_spikes=compress_spikes,
+                        drop_path_rate=drop_rates.pop(0),
                         dcn=dcn if stage_with_dcn[i] else None,
                         plugins=plugins_of_stage(plugins, i),
                         init_cfg=block_init_cfg,

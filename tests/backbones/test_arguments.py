@@ -7,6 +7,7 @@ import torch
 from mmdet.models.backbones import ResNet as DetResNet
 from mmdet.models.backbones import ResNetV1d as DetResNetV1d
 from mmdet.models.backbones import ResNeXt as DetResNeXt
+from mmpretrain.models.backbones import ResNet as ClsResNet
 from mmpretrain.models.backbones import ResNet_CIFAR as ClsResNetCIFAR
 from mmseg.models.backbones import ResNet as SegResNet
 from mmseg.models.backbones import ResNetV1c as SegResNetV1c
@@ -47,6 +48,7 @@ UPSTREAM = [
     (SpikingResNetV1c, SegResNetV1c, dict(depth=50, dilations=(1, 1, 2, 4))),
     (SpikingResNetV1d, DetResNetV1d, dict(depth=50)),
     (SpikingResNeXt, DetResNeXt, dict(depth=50, groups=4, base_width=4)),
+    (SEWResNet, ClsResNet, dict(depth=50, expansion=2, out_indices=(0, 1, 2, 3))),
     (SEWResNet_CIFAR, ClsResNetCIFAR, dict(depth=18, out_indices=(0, 1, 2, 3))),
     (SpikingResNet_CIFAR, ClsResNetCIFAR, dict(depth=50, out_indices=(0, 1, 2, 3))),
 ]
@@ -116,6 +118,10 @@ GC = dict(cfg=dict(type="ContextBlock", ratio=0.25), position="after_conv3")
         (dict(out_indices=()), "out_indices"),
         (dict(frozen_stages=5), "frozen_stages=5"),
         (dict(groups=2), "groups=2"),
+        (dict(expansion=2), "expansion=2: depth 18 has 1"),
+        (dict(drop_path_rate=1.0), "drop_path_rate=1.0"),
+        (dict(drop_path_rate=0.1, connect="IAND"), "drop_path_rate=0.1.*'IAND'"),
+        (dict(drop_path_rate=0.1, compress_spikes=True), "drop_path_rate=0.1.*compress_spikes"),
         (dict(multi_grid=(1, 2, 4)), "multi_grid"),
         (dict(dcn=dict(type="DCNv2"), stage_with_dcn=(False, True, True, True)), "dcn=.*take 50"),
         (dict(depth=50, dcn=dict(type="DCN"), stage_with_dcn=(True,)), "stage_with_dcn=(True,)"),
