@@ -117,6 +117,11 @@ class SAKDHook(Hook):
         # Runner.val() and Runner.test() come here too; they need no teacher, nor its file.
         if self.teacher is not None or not isinstance(runner._train_loop, BaseLoop):
             return
+        if "model" not in runner.cfg:
+            raise ValueError(
+                "SAKDHook: this Runner does not know its model's config, from which the teacher is "
+                "derived: build it by Runner.from_cfg(cfg), or give it cfg=Config(dict(model=...))"
+            )
         student = self._student(runner)
         response = self._find_response(student, runner)
         checkpoint = self.teacher_args["checkpoint"]

@@ -39,6 +39,13 @@ def test_a_student_that_does_not_spike_is_refused(make_runner):
         runner.train()
 
 
+def test_a_runner_without_a_config_is_refused(make_runner):
+    runner = make_runner()
+    runner.cfg.pop("model")
+    with pytest.raises(ValueError, match=r"build it by Runner.from_cfg"):
+        runner.train()
+
+
 def test_psn_neurons_have_no_prefixes(make_runner):
     with pytest.raises(ValueError, match="prefixes='random'"):
         make_runner(backbone=dict(neuron="PSN")).train()

@@ -1,9 +1,13 @@
 """Semi-supervised wrappers: their detector is taught on the labelled branch alone."""
 
+import numpy as np
 import pytest
 import torch
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from sakd_dense.convert import ann_of
 from sakd_dense.distill.responses import find_response
@@ -11,7 +15,8 @@ from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.subject import on_loss, subject_config, subject_of
 from sakd_dense.distill.terms import Terms
 
-from ..timesteps.scenes import build, detection_batch, retinanet
+from ..timesteps.scenes import build, detection_batch, retinanet, write_checkpoint
+from .tasks import TASKS
 
 
 class Semi(nn.Module):
@@ -82,3 +87,76 @@ def test_what_is_taught():
     )
     assert subject_config(cfg)["type"] == "FasterRCNN"
     assert subject_config(cfg["detector"]) is cfg["detector"]
+
+
+def branches(batch):
+    """What mmdet's multi-branch pipeline gives: labelled images, and others seen twice."""
+    for sample in batch["data_samples"]:
+        sample.set_metainfo(dict(homography_matrix=np.eye(3, dtype=np.float32)))
+    names = ("sup", "unsup_teacher", "unsup_student")
+    return {key: {name: value for name in names} for key, value in batch.items()}
+
+
+def test_soft_teacher_trains_with_the_hook(tmp_path):
+    task = TASKS["faster"]
+    detector = task.config(time_steps=2)
+    init_default_scope("mmdet")
+    twin = MODELS.build(ann_of(detector))
+    checkpoint = write_checkpoint(twin, tmp_path / "teacher.pth")
+    data = [branches(task.batch()) for _ in range(3)]
+    model = ConfigDict(
+        type="SoftTeacher",
+        detector=detector,
+        data_preprocessor=dict(
+            type="MultiBranchDataPreprocessor", data_preprocessor=detector.data_preprocessor
+        ),
+        semi_train_cfg=dict(
+            freeze_teacher=True,
+            sup_weight=1.0,
+            unsup_weight=4.0,
+            pseudo_label_initial_score_thr=0.5,
+            rpn_pseudo_thr=0.9,
+            cls_pseudo_thr=0.9,
+            reg_pseudo_thr=0.02,
+            jitter_times=2,
+            jitter_scale=0.06,
+            min_pseudo_bbox_wh=(1e-2, 1e-2),
+        ),
+        semi_test_cfg=dict(predict_on="teacher"),
+    )
+    runner = Runner(
+        model=model,
+        cfg=Config(dict(model=model)),
+        work_dir=str(tmp_path / "run"),
+        train_dataloader=DataLoader(data, collate_fn=lambda batch: batch[0]),
+        train_cfg=dict(by_epoch=False, max_iters=3, val_interval=10),
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=1e-3)),
+        custom_hooks=[
+            dict(type="SAKDHook", teacher=dict(checkpoint=checkpoint)),
+            dict(type="MeanTeacherHook"),
+        ],
+        default_hooks=dict(checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=3)),
+        default_scope="mmdet",
+        experiment_name="soft_teacher",
+    )
+    start = {}
+
+    def first(model, *_args):
+        if not start:  # level 1 is in the detector, and MeanTeacherHook copied it
+            start.update({n: p.clone() for n, p in model.named_parameters()})
+
+    runner.model.register_forward_pre_hook(first)
+    logged = []
+    runner.model.register_forward_hook(lambda _m, _args, losses: logged.append(losses))
+    runner.train()
+    for name, value in twin.named_parameters():
+        assert torch.equal(start[f"student.{name}"], value), name
+        assert torch.equal(start[f"teacher.{name}"], value), name
+    assert len(logged) == 3
+    terms = {f"sup_loss_sakd_{t}" for t in ("feat", *task.terms)}
+    for losses in logged:
+        assert terms <= set(losses)
+        assert all(losses[t].isfinite() for t in terms)
+    saved = torch.load(tmp_path / "run" / "iter_3.pth", weights_only=False)["state_dict"]
+    assert {n.partition(".")[0] for n in saved} == {"student", "teacher"}
+    assert {n.partition(".")[2] for n in saved} == set(twin.state_dict())
