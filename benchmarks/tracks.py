@@ -61,6 +61,14 @@ TRACKS = {
         _bccd,
         _first,
     ),
+    "bccd-full": Track(
+        "configs/retinanet_r18-full_bccd.py",
+        "configs/retinanet_sew18-full_sakd_bccd.py",
+        "coco/bbox_mAP",
+        3,
+        _bccd,
+        _first,
+    ),
     "bccd-faster-rcnn": Track(
         "configs/faster-rcnn_r18_bccd.py",
         "configs/faster-rcnn_sew18_sakd_bccd.py",

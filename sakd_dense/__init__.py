@@ -10,9 +10,9 @@ from .version import __version__
 
 mend_config_scopes()
 
-from . import amp, backbones, distill, timesteps, transfer  # noqa: E402
+from . import amp, backbones, distill, energy, parts, timesteps, transfer  # noqa: E402
 
 if find_spec("mmdet") is not None:  # the data sets build on mmdet's; mmseg's users may lack it
     from . import datasets  # noqa: F401
 
-__all__ = ["__version__", "amp", "backbones", "distill", "timesteps", "transfer"]
+__all__ = ["__version__", "amp", "backbones", "distill", "energy", "parts", "timesteps", "transfer"]

@@ -17,7 +17,7 @@ from ._mmengine import config_file
 from .amp import with_amp
 from .convert import initial_checkpoints, to_sakd, type_name
 from .transfer import verify_checkpoint
-from .twins import PREFIXES
+from .twins import PREFIXES, spiking_backbones
 
 CONFIG_HELP = "a config file, or one of a package: mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 
@@ -129,6 +129,18 @@ def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.load_from = None if args.resume == "auto" else args.resume
 
 
+def watch_firing_rates(cfg: Config) -> None:
+    """Adds a ``FiringRateHook``, in place, where the model spikes and nothing else was said.
+
+    ``default_hooks.firing_rate=None`` leaves it out.
+    """
+    hooks = cfg.get("custom_hooks") or []
+    named = any(type_name(h.get("type")) == "FiringRateHook" for h in hooks)
+    if spiking_backbones(cfg.get("model") or {}) and not named:
+        defaults = cfg.setdefault("default_hooks", ConfigDict())
+        defaults.setdefault("firing_rate", ConfigDict(type="FiringRateHook"))
+
+
 def join_process_group(cfg: Config) -> None:
     """Where there is no accelerator: the gloo group of ``--launcher pytorch``.
 
@@ -209,4 +221,5 @@ __all__ = [
     "join_process_group",
     "leave_process_group",
     "load_config",
+    "watch_firing_rates",
 ]

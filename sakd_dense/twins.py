@@ -17,6 +17,8 @@ ANN_TYPES = ("ResNet", "ResNetV1c", "ResNetV1d", "ResNeXt", "ResNet_CIFAR")
 PREFIXES = ("Spiking", "SEW")
 #: Arguments that only the spiking twin takes.
 SPIKING_ARGS = ("time_steps", "neuron", "connect", "output", "compress_spikes")
+#: The ANN twins of spiking necks and heads, with what they need; :mod:`sakd_dense.parts` fills it.
+PARTS: dict[str, dict[str, Any]] = {}
 #: Initialisers that load a checkpoint.
 LOADERS = ("Pretrained", "SAKDTransfer")
 
@@ -61,7 +63,7 @@ def spiking_backbones(cfg: Any) -> list[MutableMapping[str, Any]]:
 
 
 def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A deep copy of a model's config with every spiking backbone turned back to its ANN twin.
+    """A deep copy of a model's config with every spiking part turned back to its ANN twin.
 
     ``init_cfg`` and ``pretrained`` are None wherever they were, since a checkpoint follows.
 
@@ -84,6 +86,10 @@ def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
             backbone["width_per_group"] = backbone.pop("base_width")
     for d in dicts(model):
         d.update({key: None for key in ("init_cfg", "pretrained") if key in d})
+        twin = PARTS.get(type_name(d.get("type")))
+        if twin is not None:
+            d.pop("neuron", None)
+            d.update({**copy.deepcopy(twin), **d, "type": twin["type"]})
     return model
 
 

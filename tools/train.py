@@ -10,6 +10,7 @@ ANN of the same architecture whose weights lie in the teacher's checkpoint.
 """
 
 import argparse
+import shlex
 import sys
 import warnings
 
@@ -25,6 +26,7 @@ from sakd_dense.cli import (
     join_process_group,
     leave_process_group,
     load_config,
+    watch_firing_rates,
 )
 from sakd_dense.convert import check_norm_policy, type_name
 from sakd_dense.heap import keep_freed_memory
@@ -76,6 +78,8 @@ def main(argv: list[str] | None = None) -> None:
             for warning in check_norm_policy(cfg):  # the hook says it by itself
                 warnings.warn(warning, stacklevel=1)
         apply_run_arguments(cfg, args)
+        watch_firing_rates(cfg)
+        cfg.command = shlex.join(["python", *sys.argv])  # for the report of the run
         guard_checkpoints(cfg)
         join_process_group(cfg)
     except (ValueError, OSError, ModuleNotFoundError) as error:

@@ -94,8 +94,7 @@ class Terms:
         losses = compare(rates, response)
         weight = self.prefix_weight.at(progress) / max(len(prefixes), 1)
         for t in prefixes if weight else ():
-            at_t = prefix_rates(sequences, t)
-            for name, value in self._at(at_t, images, samples, response, compare).items():
+            for name, value in self._at(t, sequences, images, samples, response, compare).items():
                 name = name.replace("loss_sakd_", "loss_sakd_prefix_")
                 losses[name] = losses.get(name, 0.0) + weight * value
         return losses
@@ -107,28 +106,32 @@ class Terms:
 
     def _at(
         self,
-        rates: tuple[Tensor, ...],
+        t: int,
+        sequences: tuple[Tensor, ...],
         images: Tensor,
         samples: Any,
         like: Any,
         compare: Callable[[tuple[Tensor, ...], Any], Losses],
     ) -> Losses:
         losses: Losses = {}
+        given = rates = prefix_rates(sequences, t)
+        if self.backbone.output == "sequence":
+            given = tuple(s[:t] for s in sequences)
         with norms_as_in_test(self.student, self.backbone):
             if self.prefix_targets in ("teacher", "both"):
                 response = None
                 if like is not None:
-                    response = self.response.run(self.student, rates, like, samples)
+                    response = self.response.run(self.student, given, like, samples)
                 losses.update(compare(rates, response))
             if self.prefix_targets in ("labels", "both"):
-                losses.update(self._labels(rates, images, samples))
+                losses.update(self._labels(given, images, samples))
         for tap in self._heads:
             tap.take()
         return losses
 
-    def _labels(self, rates: tuple[Tensor, ...], images: Tensor, samples: Any) -> Losses:
-        # The model's own loss, with ``rates`` in the place of what its backbone would give.
-        with replaced_forward(self.backbone, lambda *_: rates):
+    def _labels(self, given: tuple[Tensor, ...], images: Tensor, samples: Any) -> Losses:
+        # The model's own loss, with ``given`` in the place of what its backbone would give.
+        with replaced_forward(self.backbone, lambda *_: given):
             own = self.student.loss(images, samples)
         losses: Losses = {}
         for name, value in own.items():

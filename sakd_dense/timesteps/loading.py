@@ -1,11 +1,15 @@
 """Loading a checkpoint to test it: whole, or not at all."""
 
+import copy
 import logging
 import os
 import re
 
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
 from torch import nn
 
 from ..transfer import read_state_dict
@@ -60,6 +64,23 @@ def load_for_test(model: nn.Module, checkpoint: str | os.PathLike[str]) -> None:
             f"{'; '.join(p for p in problems if p)}. Give the config it was trained with"
         )
     _warn_of_another_backbone(model, checkpoint, meta.get("cfg"))
+
+
+def runner_for_test(cfg: Config, checkpoint: str | None) -> tuple[Runner, str]:
+    """A runner for ``cfg``, into which nothing is loaded, and the checkpoint to load.
+
+    Raises:
+        SweepError: neither ``checkpoint`` nor the config's ``load_from`` names one.
+    """
+    cfg = copy.deepcopy(cfg)
+    checkpoint = checkpoint or cfg.get("load_from")
+    if checkpoint is None:
+        raise SweepError("no checkpoint: random weights say nothing; name one")
+    # Loaded by load_for_test instead, strictly.
+    cfg.load_from, cfg.resume = None, False
+    cfg.setdefault("work_dir", "work_dirs/test")
+    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    return runner, checkpoint
 
 
 def _shape(tensor: object) -> str:

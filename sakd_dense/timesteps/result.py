@@ -54,7 +54,7 @@ class SweepResult:
 
     @property
     def main_metric(self) -> str | None:
-        """The name of the metric in the first column, such as ``coco/bbox_mAP``."""
+        """The name of the metric that counts, such as ``coco/bbox_mAP`` or ``mIoU``."""
         return main_metric(self.rows)
 
     def table(self) -> str:

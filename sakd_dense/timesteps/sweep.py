@@ -1,6 +1,5 @@
 """Tests a checkpoint at several T and gathers what was found."""
 
-import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -8,13 +7,12 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from .loading import load_for_test
+from .loading import load_for_test, runner_for_test
 from .loops import TimeStepTestLoop
 from .result import SweepResult
-from .steps import SweepError, check_time_steps, find_spiking_backbone, spiking_backbones
+from .steps import check_time_steps, find_spiking_backbone, spiking_backbones
 from .table import FIRING_RATE, MS
 from .timing import ms_per_image
 
@@ -50,7 +48,7 @@ def sweep(
     if isinstance(cfg_or_runner, Runner):
         runner = cfg_or_runner
     else:
-        runner, checkpoint = _build_runner(cfg_or_runner, checkpoint)
+        runner, checkpoint = runner_for_test(cfg_or_runner, checkpoint)
     if checkpoint is not None:
         load_for_test(runner.model, checkpoint)
     if fuse:
@@ -82,18 +80,6 @@ def sweep(
         batch_size=max(sizes, default=0),
         device=_device(runner.model),
     )
-
-
-def _build_runner(cfg: Config, checkpoint: str | None) -> tuple[Runner, str]:
-    cfg = copy.deepcopy(cfg)
-    checkpoint = checkpoint or cfg.get("load_from")
-    if checkpoint is None:
-        raise SweepError("no checkpoint: a sweep of random weights says nothing; name one")
-    # Loaded here instead, strictly.
-    cfg.load_from, cfg.resume = None, False
-    cfg.setdefault("work_dir", "work_dirs/test")
-    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
-    return runner, checkpoint
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from numbers import Real
 
 FIRING_RATE = "firing_rate"
 MS = "ms_per_image"
@@ -31,8 +32,9 @@ def metric_columns(rows: Rows) -> dict[str, str]:
 
 
 def main_metric(rows: Rows) -> str | None:
-    """The name in ``rows`` of the metric that ranks checkpoints: the first column."""
-    return next(iter(metric_columns(rows)), None)
+    """The name in ``rows`` of the metric that ranks checkpoints: mIoU, else the first column."""
+    names = list(metric_columns(rows))
+    return next((n for n in names if _last(n) == "mIoU"), names[0] if names else None)
 
 
 def table(rows: Rows) -> str:
@@ -46,9 +48,17 @@ def table(rows: Rows) -> str:
     for t, row in rows.items():
         cells = [_cell(row.get(n), f) for n, f in zip(headings, formats, strict=True)]
         lines.append(["-" if t is None else str(t), *cells])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return aligned(lines)
+
+
+def aligned(lines: Sequence[Sequence[str]], left: int = 0) -> str:
+    """Cells in columns, flush right but for the first ``left`` columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
         for line in lines
     )
 
@@ -65,7 +75,8 @@ def _heading(name: str) -> str:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    # Real: mmseg's metrics are float32 of NumPy.
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _format(name: str, values: list[float | None]) -> str:

@@ -32,6 +32,11 @@ def test_a_detectors_table_is_aligned():
     assert main_metric(DETECTION) == "coco/bbox_mAP"
 
 
+def test_numpys_numbers_are_numbers():
+    """mmseg's metrics are float32."""
+    assert main_metric({1: dict(aAcc=np.float32(20.0), mIoU=np.float32(3.4))}) == "mIoU"
+
+
 @pytest.mark.parametrize(
     ("metrics", "headings"),
     [

@@ -1,0 +1,50 @@
+"""What an operation is, and what it costs: two conventions, both from the literature.
+
+``strict``: SpikingJelly's :class:`~spikingjelly.activation_based.op_counter.SynOpCounter` and
+``MACCounter``, and syops-counter (Chen et al., "Training Full Spike Neural Networks via Auxiliary
+Accumulation Pathway", arXiv:2301.11929). Spikes are 0 and 1; every spike is one accumulate (AC) for
+each weight it meets; a layer with any other value in its input multiplies: its operations are
+MACs, at every time step.
+
+``count``: an integer n in the input, such as a sum of the SEW connection ADD, is n spikes: n ACs
+for each weight it meets, as on neuromorphic hardware that sends graded or repeated spikes (Fang et
+al., "Deep Residual Learning in Spiking Neural Networks", NeurIPS 2021, appendix, on ADD's
+integers). What is not a whole number multiplies here too.
+
+In both, BatchNorm counts nothing (it is folded into the convolution before it), nor do biases,
+sums, pooling and the neurons' own updates; :func:`memory_energy` adds what SpikingJelly knows of
+the latter.
+"""
+
+from collections.abc import Mapping
+
+from spikingjelly.activation_based.op_counter import SimpleEnergyCostConfig
+
+#: The two, and how a table calls them.
+CONVENTIONS: Mapping[str, str] = {"strict": "strict", "count": "spike-count"}
+
+#: pJ at 45 nm (Horowitz, "Computing's energy problem", ISSCC 2014), as SpikingJelly has them.
+COSTS = {
+    "fp32": SimpleEnergyCostConfig.fp32,
+    "fp16": SimpleEnergyCostConfig.fp16,
+    "int8": SimpleEnergyCostConfig.int8,
+}
+
+
+def cost_of(
+    name: str = "fp32", e_mac: float | None = None, e_ac: float | None = None
+) -> SimpleEnergyCostConfig:
+    """The costs called ``name``, with pJ a MAC and an AC of one's own.
+
+    Raises:
+        ValueError: there are no costs of that name, or a cost is below 0.
+    """
+    if name not in COSTS:
+        raise ValueError(f"cost={name!r}: take one of {tuple(COSTS)}")
+    cost = COSTS[name]()
+    for key, value in (("e_mac_pj", e_mac), ("e_ac_pj", e_ac)):
+        if value is not None:
+            if not value >= 0:
+                raise ValueError(f"{key.removesuffix('_pj')}={value}: take 0 pJ or more")
+            setattr(cost, key, value)
+    return cost

@@ -1,0 +1,216 @@
+"""The operations of every layer of a model, by SpikingJelly's rules, under both conventions."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields
+from math import prod
+from typing import Any
+
+import torch
+from spikingjelly.activation_based.op_counter import (
+    BaseCounter,
+    DispatchCounterMode,
+    MACCounter,
+    SynOpCounter,
+    is_binary_tensor,
+)
+from torch import Tensor, nn
+
+from ..backbones import SpikingBackbone
+from ..neurons import SpikingNeuron
+
+aten = torch.ops.aten
+#: Where the input of a counted operation stands among its arguments; the weight is the next.
+_INPUT = {
+    aten.convolution.default: 0,
+    aten.mm.default: 0,
+    aten.bmm.default: 0,
+    aten.addmm.default: 1,
+    aten.baddbmm.default: 1,
+}
+_ATTENTION = (
+    aten._scaled_dot_product_flash_attention_for_cpu.default,
+    aten._scaled_dot_product_flash_attention.default,
+    aten._scaled_dot_product_efficient_attention.default,
+    aten._scaled_dot_product_cudnn_attention.default,
+)
+
+
+@dataclass
+class Operations:
+    """Of one layer, or the sum of several, over all images and time steps.
+
+    Attributes:
+        dense: MACs, had the layer multiplied at every step.
+        strict_mac, strict_ac, count_mac, count_ac: see :mod:`sakd_dense.energy.conventions`.
+    """
+
+    dense: float = 0
+    strict_mac: float = 0
+    strict_ac: float = 0
+    count_mac: float = 0
+    count_ac: float = 0
+
+    def __add__(self, other: "Operations") -> "Operations":
+        return Operations(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __truediv__(self, images: int) -> "Operations":
+        return Operations(*(getattr(self, f.name) / images for f in fields(self)))
+
+    def millijoule(self, convention: str, e_mac: float, e_ac: float) -> float:
+        """mJ by pJ a MAC and pJ an AC."""
+        macs = getattr(self, f"{convention}_mac")
+        return (macs * e_mac + getattr(self, f"{convention}_ac") * e_ac) * 1e-9
+
+
+class LayerCounter(BaseCounter):
+    """A counter for SpikingJelly's ``DispatchCounterMode``: operations by innermost module.
+
+    A layer within a spiking part of the model (one with neurons) accumulates where its input is
+    spikes; layers of an ANN neck or head multiply, and so does what reads the image. SpikingJelly's
+    rules count both; what is added to them: sums of spikes (an integer n is n binary inputs),
+    attention as one operation, and deformable convolution (mmcv's, which PyTorch does not see).
+
+    Args:
+        model: named modules of it become the layers.
+
+    Attributes:
+        layers: :class:`Operations` by module name, in the order of their first call.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._macs, self._synops = MACCounter().rules, SynOpCounter().rules
+        self.rules = {func: self._none for func in (*_INPUT, *_ATTENTION)}
+        self._names = {m: n for n, m in model.named_modules()}
+        self._spiking = {m for p in spiking_parts(model) for m in p.modules()}
+        self._first = {_first_convolution(b): b for b in _backbones(model)}
+        self._model = model
+        self._frames: set[nn.Module] = set()
+        self.layers: dict[str, Operations] = {}
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Counts what the model does inside the block."""
+        fast = torch.backends.mha.get_fastpath_enabled()
+        with ExitStack() as stack:
+            for module in self._names:
+                if type(module).__name__ in _DEFORMABLE:
+                    stack.callback(module.register_forward_hook(self._deformable).remove)
+                if isinstance(module, SpikingBackbone):
+                    stack.callback(module.register_forward_pre_hook(self._sees).remove)
+            # Attention as one operator nobody can look into.
+            torch.backends.mha.set_fastpath_enabled(False)
+            stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
+            stack.enter_context(DispatchCounterMode([self]))
+            yield
+
+    def count(
+        self,
+        func: Any,
+        args: tuple,
+        kwargs: dict,
+        out: Any,
+        active_modules: set[nn.Module] | None = None,
+        parent_names: set[str] | None = None,
+    ) -> int:
+        """Adds one operation to its layer; the result is its dense MACs."""
+        layer = max(
+            (m for m in active_modules or () if m in self._names),
+            key=lambda m: len(self._names[m]),
+            default=self._model,
+        )
+        if func in _ATTENTION:
+            found = _dense(_attention(*args[:3]))
+        else:
+            found = self._of(layer, func, args, kwargs, out)
+        self._add(layer, found)
+        return int(found.dense)
+
+    def _of(self, layer: nn.Module, func: Any, args: tuple, kwargs: dict, out: Any) -> Operations:
+        at = _INPUT[func]
+        # Their rules look at values; these stand for any that are neither 0 nor 1.
+        whole = [_half(a) if i in (at, at + 1) else a for i, a in enumerate(args)]
+        found = _dense(self._macs[func](tuple(whole), kwargs, out))
+        x = args[at]
+        if layer not in self._spiking or self._is_image(layer) or not _is_count(x):
+            return found
+        accumulates = sum(
+            self._synops[func](_with(args, at, plane), kwargs, out) for plane in _planes(x)
+        )
+        found.count_mac, found.count_ac = 0, accumulates
+        if is_binary_tensor(x):
+            found.strict_mac, found.strict_ac = 0, accumulates
+        return found
+
+    def _is_image(self, layer: nn.Module) -> bool:
+        return layer in self._first and self._first[layer] not in self._frames
+
+    def _sees(self, backbone: nn.Module, args: tuple[Tensor, ...]) -> None:
+        # Event frames are counts of events; an image of whole numbers is none of spikes.
+        (self._frames.add if args[0].dim() == 5 else self._frames.discard)(backbone)
+
+    def _deformable(self, module: nn.Module, _args: Any, out: Tensor) -> None:
+        # It reads between pixels: what it multiplies is no spike.
+        kernel = module.weight[0].numel()  # of one group
+        self._add(module, _dense(out.numel() * kernel))
+
+    def _add(self, layer: nn.Module, found: Operations) -> None:
+        name = self._names[layer]
+        self.layers[name] = self.layers.get(name, Operations()) + found
+
+    @staticmethod
+    def _none(*_args: Any) -> int:
+        return 0
+
+
+_DEFORMABLE = (
+    "DeformConv2d",
+    "DeformConv2dPack",
+    "ModulatedDeformConv2d",
+    "ModulatedDeformConv2dPack",
+)
+
+
+def spiking_parts(model: nn.Module) -> list[nn.Module]:
+    """Its children (backbone, neck, head ...) that have neurons."""
+    children = list(model.children()) if not isinstance(model, SpikingBackbone) else [model]
+    return [c for c in children if any(isinstance(m, SpikingNeuron) for m in c.modules())]
+
+
+def _backbones(model: nn.Module) -> list[SpikingBackbone]:
+    return [m for m in model.modules() if isinstance(m, SpikingBackbone)]
+
+
+def _first_convolution(backbone: nn.Module) -> nn.Module:
+    return next(m for m in backbone.modules() if isinstance(m, nn.Conv2d))
+
+
+def _dense(macs: float) -> Operations:
+    return Operations(dense=macs, strict_mac=macs, count_mac=macs)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor) -> int:
+    return prod(query.shape) * key.shape[-2] + prod(query.shape[:-1]) * prod(value.shape[-2:])
+
+
+def _half(x: Tensor) -> Tensor:
+    return x.new_full((), 0.5).expand(x.shape) if x.is_floating_point() else x
+
+
+def _with(args: tuple, at: int, x: Tensor) -> tuple:
+    # A weight of zeros and ones is no spike either.
+    return (*args[:at], x, _half(args[at + 1]), *args[at + 2 :])
+
+
+def _is_count(x: Tensor) -> bool:
+    return bool((x.ge(0) & x.eq(x.round())).all())
+
+
+def _planes(x: Tensor) -> Iterator[Tensor]:
+    """Whole numbers as binary tensors that sum to them: n spikes are n times one."""
+    for n in range(int(x.max()) if x.numel() else 0):
+        yield x.gt(n).to(x.dtype)
+
+
+__all__ = ["LayerCounter", "Operations", "spiking_parts"]

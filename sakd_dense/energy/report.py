@@ -1,0 +1,158 @@
+"""What an energy measurement found: to print, to keep and to draw."""
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..files import replacing
+from ..timesteps.result import versions
+from ..timesteps.table import aligned
+from .conventions import CONVENTIONS
+from .counter import Operations
+from .measure import Layer, Reading
+from .spikes import Spikes
+
+HEADINGS = [
+    "", "T", "firing rate", "silent",
+    "SynOps G", "MACs G", "mJ strict",
+    "SynOps G", "MACs G", "mJ spike-count",
+]  # fmt: skip
+
+
+@dataclass
+class EnergyReport:
+    """Readings of one student, and of its ANN teacher.
+
+    Attributes:
+        readings: by T, as given.
+        teacher: the ANN twin.
+        e_mac, e_ac: pJ a MAC and an AC; e_mac_int8: pJ a MAC of a quantised ANN.
+        images: over how many; the figures are those of one.
+        first_layer: MACs an image of the convolution that reads it.
+        trained_teacher: whether the twin's weights were loaded (where the work depends on what is
+            found in the image, as in two-stage detectors, it matters).
+    """
+
+    readings: dict[int, Reading]
+    teacher: Reading
+    e_mac: float
+    e_ac: float
+    e_mac_int8: float
+    images: int
+    first_layer: float = 0.0
+    trained_teacher: bool = False
+    config: str = ""
+    checkpoint: str | None = None
+    command: list[str] = field(default_factory=lambda: list(sys.argv))
+    versions: dict[str, str] = field(default_factory=versions)
+    date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def millijoule(self, operations: Operations, convention: str) -> float:
+        return operations.millijoule(convention, self.e_mac, self.e_ac)
+
+    def summary(self) -> str:
+        """Every part and the whole at each T, and the ANN; aligned."""
+        lines = [HEADINGS]
+        for t, reading in self.readings.items():
+            for part in (*reading.parts(), None):
+                lines.append(self._line(part or "total", str(t), reading.total(part)))
+        for part in (*self.teacher.parts(), None):
+            lines.append(self._line(f"ANN {part or 'total'}", "", self.teacher.total(part)))
+        macs = self.teacher.total().operations.dense
+        cells = ["0", _giga(macs), f"{macs * self.e_mac_int8 * 1e-9:.3f}"]
+        lines.append(["ANN total, int8", "", "", "", *cells, *cells])
+        return aligned(lines, left=1)
+
+    def layers(self, time_steps: int) -> str:
+        """Every layer at one T; aligned."""
+        found = self.readings[time_steps].layers
+        lines = [self._line(name, str(time_steps), layer) for name, layer in found.items()]
+        return aligned([HEADINGS, *lines], left=1)
+
+    def _line(self, name: str, t: str, layer: Layer) -> list[str]:
+        ops, spikes, cells = layer.operations, layer.spikes, [name, t]
+        cells += [f"{v:.3f}" if spikes.neurons else "" for v in (spikes.rate, spikes.silence)]
+        for convention in CONVENTIONS:
+            acs, macs = (getattr(ops, f"{convention}_{kind}") for kind in ("ac", "mac"))
+            cells += [_giga(acs), _giga(macs), f"{self.millijoule(ops, convention):.3f}"]
+        return cells if ops.dense else [*cells[:4], *[""] * 6]
+
+    def notes(self) -> str:
+        """How everything was counted."""
+        longest = max(self.readings)
+        repeated = (longest - 1) * self.first_layer
+        notes = [
+            f"per image, mean of {self.images}; {self.e_mac} pJ a MAC, {self.e_ac} pJ an AC "
+            f"(45 nm, Horowitz 2014); int8: {self.e_mac_int8} pJ a MAC",
+            "strict: a layer accumulates if its input is 0 and 1 alone, else all it does are MACs "
+            "(SpikingJelly's and syops-counter's rule); spike-count: an integer n is n accumulates",
+            "SynOps are accumulates of spikes. silent: neurons without a spike in all T steps",
+            "convolutions, linear layers and attention; BatchNorm is folded and counts nothing, as "
+            "do biases, sums, pooling, RoI sampling and the neurons' own updates",
+            "the first convolution reads the image: MACs, once an image, since it sees the same at "
+            f"each t. A counter that runs it T times adds {repeated * 1e-9:.3f} G MACs "
+            f"({repeated * self.e_mac * 1e-9:.3f} mJ) at T={longest}",
+            "a neck or head without neurons works on firing rates: MACs, once an image, at any T",
+        ]
+        if not self.trained_teacher:
+            notes.append(
+                "the ANN has random weights: --teacher-checkpoint, if its work depends on what it "
+                "finds (two-stage detectors)"
+            )
+        read = {f"T={t}": reading for t, reading in self.readings.items()} | {"ANN": self.teacher}
+        for name, reading in read.items():
+            if reading.memory:
+                m = reading.memory
+                notes.append(
+                    f"with memory, {name} (SpikingJelly's SimpleEnergyProfiler, strict, neurons' "
+                    f"updates included): {m['total']:.3f} mJ = arithmetic {m['arithmetic']:.3f} + "
+                    f"weights {m['weights']:.3f} + neuron states {m['states']:.3f}"
+                )
+        return "\n".join(notes)
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Writes everything; :meth:`from_json` reads it."""
+        content = {
+            **{k: v for k, v in vars(self).items() if k not in ("readings", "teacher")},
+            "readings": {str(t): asdict(r) for t, r in self.readings.items()},
+            "teacher": asdict(self.teacher),
+            "notes": self.notes(),
+        }
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> "EnergyReport":
+        """What :meth:`to_json` wrote.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is not one that :meth:`to_json` wrote.
+        """
+        try:
+            content = json.loads(Path(path).read_text())
+            content.pop("notes")
+            readings = {int(t): _reading(r) for t, r in content.pop("readings").items()}
+            return cls(readings=readings, teacher=_reading(content.pop("teacher")), **content)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is not an energy report that tools/energy.py --out wrote ({error!r})"
+            ) from error
+
+
+def _reading(content: dict) -> Reading:
+    layers = {
+        name: Layer(Operations(**layer["operations"]), Spikes(**layer["spikes"]))
+        for name, layer in content.pop("layers").items()
+    }
+    return Reading(layers, **content)
+
+
+def _giga(count: float) -> str:
+    return f"{count * 1e-9:.4f}" if count else "0"
+
+
+__all__ = ["EnergyReport"]

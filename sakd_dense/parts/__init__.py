@@ -1,0 +1,13 @@
+"""Necks and heads that spike."""
+
+from importlib.util import find_spec
+
+from .declare import declare
+from .part import SpikingDecodeHead, SpikingDenseHead, SpikingNeck, SpikingPart
+
+__all__ = ["SpikingDecodeHead", "SpikingDenseHead", "SpikingNeck", "SpikingPart", "declare"]
+
+if find_spec("mmdet") is not None:
+    from . import detection  # noqa: F401
+if find_spec("mmseg") is not None:
+    from . import segmentation  # noqa: F401

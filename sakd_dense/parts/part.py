@@ -1,0 +1,117 @@
+"""Upstream's necks and heads with neurons in the place of their activations.
+
+A spiking part sees the backbone's sequences (``output='sequence'``) and folds time into the batch,
+so that upstream's own forward runs unchanged::
+
+    neck:  [T, B, C, H, W] -> fold -> upstream's forward, neurons instead of ReLU -> [T, B, C, H, W]
+    head:  [T, B, C, H, W] -> fold -> ... -> its last layer -> mean over T -> [B, C, H, W]
+
+What a head gives is what upstream's losses and post-processing expect. Each activation becomes a
+layer of neurons of its own, whose state begins and ends with every call: levels, branches and
+images that share a layer share no potential.
+"""
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from ..compiling import payback
+from ..neurons import DEFAULT_NEURON, Clock, SpikingNeuron
+
+#: What neurons take the place of.
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU)
+
+
+class SpikingPart:
+    """In front of an upstream class: ``class SpikingFPN(SpikingNeck, FPN)``.
+
+    Args:
+        neuron: as the backbone's; None: ``DEFAULT_NEURON``.
+        Everything else is upstream's; what ``defaults`` names is set where it is not given.
+
+    Raises:
+        ValueError: the upstream class has no activation that neurons could replace.
+    """
+
+    #: Arguments of upstream's class without which there would be nothing to fire.
+    defaults: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, *args: Any, neuron: dict[str, Any] | str | None = None, **kwargs: Any):
+        super().__init__(*args, **{**self.defaults, **kwargs})
+        self.clock = Clock(1)
+        if not _fire(self, DEFAULT_NEURON if neuron is None else neuron, self.clock):
+            raise ValueError(
+                f"{type(self).__name__} has no activation that neurons could replace: set "
+                "act_cfg=dict(type='ReLU')"
+            )
+
+    def _fold(self, inputs: Any) -> Any:
+        """``inputs`` with T folded into B; the clock shows T from here on."""
+        sequences = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        shapes = {tuple(s.shape[:2]) for s in sequences}
+        if any(s.dim() != 5 for s in sequences) or len(shapes) != 1:
+            raise ValueError(
+                f"{type(self).__name__} takes sequences [T, B, C, H, W], not tensors of shape "
+                f"{', '.join(str(tuple(s.shape)) for s in sequences)}: set "
+                "model.backbone.output='sequence', and make the neck before a spiking head spike"
+            )
+        steps = sequences[0].shape[0]
+        self.clock.time_steps, self.clock.compiled = steps, payback.due(steps)
+        folded = [s.flatten(0, 1) for s in sequences]
+        return folded[0] if isinstance(inputs, Tensor) else tuple(folded)
+
+    def _over_time(self, output: Any) -> Any:
+        """The mean over T of every tensor in ``output``."""
+        if isinstance(output, Tensor):
+            return output.unflatten(0, (self.clock.time_steps, -1)).mean(0)
+        if isinstance(output, list | tuple):
+            return type(output)(self._over_time(o) for o in output)
+        return output
+
+
+class SpikingNeck(SpikingPart):
+    """Sequences in, sequences out."""
+
+    def forward(self, inputs: tuple[Tensor, ...], *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+        outputs = super().forward(self._fold(inputs), *args, **kwargs)
+        steps = self.clock.time_steps
+        return tuple(o.unflatten(0, (steps, -1)) for o in outputs)
+
+
+class SpikingDenseHead(SpikingPart):
+    """mmdet's one-stage heads: what they give, averaged over T."""
+
+    def forward(self, inputs: tuple[Tensor, ...], *args: Any, **kwargs: Any) -> Any:
+        return self._over_time(super().forward(self._fold(inputs), *args, **kwargs))
+
+
+class SpikingDecodeHead(SpikingPart):
+    """mmseg's decode heads: the logits of ``conv_seg``, averaged over T."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # At that layer and not behind forward: mmseg's losses, and level 2, look there.
+        self.conv_seg.register_forward_hook(_mean_of(self))
+
+    def forward(self, inputs: tuple[Tensor, ...], *args: Any, **kwargs: Any) -> Any:
+        return super().forward(self._fold(inputs), *args, **kwargs)
+
+
+class _mean_of:  # noqa: N801  (a hook, and one that deepcopy and pickle can follow)
+    def __init__(self, part: SpikingPart) -> None:
+        self.part = part
+
+    def __call__(self, _module: nn.Module, _args: Any, output: Tensor) -> Tensor:
+        return self.part._over_time(output)
+
+
+def _fire(module: nn.Module, neuron: dict[str, Any] | str, clock: Clock) -> int:
+    """Puts neurons in the place of activations, at any depth; how many."""
+    found = 0
+    for name, child in module.named_children():
+        if isinstance(child, ACTIVATIONS):
+            setattr(module, name, SpikingNeuron(neuron, clock))
+            found += 1
+        else:
+            found += _fire(child, neuron, clock)
+    return found

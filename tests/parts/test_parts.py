@@ -1,0 +1,268 @@
+"""Spiking necks and heads: upstream's names, spikes throughout, no state, every T in one pass."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.registry import MODELS, init_default_scope
+from spikingjelly.activation_based import functional
+from torch import nn
+
+from sakd_dense.convert import ann_of
+from sakd_dense.distill.responses import find_response
+from sakd_dense.distill.schedule import Weight
+from sakd_dense.distill.terms import Terms
+from sakd_dense.energy import measure
+from sakd_dense.neurons import SpikingNeuron
+from sakd_dense.parts import SpikingDecodeHead, SpikingDenseHead, SpikingNeck, declare
+from sakd_dense.timesteps import PrefixReader
+from sakd_dense.twins import PARTS
+from tests.distill.tasks import TASKS
+from tests.timesteps.scenes import build, retinanet, segmentor
+
+GN = dict(type="GN", num_groups=4)
+GIOU = dict(type="mmdet.GIoULoss")
+HEADS = {
+    "SpikingRetinaHead": dict(num_ins=3),
+    "SpikingATSSHead": dict(norm_cfg=GN, loss_bbox=GIOU),
+    "SpikingFCOSHead": dict(
+        norm_cfg=GN,
+        strides=[8, 16, 32],
+        regress_ranges=((-1, 32), (32, 64), (64, 1e8)),
+        anchor_generator=None,
+    ),
+    "SpikingGFLHead": dict(
+        norm_cfg=GN, loss_bbox=GIOU, loss_cls=dict(type="mmdet.QualityFocalLoss")
+    ),
+}
+NECKS = {
+    "SpikingFPN": {},
+    "SpikingPAFPN": {},
+    "SpikingChannelMapper": dict(add_extra_convs=None, start_level=None),
+}
+DECODERS = {
+    "SpikingFCNHead": {},
+    "SpikingPSPHead": dict(num_convs=None, pool_scales=(1, 2)),
+    "SpikingASPPHead": dict(num_convs=None, dilations=(1, 2)),
+    "SpikingUPerHead": dict(
+        num_convs=None, pool_scales=(1, 2), in_channels=[8, 16, 32, 64], in_index=[0, 1, 2, 3]
+    ),
+}
+#: Where means of spikes are read: pooling pyramids.
+POOLING = ("SpikingPSPHead", "SpikingASPPHead", "SpikingUPerHead")
+
+
+def changed(cfg, **changes):
+    cfg.update(changes)
+    return {k: v for k, v in cfg.items() if v is not None}
+
+
+def detector(neck="SpikingFPN", head="SpikingRetinaHead"):
+    cfg = retinanet(output="sequence", time_steps=3)
+    cfg["neck"] = changed(cfg["neck"], type=neck, **NECKS[neck])
+    if neck == "SpikingChannelMapper":
+        cfg["neck"].update(num_outs=4)
+        cfg["bbox_head"]["anchor_generator"]["strides"] = [4, 8, 16, 32]
+        cfg["bbox_head"]["num_ins"] = 4
+    cfg["bbox_head"].pop("init_cfg")
+    anchors = cfg["bbox_head"].pop("anchor_generator")
+    coder = cfg["bbox_head"].pop("bbox_coder")
+    more = dict(anchor_generator=anchors, bbox_coder=coder) if "FCOS" not in head else {}
+    if head == "SpikingGFLHead":
+        more.pop("bbox_coder")
+    cfg["bbox_head"] = changed(
+        {"num_ins": None, **cfg["bbox_head"], **more},
+        type=head,
+        **{k: v for k, v in HEADS[head].items() if k not in cfg["bbox_head"]},
+    )
+    if head != "SpikingRetinaHead":
+        cfg["train_cfg"]["assigner"] = dict(type="ATSSAssigner", topk=3)
+        cfg["type"] = {"SpikingFCOSHead": "FCOS", "SpikingGFLHead": "GFL"}.get(head, "ATSS")
+        cfg["type"] = f"mmdet.{cfg['type']}"
+    return cfg
+
+
+def decoder(head="SpikingFCNHead"):
+    cfg = segmentor(output="sequence", time_steps=3, stem_channels=8)
+    cfg["data_preprocessor"]["size"] = (64, 64)
+    cfg["decode_head"] = changed(cfg["decode_head"], type=head, **DECODERS[head])
+    return cfg
+
+
+MODELS_OF = {
+    **{h: (lambda h=h: detector(head=h)) for h in HEADS},
+    **{n: (lambda n=n: detector(neck=n)) for n in NECKS},
+    **{d: (lambda d=d: decoder(d)) for d in DECODERS},
+}
+
+
+def lively(cfg):
+    """Every layer fires, every output says something."""
+    model = build(cfg)
+    make = torch.Generator().manual_seed(3)
+    for name, p in model.named_parameters():
+        if not name.startswith("backbone.") and p.dim() > 1:
+            p.data = torch.randn(p.shape, generator=make) * (2 / p[0].numel()) ** 0.5
+    for module in model.modules():
+        if isinstance(module, nn.GroupNorm | nn.BatchNorm2d) and module.weight is not None:
+            module.weight.data.uniform_(0.5, 1.5, generator=make)
+            module.bias.data.uniform_(0.0, 0.7, generator=make)
+    return model
+
+
+def batch_for(name):
+    return TASKS["fcn" if name in DECODERS else "faster"].batch()
+
+
+def test_every_part_is_tested():
+    assert set(PARTS) >= {*HEADS, *NECKS, *DECODERS}
+
+
+@pytest.mark.parametrize("name", MODELS_OF)
+def test_names_and_shapes_are_the_teachers(name):
+    cfg = MODELS_OF[name]()
+    model = build(cfg)
+    twin = MODELS.build(ann_of(cfg))
+    shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (model, twin)]
+    assert shapes[0] == shapes[1]
+    assert not any(isinstance(m, SpikingNeuron) for m in twin.modules())
+    assert name in {type(m).__name__ for m in model.modules()}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", MODELS_OF)
+def test_neurons_fire_and_what_they_feed_are_spikes(name):
+    model = lively(MODELS_OF[name]())
+    reading = measure(model, [batch_for(name)])
+    for part in reading.parts():
+        layer = reading.total(part)
+        assert 0 < layer.spikes.rate < 1, part
+        assert layer.operations.count_ac > 0, part
+        if part != "backbone" and name not in POOLING:  # not one multiplication
+            assert layer.operations.count_mac == 0, part
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", MODELS_OF)
+def test_every_t_is_read_from_one_pass(name):
+    model, batch = lively(MODELS_OF[name]()), batch_for(name)
+    read = PrefixReader(model, (1, 2, 4)).read(lambda: model.test_step(copy.deepcopy(batch)))
+    said = set()
+    for t in (1, 2, 4):
+        model.backbone.time_steps = t
+        for one, other in zip(read[t], model.test_step(copy.deepcopy(batch)), strict=True):
+            found = "seg_logits" if name in DECODERS else "pred_instances"
+            a, b = dict(one.get(found).items()), dict(other.get(found).items())
+            torch.testing.assert_close(a, b)
+            said.add((t, str(a)))
+    assert len({text for _, text in said}) > 2  # and T matters
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", HEADS)
+def test_levels_share_weights_and_no_state(name):
+    """Other images on the first level change nothing on the others, nor does a call before."""
+    head = lively(detector(head=name)).bbox_head
+    maps = [torch.rand(3, 2, 8, s, s).round() for s in (8, 4, 2)]
+    before = head(maps)
+    again = head([torch.rand(3, 2, 8, 8, 8).round(), *maps[1:]])
+    assert head(maps)[0][0].shape[0] == 2  # [B, ...]: over time
+    for a, b in zip(before, again, strict=True):
+        assert not torch.equal(a[0], b[0])
+        for x, y in zip(a[1:], b[1:], strict=True):
+            assert torch.equal(x, y)
+    for a, b in zip(before, head(maps), strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@torch.no_grad()
+def test_against_steps_one_by_one():
+    """An FCN head by SpikingJelly's single-step neurons, in a loop over t."""
+    cfg = decoder()
+    cfg["decode_head"]["concat_input"] = False
+    head = lively(cfg).decode_head
+    x = [torch.rand(3, 2, c, 8, 8).round() for c in (8, 16, 32, 64)]
+    (conv,) = head.convs
+    node = copy.deepcopy(conv.activate.node)
+    node.step_mode = "s"
+    functional.reset_net(node)
+    steps = []
+    for t in range(3):
+        steps.append(
+            nn.functional.conv2d(
+                node(conv.norm(conv.conv(x[3][t]))), head.conv_seg.weight, head.conv_seg.bias
+            )
+        )
+    torch.testing.assert_close(head(x), sum(steps) / 3)
+
+
+@pytest.mark.parametrize("name", MODELS_OF)
+def test_sakd_teaches_it(name):
+    cfg = MODELS_OF[name]()
+    model = lively(cfg).train()
+    init_default_scope("mmseg" if name in DECODERS else "mmdet")
+    teacher = MODELS.build(ann_of(cfg)).eval().requires_grad_(False)
+    teacher.load_state_dict(model.state_dict())
+    response = find_response(model)
+    assert response is not None
+    features = dict(type="FeaturePKD")
+    terms = Terms(model, teacher, features, response, Weight(1.0, "w"), "both")
+    data = model.data_preprocessor(batch_for(name), True)
+    losses = model.loss(data["inputs"], data["data_samples"])
+    added = terms(data["inputs"], data["data_samples"], (1, 2), 0.0)
+    names = {k.removeprefix("loss_sakd_") for k in added}
+    own = {n for n in names if not n.startswith("prefix")}
+    assert own == {"feat", *(n for n in response.terms if n in own)} and len(own) > 1
+    assert {f"prefix_{n}" for n in own} <= names
+    assert any(n.startswith("prefix_label") for n in names)
+    assert all(v.isfinite() for v in added.values())
+    sum(added.values()).backward()
+    for part in ("neck", "decode_head", "bbox_head"):
+        module = getattr(model, part, None)
+        if module is not None:
+            assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+    assert losses and not any("sakd" in k for k in losses)
+
+
+def test_rates_are_refused():
+    model = build({**detector(), "backbone": {**detector()["backbone"], "output": "rate"}})
+    with pytest.raises(ValueError, match=r"SpikingFPN takes sequences .*output='sequence'"):
+        model.neck(model.backbone(torch.rand(1, 3, 64, 64)))
+
+
+def test_a_neck_without_activations_is_refused():
+    cfg = detector()
+    cfg["neck"]["act_cfg"] = None
+    with pytest.raises(ValueError, match="SpikingFPN has no activation"):
+        build(cfg)
+
+
+class Plain(nn.Module):
+    """A neck of one's own."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU())
+
+    def forward(self, inputs):
+        return tuple(self.layers(x) for x in inputs)
+
+
+def test_a_neck_of_ones_own():
+    part = declare(Plain, SpikingNeck)
+    try:
+        neck = MODELS.build(dict(type="SpikingPlain", channels=4, neuron="IFNode"))
+        assert isinstance(neck, part) and type(neck.layers[1].node).__name__ == "IFNode"
+        (out,) = neck((torch.rand(2, 1, 4, 8, 8),))
+        assert out.shape == (2, 1, 4, 8, 8) and set(out.unique().tolist()) <= {0.0, 1.0}
+        cfg = dict(type="X", backbone=dict(type="SEWResNet"), neck=dict(type="SpikingPlain"))
+        assert ann_of(cfg)["neck"] == dict(type="Plain")
+    finally:
+        MODELS.module_dict.pop("SpikingPlain")
+        PARTS.pop("SpikingPlain")
+
+
+def test_kinds_are_what_they_say():
+    kinds = {SpikingNeck: NECKS, SpikingDenseHead: HEADS, SpikingDecodeHead: DECODERS}
+    for kind, names in kinds.items():
+        assert all(issubclass(MODELS.get(n), kind) for n in names)

@@ -1,0 +1,91 @@
+#!/usr/bin/env python
+"""Firing rates, synaptic operations and energy of a spiking model, beside its ANN's.
+
+  python tools/energy.py configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 2 4 8 \\
+      --out energy.json
+
+Over images of the test set, layer by layer, by two conventions: strict (an input that is not
+binary makes the next layer multiply) and spike-count (an integer n is n accumulates).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from sakd_dense.cli import add_config_arguments, apply_run_arguments, load_config
+from sakd_dense.energy import COSTS, study
+from sakd_dense.energy.plot import plot
+from sakd_dense.transfer import verify_checkpoint
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="a file or URL; it must fit the config's model"
+    )
+    parser.add_argument(
+        "--time-steps", type=int, nargs="+", metavar="T", help="such as 1 2 4 8 (default: its own)"
+    )
+    parser.add_argument(
+        "--samples", type=int, default=8, metavar="N", help="images, one at a time (default: 8)"
+    )
+    parser.add_argument(
+        "--cost",
+        choices=tuple(COSTS),
+        default="fp32",
+        help="pJ an operation at 45 nm, Horowitz 2014 (default: fp32, 4.6 a MAC and 0.9 an AC)",
+    )
+    parser.add_argument("--e-mac", type=float, metavar="PJ", help="pJ a MAC instead")
+    parser.add_argument("--e-ac", type=float, metavar="PJ", help="pJ an accumulate instead")
+    parser.add_argument(
+        "--teacher-checkpoint",
+        metavar="X",
+        help="of the ANN of the same architecture; without it, it has random weights",
+    )
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="also SpikingJelly's estimate with weights and neuron states read and written",
+    )
+    parser.add_argument("--out", metavar="JSON", help="write everything, and a plot beside it")
+    # What train.py has and this has no use for.
+    parser.set_defaults(amp=False, auto_scale_lr=False, resume=None)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    try:
+        cfg = load_config(args.config, args.cfg_options)
+        apply_run_arguments(cfg, args)
+        for file in (args.checkpoint, args.teacher_checkpoint):
+            if file is not None:
+                verify_checkpoint(file)
+        report = study(
+            cfg,
+            args.checkpoint,
+            args.time_steps,
+            args.samples,
+            args.cost,
+            args.e_mac,
+            args.e_ac,
+            args.teacher_checkpoint,
+            args.memory,
+        )
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    longest = max(report.readings)
+    print(f"\n{args.config}  {args.checkpoint}\n\n{report.layers(longest)}")
+    print(f"\n{report.summary()}\n\n{report.notes()}")
+    if args.out:
+        picture = Path(args.out).with_suffix(".png")
+        report.to_json(args.out)
+        plot(report, picture)
+        print(f"wrote {args.out}\nwrote {picture}")
+
+
+if __name__ == "__main__":
+    main()
