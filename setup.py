@@ -90,6 +90,7 @@ setup(
         "spikingjelly>=2.0,<3",
         "numpy>=1.26",
         "matplotlib",
+        "jinja2>=3.1",
         "pillow",
         "pycocotools>=2.0.6",
         "safetensors>=0.4",
@@ -107,7 +108,9 @@ setup(
         # What mmpretrain, original or fork, needs besides itself.
         "cls": ["einops", "mat4py", "modelindex", "rich"],
         "demo": ["scikit-learn>=1.3"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9"],
+        # tools/export.py: what each format is written, and read back, by.
+        "export": ["nir>=1.0.6", "nirtorch>=2", "onnx>=1.17", "onnxruntime>=1.20", "onnxscript"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "selenium>=4.20", "tensorboard"],
     },
     cmdclass={"build_py": BuildPyWithMim},
     zip_safe=False,

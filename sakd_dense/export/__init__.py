@@ -1,0 +1,17 @@
+"""Spiking models for other runtimes: NIR for neuromorphic hardware, ONNX for the rest."""
+
+from .inputs import RawModel, first_image
+from .nir import export_nir, run_nir
+from .onnx import export_onnx, run_onnx
+from .step_view import ExportError, StepView
+
+__all__ = [
+    "ExportError",
+    "RawModel",
+    "StepView",
+    "export_nir",
+    "export_onnx",
+    "first_image",
+    "run_nir",
+    "run_onnx",
+]

@@ -1,0 +1,30 @@
+"""What is exported, and on which image."""
+
+import copy
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+from torch import Tensor, nn
+
+
+class RawModel(nn.Module):
+    """A model as a function of preprocessed images: what its head gives, before post-processing.
+
+    Args:
+        model: of mmdet, mmseg or mmpretrain.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Any:
+        return self.model(images, mode="tensor")
+
+
+def first_image(cfg: Config, model: nn.Module) -> Tensor:
+    """The first image of the test set as ``model``'s backbone sees it, ``[1, C, H, W]``."""
+    item = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))[0]
+    batch = dict(inputs=[item["inputs"]], data_samples=[item["data_samples"]])
+    return model.data_preprocessor(batch, False)["inputs"]

@@ -1,0 +1,102 @@
+"""A spiking model, its T time steps unrolled, as ONNX: what any runtime without neurons can run."""
+
+import copy
+import os
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ..files import replacing
+from ..fused import Dynamics
+from ..neurons import SpikingNeuron
+from .step_view import ExportError
+
+
+@torch.no_grad()
+def export_onnx(
+    module: nn.Module, path: str | os.PathLike[str], images: Tensor, tolerance: float = 0.01
+) -> float:
+    """Writes ``module(images)`` to ``path``, runs the file in onnxruntime and compares.
+
+    Args:
+        module: a backbone, or a model whose forward gives tensors (lists and tuples of them); in
+            eval mode. T is the one it is set to.
+        path: of the file.
+        images: ``[B, C, H, W]``, preprocessed; their shape becomes the graph's.
+        tolerance: the share of outputs that may differ.
+
+    Returns:
+        The share of outputs that differ by more than 1e-4. Kernels round differently, and where a
+        potential meets its threshold in the last digit a spike flips; what follows sees it.
+
+    Raises:
+        ExportError: for neurons other than IF and LIF, and for a file that gives something else.
+    """
+    module = copy.deepcopy(module).eval()
+    _unroll(module)
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter's own internals
+        expected = flat(module(images))
+        torch.onnx.export(
+            module,
+            (images,),
+            str(temporary),
+            dynamo=True,
+            external_data=False,
+            input_names=["images"],
+            output_names=[f"output{i}" for i in range(len(expected))],
+            verbose=False,
+        )
+        found = run_onnx(temporary, images)
+        count = sum(b.numel() for b in expected)
+        pairs = zip(found, expected, strict=True)
+        share = sum(((a - b).abs() > 1e-4).sum().item() for a, b in pairs) / count
+        if share > tolerance:
+            raise ExportError(
+                f"{100 * share:.2f} % of the outputs of {path} in onnxruntime differ from the "
+                f"model's by more than 1e-4, and {100 * tolerance:g} % may: nothing was written"
+            )
+    return share
+
+
+def run_onnx(path: str | os.PathLike[str], images: Tensor) -> list[Tensor]:
+    """The outputs of a file of :func:`export_onnx`, by onnxruntime on a CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return [torch.from_numpy(o) for o in session.run(None, {"images": images.numpy()})]
+
+
+def flat(output: object) -> list[Tensor]:
+    """Every tensor of nested lists and tuples, in order."""
+    if isinstance(output, Tensor):
+        return [output]
+    return [t for part in output for t in flat(part)]  # type: ignore[attr-defined]
+
+
+def _unroll(module: nn.Module) -> None:
+    """Neurons as plain arithmetic over t, which an exporter can follow, in place."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, SpikingNeuron):
+            dynamics = Dynamics.of(layer.node)
+            if dynamics is None:
+                raise ExportError(
+                    f"{name}: IF and LIF neurons are exported, not {type(layer.node).__name__}"
+                )
+            layer.forward = _steps(layer, dynamics)
+
+
+def _steps(layer: SpikingNeuron, dynamics: Dynamics) -> Callable[..., Tensor]:
+    def forward(x: Tensor, norm: nn.Module | None = None, identity: Tensor | None = None) -> Tensor:
+        x = x.flatten(0, 1) if x.dim() == 5 else x
+        x = x if norm is None else norm(x)
+        spikes, _ = dynamics.potentials(x.unflatten(0, (layer.clock.time_steps, -1)).unbind(0))
+        out = torch.cat(spikes)
+        return out if identity is None else out + identity
+
+    return forward
+
+
+__all__ = ["export_onnx", "flat", "run_onnx"]

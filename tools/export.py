@@ -1,0 +1,103 @@
+#!/usr/bin/env python
+"""Write a spiking model for another runtime, and check there that it gives the same.
+
+  python tools/export.py CONFIG SNN.pth --format onnx --time-steps 4 --out snn.onnx
+  python tools/export.py CONFIG SNN.pth --format nir --out snn.nir
+
+onnx: the T time steps unrolled, run in onnxruntime; the backbone's firing rates, or with
+--part model what the whole model's head gives. nir: one time step of the backbone up to its last
+stage, read back by SpikingJelly. What a format cannot express is refused by name.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+
+from sakd_dense.cli import add_config_arguments, apply_run_arguments, load_config
+from sakd_dense.export import RawModel, export_nir, export_onnx, first_image
+from sakd_dense.timesteps import check_time_steps, find_spiking_backbone, load_for_test
+from sakd_dense.transfer import verify_checkpoint
+from sakd_dense.twins import with_preprocessor
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="it must fit the config's model")
+    parser.add_argument("--format", choices=("onnx", "nir"), default="onnx")
+    parser.add_argument("--part", choices=("backbone", "model"), default="backbone")
+    parser.add_argument("--time-steps", type=int, metavar="T", help="default: the config's")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        help="of the images, filled with noise (default: the first image of the test set)",
+    )
+    parser.add_argument("--out", metavar="FILE", help="default: CHECKPOINT's name with .onnx, .nir")
+    parser.set_defaults(amp=False, auto_scale_lr=False, resume=None)
+    args = parser.parse_args(argv)
+    if args.time_steps is not None:
+        try:
+            check_time_steps([args.time_steps])
+        except ValueError as error:
+            parser.error(f"--time-steps: {error}")
+    if args.size is not None and min(args.size) < 1:
+        parser.error(f"--size {args.size[0]} {args.size[1]}: give at least 1")
+    if args.format == "nir" and args.part == "model":
+        parser.error("--format nir --part model: NIR takes the backbone; export to ONNX")
+    return args
+
+
+def load(cfg: Config, args: argparse.Namespace) -> tuple[nn.Module, Tensor]:
+    """The model in eval mode at its T, and preprocessed images ``[1, C, H, W]``."""
+    init_default_scope(cfg.get("default_scope", "mmengine"))
+    model_cfg: Any = with_preprocessor(cfg)
+    model = MODELS.build(model_cfg).eval()
+    load_for_test(model, args.checkpoint)
+    backbone = find_spiking_backbone(model)
+    backbone.time_steps = args.time_steps or backbone.time_steps
+    if args.size is None:
+        return model, first_image(cfg, model)
+    channels = next(m for m in backbone.modules() if isinstance(m, nn.Conv2d)).in_channels
+    return model, torch.randn(1, channels, *args.size, generator=torch.Generator().manual_seed(0))
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    out = args.out or str(Path(args.checkpoint).with_suffix(f".{args.format}"))
+    try:
+        cfg = load_config(args.config, args.cfg_options)
+        apply_run_arguments(cfg, args)
+        verify_checkpoint(args.checkpoint)
+        model, images = load(cfg, args)
+        backbone = find_spiking_backbone(model)
+        t, shape = backbone.time_steps, "x".join(map(str, images.shape))
+        if args.format == "nir":
+            difference = export_nir(backbone, out, images)
+            found = (
+                f"read back and run {t} steps by SpikingJelly: firing rates differ by at most "
+                f"{difference:.2g}"
+            )
+        else:
+            part = backbone if args.part == "backbone" else RawModel(model)
+            share = export_onnx(part, out, images)
+            found = (
+                f"{t} steps unrolled, run in onnxruntime: {100 * share:.3g} % of the outputs "
+                "differ by more than 1e-4"
+            )
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    print(f"the {args.part} on images of {shape}, {found}\nwrote {out}")
+
+
+if __name__ == "__main__":
+    main()
