@@ -7,9 +7,9 @@ each weight it meets; a layer with any other value in its input multiplies: its 
 MACs, at every time step.
 
 ``count``: an integer n in the input, such as a sum of the SEW connection ADD, is n spikes: n ACs
-for each weight it meets, as on neuromorphic hardware that sends graded or repeated spikes (Fang et
-al., "Deep Residual Learning in Spiking Neural Networks", NeurIPS 2021, appendix, on ADD's
-integers). What is not a whole number multiplies here too.
+for each weight it meets, as where integers become n binary spikes at inference (Luo et al.,
+"Integer-Valued Training and Spike-Driven Inference Spiking Neural Network for High-Performance and
+Energy-Efficient Object Detection", ECCV 2024). What is not a whole number multiplies here too.
 
 In both, BatchNorm counts nothing (it is folded into the convolution before it), nor do biases,
 sums, pooling and the neurons' own updates; :func:`memory_energy` adds what SpikingJelly knows of
