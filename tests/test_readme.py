@@ -8,11 +8,13 @@ from mmengine.config import Config
 
 from sakd_dense.compat import Case, check
 from sakd_dense.compat.checks import OK
+from sakd_dense.energy import measure
 from sakd_dense.twins import ann_of, drop_checkpoints, spiking_backbones, with_preprocessor
+from tests.timesteps.scenes import build, detection_batch
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(_base_.*?)```", README.read_text(), re.DOTALL)
-ONE_WORD = [block for block in BLOCKS if "SAKDHook" not in block]
+ONE_WORD = [b for b in BLOCKS if "SAKDHook" not in b and "SpikingFPN" not in b]
 
 
 def load(block: str, folder: Path) -> Config:
@@ -23,7 +25,7 @@ def load(block: str, folder: Path) -> Config:
 def test_there_is_one_of_each_kind():
     kinds = [re.search(r'"(\w+)::(\w+)', block).groups() for block in ONE_WORD]
     assert [package for package, _ in kinds] == ["mmdet", "mmseg", "mmdet", "mmpretrain"]
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
 
 
 @pytest.mark.parametrize("block", ONE_WORD, ids=lambda b: b.split("/")[1].split("_")[0])
@@ -37,6 +39,17 @@ def test_one_word(block, tmp_path):
     package = cfg.default_scope
     found = check(Case(package, ["README.md"], model), size=64)
     assert set(found.values()) == {OK}, found
+
+
+def test_the_one_that_spikes_throughout(tmp_path):
+    cfg = load(next(b for b in BLOCKS if "SpikingFPN" in b), tmp_path)
+    drop_checkpoints(cfg.model)
+    model = build({**cfg.model, "type": "mmdet.RetinaNet"})
+    reading = measure(model, [detection_batch((64, 64))], 2)
+    assert reading.parts() == ["backbone", "neck", "bbox_head"]
+    for part in ("neck", "bbox_head"):  # whatever fires there, nothing multiplies
+        assert reading.total(part).operations.count_mac == 0
+        assert reading.total(part).spikes.neurons > 0
 
 
 def test_the_config_with_a_teacher(tmp_path):

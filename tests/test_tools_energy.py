@@ -1,8 +1,5 @@
 """tools/energy.py from the command line."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from sakd_dense.convert import ann_of
@@ -14,16 +11,9 @@ from tests.timesteps.scenes import (
     write_checkpoint,
     write_scenes,
 )
+from tests.tooling import tool
 
-FILE = Path(__file__).parents[1] / "tools" / "energy.py"
-
-
-@pytest.fixture
-def tool():
-    spec = importlib.util.spec_from_file_location("tools_energy", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+main = tool("energy")
 
 
 @pytest.fixture
@@ -34,11 +24,11 @@ def files(tmp_path):
     return tmp_path, [str(tmp_path / "config.py"), checkpoint, "--work-dir", str(tmp_path / "w")]
 
 
-def test_every_layer_and_part_at_each_t(tool, files, capsys):
+def test_every_layer_and_part_at_each_t(files, capsys):
     root, arguments = files
     teacher = write_checkpoint(build(ann_of(retinanet())), root / "ann.pth")
     out = root / "energy.json"
-    tool(
+    main(
         [*arguments, "--time-steps", "1", "4", "--samples", "2", "--memory", "--out", str(out)]
         + ["--teacher-checkpoint", teacher]
     )
@@ -74,18 +64,18 @@ def test_every_layer_and_part_at_each_t(tool, files, capsys):
         (["--teacher-checkpoint", "nowhere.pth"], "nowhere.pth"),
     ],
 )
-def test_bad_arguments_are_named(tool, files, more, says):
+def test_bad_arguments_are_named(files, more, says):
     _, arguments = files
     with pytest.raises(SystemExit, match=says):
-        tool([*arguments, *more])
+        main([*arguments, *more])
 
 
-def test_an_ann_has_no_time_steps(tool, files):
+def test_an_ann_has_no_time_steps(files):
     root, arguments = files
     detection_config(root, ann_of(retinanet())).dump(root / "ann.py")
     checkpoint = write_checkpoint(build(ann_of(retinanet())), root / "ann.pth")
     with pytest.raises(SystemExit, match="no spiking backbone"):
-        tool([str(root / "ann.py"), checkpoint, "--work-dir", str(root / "w")])
+        main([str(root / "ann.py"), checkpoint, "--work-dir", str(root / "w")])
 
 
 def test_a_file_that_is_no_report(files):

@@ -1,8 +1,5 @@
 """tools/export.py from the command line."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from tests.export.test_export import HARD_LIF
@@ -13,16 +10,9 @@ from tests.timesteps.scenes import (
     write_checkpoint,
     write_scenes,
 )
+from tests.tooling import tool
 
-FILE = Path(__file__).parents[1] / "tools" / "export.py"
-
-
-@pytest.fixture
-def tool():
-    spec = importlib.util.spec_from_file_location("tools_export", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+main = tool("export")
 
 
 @pytest.fixture
@@ -39,16 +29,16 @@ def arguments(tmp_path):
 
 
 @pytest.mark.parametrize("part", ["backbone", "model"])
-def test_onnx_on_the_first_image_of_the_test_set(tool, arguments, tmp_path, capsys, part):
-    tool([*arguments(), "--part", part, "--time-steps", "2"])
+def test_onnx_on_the_first_image_of_the_test_set(arguments, tmp_path, capsys, part):
+    main([*arguments(), "--part", part, "--time-steps", "2"])
     said = capsys.readouterr().out
     assert f"the {part} on images of 1x3x64x64, 2 steps unrolled" in said
     assert ": 0 % of the outputs differ" in said and (tmp_path / "snn.onnx").is_file()
 
 
-def test_nir_of_noise(tool, arguments, tmp_path, capsys):
+def test_nir_of_noise(arguments, tmp_path, capsys):
     given = arguments(type="SEWResNet_CIFAR", neuron=HARD_LIF)
-    tool([*given, "--format", "nir", "--size", "32", "32", "--out", str(tmp_path / "a.nir")])
+    main([*given, "--format", "nir", "--size", "32", "32", "--out", str(tmp_path / "a.nir")])
     said = capsys.readouterr().out
     assert "the backbone on images of 1x3x32x32, read back" in said
     assert (tmp_path / "a.nir").is_file()
@@ -61,9 +51,9 @@ def test_nir_of_noise(tool, arguments, tmp_path, capsys):
         (["--cfg-options", "model.backbone.neuron=QIFNode"], "not QIFNode"),
     ],
 )
-def test_what_cannot_be_is_named(tool, arguments, tmp_path, more, says):
+def test_what_cannot_be_is_named(arguments, tmp_path, more, says):
     with pytest.raises(SystemExit, match=says):
-        tool([*arguments(), "--size", "32", "32", *more])
+        main([*arguments(), "--size", "32", "32", *more])
     assert not [*tmp_path.glob("*.nir"), *tmp_path.glob("*.onnx")]
 
 
@@ -75,7 +65,7 @@ def test_what_cannot_be_is_named(tool, arguments, tmp_path, more, says):
         (["--format", "nir", "--part", "model"], "NIR takes the backbone"),
     ],
 )
-def test_bad_arguments(tool, capsys, more, says):
+def test_bad_arguments(capsys, more, says):
     with pytest.raises(SystemExit):
-        tool(["a.py", "a.pth", *more])
+        main(["a.py", "a.pth", *more])
     assert says in capsys.readouterr().err

@@ -1,8 +1,6 @@
 """tools/test.py from the command line."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -14,16 +12,9 @@ from tests.timesteps.scenes import (
     write_checkpoint,
     write_scenes,
 )
+from tests.tooling import TOOLS, tool
 
-FILE = Path(__file__).parents[1] / "tools" / "test.py"
-
-
-@pytest.fixture
-def tool():
-    spec = importlib.util.spec_from_file_location("tools_test", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+main = tool("test")
 
 
 @pytest.fixture
@@ -34,10 +25,10 @@ def files(tmp_path):
     return tmp_path, [str(tmp_path / "config.py"), checkpoint]
 
 
-def test_table_json_plot_and_pictures(tool, files, capsys):
+def test_table_json_plot_and_pictures(files, capsys):
     root, arguments = files
     shown = root / "shown"
-    tool(
+    main(
         [*arguments, "--time-steps", "1", "2", "4", "--out", str(root / "sweep.json")]
         + ["--show-dir", str(shown), "--work-dir", str(root / "w"), "--timed-batches", "1"]
     )
@@ -52,9 +43,9 @@ def test_table_json_plot_and_pictures(tool, files, capsys):
     assert len(list(shown.rglob("*.png"))) == 4
 
 
-def test_without_steps_the_configs_own_t(tool, files, capsys):
+def test_without_steps_the_configs_own_t(files, capsys):
     root, arguments = files
-    tool(
+    main(
         [*arguments, "--cfg-options", "model.backbone.time_steps=2", "--plot", str(root / "p.png")]
     )
     table = capsys.readouterr().out.partition("ms an image\n")[2]
@@ -62,9 +53,9 @@ def test_without_steps_the_configs_own_t(tool, files, capsys):
     assert (root / "p.png").is_file()
 
 
-def test_test_time_augmentation(tool, files, capsys):
+def test_test_time_augmentation(files, capsys):
     root, arguments = files
-    tool([*arguments, "--tta", "--time-steps", "1", "2", "--out", str(root / "tta.json")])
+    main([*arguments, "--tta", "--time-steps", "1", "2", "--out", str(root / "tta.json")])
     content = json.loads((root / "tta.json").read_text())
     assert [row["T"] for row in content["rows"]] == [1, 2]
     assert content["timed_images"] == 4
@@ -96,9 +87,9 @@ def flipped(cfg, loads, packs):
         ("sew18_sakd_digits", ["--tta", "--time-steps"]),
     ],
 )
-def test_one_pass_gives_what_separate_runs_give(tool, tmp_path, capsys, task, options):
+def test_one_pass_gives_what_separate_runs_give(tmp_path, capsys, task, options):
     """A segmentor that slides a window, and a classifier, with and without augmentation."""
-    cfg = Config.fromfile(FILE.parents[1] / "configs" / f"{task}.py")
+    cfg = Config.fromfile(TOOLS.parent / "configs" / f"{task}.py")
     count = 12 if task.startswith("fcn") else 60
     cfg.test_dataloader.dataset.update(
         data_root=str(tmp_path / "data"), scenes=dict(counts=(1, 1, count))
@@ -118,7 +109,7 @@ def test_one_pass_gives_what_separate_runs_give(tool, tmp_path, capsys, task, op
 
     def rows(*steps):
         out = tmp_path / f"{'-'.join(steps)}.json"
-        tool([*files, *options, *steps, "--out", str(out), "--timed-batches", "0"])
+        main([*files, *options, *steps, "--out", str(out), "--timed-batches", "0"])
         return {row["T"]: row["metrics"] for row in json.loads(out.read_text())["rows"]}
 
     together = rows("1", "2", "4")
@@ -137,22 +128,22 @@ def test_one_pass_gives_what_separate_runs_give(tool, tmp_path, capsys, task, op
         (["--timed-batches", "-1"], "give 0 or more"),
     ],
 )
-def test_bad_arguments(tool, files, capsys, changes, message):
+def test_bad_arguments(files, capsys, changes, message):
     with pytest.raises(SystemExit):
-        tool([*files[1], *changes])
+        main([*files[1], *changes])
     assert message in capsys.readouterr().err
 
 
-def test_files_that_are_not_there(tool, files):
+def test_files_that_are_not_there(files):
     _, (config, checkpoint) = files
     with pytest.raises(SystemExit, match="error: .*nowhere.py"):
-        tool(["nowhere.py", checkpoint])
+        main(["nowhere.py", checkpoint])
     with pytest.raises(SystemExit, match="error: .*nowhere.pth"):
-        tool([config, "nowhere.pth"])
+        main([config, "nowhere.pth"])
 
 
-def test_a_checkpoint_of_another_architecture(tool, files):
+def test_a_checkpoint_of_another_architecture(files):
     root, (config, _) = files
     other = write_checkpoint(build(retinanet(depth=34)), root / "other.pth")
     with pytest.raises(SystemExit, match="error: .*other.pth does not fit the RetinaNet"):
-        tool([config, other])
+        main([config, other])

@@ -1,6 +1,5 @@
 """tools/train.py, transfer.py and convert_config.py, called as a user would."""
 
-import importlib.util
 import json
 import os
 import socket
@@ -17,9 +16,9 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
 from sakd_dense.transfer import read_state_dict
+from tests.tooling import TOOLS, tool
 
 BATCH = "train_dataloader.batch_size={}"
-TOOLS = Path(__file__).parent.parent / "tools"
 
 CONFIG = """
 _base_ = 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'
@@ -46,13 +45,6 @@ train_cfg = dict(max_epochs=1)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 log_level = 'WARNING'
 """
-
-
-def tool(name: str):
-    spec = importlib.util.spec_from_file_location(f"tools_{name}", TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
 
 
 train, transfer, convert_config = tool("train"), tool("transfer"), tool("convert_config")

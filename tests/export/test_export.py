@@ -15,6 +15,7 @@ HARD_LIF = dict(type="LIFNode", tau=2.0, v_reset=0.0, decay_input=False)
 HARD_IF = dict(type="IFNode", v_reset=0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "depth,connect,neuron",
     [
@@ -35,6 +36,7 @@ def test_onnx_of_a_backbone(tmp_path, depth, connect, neuron):
     assert not any("forward" in n.__dict__ for n in model.neurons)  # the model is left as it was
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cfg", [detector(), decoder()], ids=["detector", "segmentor"])
 def test_onnx_of_a_model_that_spikes_throughout(tmp_path, cfg):
     model = RawModel(lively(cfg)).eval()

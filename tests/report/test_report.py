@@ -2,7 +2,6 @@
 
 import base64
 import functools
-import importlib.util
 import re
 import shutil
 from pathlib import Path
@@ -19,19 +18,13 @@ from sakd_dense.timesteps import SweepResult
 from sakd_dense.twins import with_preprocessor
 from tests.test_road import load, train
 from tests.timesteps.scenes import build, write_checkpoint
+from tests.tooling import tool
 
-FILE = Path(__file__).parents[2] / "tools" / "report.py"
+main = tool("report")
+
 TASKS = ("retinanet_sew18_sakd_digits", "fcn_sew18_sakd_digits", "sew18_sakd_digits")
 METRICS = ("coco/bbox_mAP", "mIoU", "accuracy/top1")
 PICTURES = 2
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("tools_report", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +54,15 @@ def finished(task: str, root: Path) -> Path:
 
 
 @functools.cache
-def reported(task: str, root: Path, tool) -> Path:
+def reported(task: str, root: Path) -> Path:
     folder = finished(task, root)
-    tool([str(folder), "--time-steps", "1", "2", "--samples", "1", "--pictures", str(PICTURES)])
+    main([str(folder), "--time-steps", "1", "2", "--samples", "1", "--pictures", str(PICTURES)])
     return folder / "report.html"
 
 
 @pytest.mark.parametrize("task,metric", list(zip(TASKS, METRICS, strict=True)))
-def test_everything_is_in_one_file(task, metric, root, tool):
-    page = reported(task, root, tool)
+def test_everything_is_in_one_file(task, metric, root):
+    page = reported(task, root)
     text = page.read_text()
     assert not re.search(
         r"""(src|href)\s*=\s*["'](?!data:|#)|url\((?!['"]?#)|@import|<script""", text
@@ -89,7 +82,7 @@ def test_everything_is_in_one_file(task, metric, root, tool):
     energy = EnergyReport.from_json(page.parent / "energy.json")
     assert list(sweep.rows) == list(energy.readings) == [1, 2]
     before = (page.parent / "energy.json").stat().st_mtime_ns
-    tool([str(page.parent), "--pictures", "0", "--out", str(root / "again.html")])
+    main([str(page.parent), "--pictures", "0", "--out", str(root / "again.html")])
     assert (page.parent / "energy.json").stat().st_mtime_ns == before
     assert "Samples" not in (root / "again.html").read_text()
 
@@ -114,8 +107,8 @@ def chromium():
 )
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("task", TASKS)
-def test_a_browser_shows_it(task, width, root, tool):
-    page = reported(task, root, tool)
+def test_a_browser_shows_it(task, width, root):
+    page = reported(task, root)
     driver = chromium()
     try:
         size = dict(width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
@@ -138,12 +131,12 @@ def test_a_browser_shows_it(task, width, root, tool):
         driver.quit()
 
 
-def test_runs_are_compared(root, tool):
-    folder = reported(TASKS[0], root, tool).parent
+def test_runs_are_compared(root):
+    folder = reported(TASKS[0], root).parent
     other = root / "another"
     shutil.copytree(folder, other)
     out = root / "both.html"
-    tool([str(folder), "--compare", str(other), "--out", str(out), "--pictures", "0"])
+    main([str(folder), "--compare", str(other), "--out", str(out), "--pictures", "0"])
     text = out.read_text()
     assert "Compared with another" in text and text.count(">another<") >= 3  # legends
 
@@ -153,7 +146,7 @@ def test_the_front_is_what_nothing_beats():
     assert front(found) == [(1, 1.0, 0.3), (2, 2.0, 0.5), (None, 7.0, 0.6)]
 
 
-def test_a_run_that_was_moved_and_lost_its_teacher(root, tool):
+def test_a_run_that_was_moved_and_lost_its_teacher(root):
     folder = finished(TASKS[0], root)
     moved = root / "moved"
     shutil.copytree(folder, moved)
@@ -176,9 +169,9 @@ def test_a_run_that_was_moved_and_lost_its_teacher(root, tool):
         (lambda f: (f / "sweep.json").write_text("{}"), "sweep.json is not a sweep"),
     ],
 )
-def test_what_is_missing_is_named(root, tool, tmp_path, change, says):
+def test_what_is_missing_is_named(root, tmp_path, change, says):
     folder = tmp_path / "run"
     shutil.copytree(finished(TASKS[0], root), folder)
     change(folder)
     with pytest.raises(SystemExit, match=says):
-        tool([str(folder)])
+        main([str(folder)])
