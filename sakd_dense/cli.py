@@ -17,7 +17,7 @@ from ._mmengine import config_file
 from .amp import with_amp
 from .convert import initial_checkpoints, to_sakd, type_name
 from .transfer import verify_checkpoint
-from .twins import PREFIXES, spiking_backbones
+from .twins import PREFIXES, sakd_hook, spiking_backbones
 
 CONFIG_HELP = "a config file, or one of a package: mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 
@@ -181,14 +181,12 @@ def guard_checkpoints(cfg: Config) -> None:
     Raises:
         FileNotFoundError, ValueError: as :func:`~sakd_dense.transfer.verify_checkpoint`.
     """
-    for hook in cfg.get("custom_hooks") or []:
-        teacher = (hook.get("teacher") or {}) if type_name(hook.get("type")) == "SAKDHook" else {}
-        file = teacher.get("checkpoint")
-        if file and "://" not in file:
-            try:
-                verify_checkpoint(file)
-            except (FileNotFoundError, ValueError) as error:
-                raise type(error)(f"SAKDHook's teacher: {error}") from error
+    file = (sakd_hook(cfg).get("teacher") or {}).get("checkpoint")
+    if file and "://" not in file:
+        try:
+            verify_checkpoint(file)
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f"SAKDHook's teacher: {error}") from error
     for file in initial_checkpoints(cfg.get("model") or {}):
         if "://" not in file:
             verify_checkpoint(file)

@@ -15,6 +15,7 @@ from .twins import (
     ann_type,
     drop_checkpoints,
     initial_checkpoints,
+    sakd_hook,
     spiking_backbones,
     spiking_of,
     type_name,
@@ -106,8 +107,8 @@ def _import_us(cfg: Config) -> None:
 
 def _add_hook(cfg: Config, checkpoint: str, transfer: bool, options: dict[str, Any]) -> None:
     hooks = list(cfg.get("custom_hooks") or [])
-    hook = next((h for h in hooks if type_name(h.get("type")) == "SAKDHook"), None)
-    if hook is None:
+    hook = sakd_hook(cfg)
+    if not hook:
         hook = ConfigDict(type="SAKDHook", teacher=dict(checkpoint=checkpoint))
         hooks.append(hook)
     else:
@@ -126,10 +127,10 @@ def check_norm_policy(cfg: Config | MutableMapping[str, Any]) -> list[str]:
     """
     if cfg.get("load_from"):
         return []
-    hooks = [h for h in cfg.get("custom_hooks") or [] if type_name(h.get("type")) == "SAKDHook"]
-    if any(h.get("transfer", True) == "head" for h in hooks):
+    hook = sakd_hook(cfg)
+    if hook.get("transfer") == "head":
         return []  # the backbone comes from an SNN, whose statistics fit
-    by_hook = any(h.get("transfer", True) for h in hooks)
+    by_hook = bool(hook) and bool(hook.get("transfer", True))
     found = []
     for b in spiking_backbones(cfg.get("model") or {}):
         if not (by_hook or _initialised(b) or _initialised(cfg["model"])):

@@ -17,7 +17,7 @@ from .files import replacing
 from .timesteps import SweepResult
 from .transfer import read_state_dict
 from .transfer.keys import backbone_prefix
-from .twins import SPIKING_ARGS, spiking_backbones, type_name
+from .twins import SPIKING_ARGS, sakd_hook, spiking_backbones, type_name
 from .version import __version__
 
 FORMS = ("model", "torchvision")
@@ -71,9 +71,9 @@ def record_of(cfg: Config | None, sweep: SweepResult | None, meta: Mapping[str, 
         record["backbone"] = {"type": type_name(backbone["type"]), "depth": backbone["depth"]}
         record["backbone"].update({k: backbone[k] for k in SPIKING_ARGS if k in backbone})
         record["config"] = cfg.pretty_text
-        hooks = [h for h in cfg.get("custom_hooks") or [] if type_name(h["type"]) == "SAKDHook"]
-        if hooks:
-            record["teacher"] = hooks[0]["teacher"]["checkpoint"]
+        hook = sakd_hook(cfg)
+        if hook:
+            record["teacher"] = hook["teacher"]["checkpoint"]
     if sweep is not None:
         record["metrics"] = {str(t): row for t, row in sweep.rows.items()}
     return record

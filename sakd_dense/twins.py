@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
 from typing import Any
 
 #: Backbones that have a spiking twin.
@@ -91,6 +92,18 @@ def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
             d.pop("neuron", None)
             d.update({**copy.deepcopy(twin), **d, "type": twin["type"]})
     return model
+
+
+def sakd_hook(cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
+    """The config (not a copy) of the ``SAKDHook`` of a whole config; empty if there is none."""
+    hooks = cfg.get("custom_hooks") or []
+    return next((h for h in hooks if type_name(h.get("type")) == "SAKDHook"), {})
+
+
+def teacher_file(cfg: Mapping[str, Any]) -> str | None:
+    """The checkpoint of the teacher that a whole config names, if that file is there."""
+    name = (sakd_hook(cfg).get("teacher") or {}).get("checkpoint")
+    return name if name and Path(name).is_file() else None
 
 
 def initial_checkpoints(model_cfg: MutableMapping[str, Any]) -> list[str]:
@@ -223,8 +236,10 @@ __all__ = [
     "dicts",
     "drop_checkpoints",
     "initial_checkpoints",
+    "sakd_hook",
     "spiking_backbones",
     "spiking_of",
+    "teacher_file",
     "type_name",
     "with_preprocessor",
     "without_checkpoints",

@@ -16,6 +16,7 @@ from sakd_dense.cli import add_config_arguments, apply_run_arguments, load_confi
 from sakd_dense.energy import COSTS, study
 from sakd_dense.energy.plot import plot
 from sakd_dense.transfer import verify_checkpoint
+from sakd_dense.twins import teacher_file
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -43,7 +44,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--teacher-checkpoint",
         metavar="X",
-        help="of the ANN of the same architecture; without it, it has random weights",
+        help="of the ANN (default: the config's SAKDHook's, if the file is there; else its weights "
+        "are random)",
     )
     parser.add_argument(
         "--memory",
@@ -61,7 +63,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         cfg = load_config(args.config, args.cfg_options)
         apply_run_arguments(cfg, args)
-        for file in (args.checkpoint, args.teacher_checkpoint):
+        teacher = args.teacher_checkpoint or teacher_file(cfg)
+        for file in (args.checkpoint, teacher):
             if file is not None:
                 verify_checkpoint(file)
         report = study(
@@ -72,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
             args.cost,
             args.e_mac,
             args.e_ac,
-            args.teacher_checkpoint,
+            teacher,
             args.memory,
         )
     except (ValueError, OSError, ModuleNotFoundError) as error:

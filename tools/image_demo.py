@@ -12,7 +12,7 @@ from pathlib import Path
 from sakd_dense.cli import CONFIG_HELP, load_config
 from sakd_dense.distill.teacher import teacher_config
 from sakd_dense.timesteps import SweepError, check_time_steps, find_spiking_backbone
-from sakd_dense.twins import spiking_backbones, type_name
+from sakd_dense.twins import sakd_hook, spiking_backbones, teacher_file
 from sakd_dense.visualization import Panel, draw_panels, load_detector, predict
 
 
@@ -60,11 +60,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def panels_of(args: argparse.Namespace) -> tuple[list[Panel], dict]:
     """The teacher's panel, if there is a teacher, and one for each T; and the classes' names."""
     cfg = load_config(args.config)
-    hooks = [h for h in cfg.get("custom_hooks") or [] if type_name(h.get("type")) == "SAKDHook"]
-    given = hooks[0].teacher if hooks else {}
-    teacher = args.teacher_checkpoint
-    if teacher is None and Path(given.get("checkpoint") or "").is_file():
-        teacher = given["checkpoint"]
+    teacher = args.teacher_checkpoint or teacher_file(cfg)
     if not spiking_backbones(cfg.model):
         if args.time_steps or args.teacher_checkpoint:
             raise SweepError(
@@ -74,6 +70,7 @@ def panels_of(args: argparse.Namespace) -> tuple[list[Panel], dict]:
         teacher = None
     panels = []
     if teacher is not None:
+        given = sakd_hook(cfg).get("teacher") or {}
         ann_cfg = teacher_config(cfg.model, given.get("config"))
         ann = load_detector(cfg, teacher, args.device, ann_cfg)
         panels.append(predict(ann, args.image, "teacher (ANN)"))

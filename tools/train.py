@@ -28,8 +28,9 @@ from sakd_dense.cli import (
     load_config,
     watch_firing_rates,
 )
-from sakd_dense.convert import check_norm_policy, type_name
+from sakd_dense.convert import check_norm_policy
 from sakd_dense.heap import keep_freed_memory
+from sakd_dense.twins import sakd_hook
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -74,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
             cfg = apply_sakd(cfg, args)
         if args.cfg_options:
             cfg.merge_from_dict(args.cfg_options)
-        if not any(type_name(h.get("type")) == "SAKDHook" for h in cfg.get("custom_hooks") or []):
+        if not sakd_hook(cfg):
             for warning in check_norm_policy(cfg):  # the hook says it by itself
                 warnings.warn(warning, stacklevel=1)
         apply_run_arguments(cfg, args)

@@ -10,9 +10,10 @@ from mmengine.runner import Runner
 from mmengine.utils import track_iter_progress
 from torch import nn
 
+from ..distill.teacher import teacher_config
 from ..timesteps.loading import load_for_test, runner_for_test
 from ..timesteps.steps import SweepError, check_time_steps, find_spiking_backbone
-from ..twins import ann_of, with_preprocessor
+from ..twins import sakd_hook, with_preprocessor
 from .conventions import cost_of
 from .measure import measure, memory_energy
 from .report import EnergyReport
@@ -70,7 +71,8 @@ def study(
     twin = _twin(runner)
     if teacher_checkpoint is not None:
         load_for_test(twin, teacher_checkpoint)
-    first = next(n for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
+    name = next(n for n, m in model.named_modules() if m is backbone)
+    first = next(f"{name}.{n}" for n, m in backbone.named_modules() if isinstance(m, nn.Conv2d))
     longest = readings[max(steps)].layers
     teacher = measure(twin, batches)
     if memory:
@@ -98,7 +100,8 @@ def _images(runner: Runner, samples: int) -> list[Any]:
 
 
 def _twin(runner: Runner) -> nn.Module:
-    model = ann_of(with_preprocessor(runner.cfg))
+    given = sakd_hook(runner.cfg).get("teacher") or {}
+    model = teacher_config(with_preprocessor(runner.cfg), given.get("config"))
     with DefaultScope.overwrite_default_scope(runner.cfg.get("default_scope", "mmengine")):
         twin = MODELS.build(model)
     twin.init_weights()

@@ -13,7 +13,7 @@ from mmengine.runner import find_latest_checkpoint
 from ..distill.teacher import teacher_config
 from ..energy import EnergyReport, study
 from ..timesteps import SweepResult, sweep
-from ..twins import spiking_backbones, type_name, with_preprocessor
+from ..twins import sakd_hook, spiking_backbones, teacher_file, with_preprocessor
 
 #: Beside the checkpoints, where tools/test.py and tools/energy.py may have put them by --out.
 SWEEP, ENERGY, TEACHER = "sweep.json", "energy.json", "teacher.json"
@@ -54,11 +54,6 @@ class Run:
         )
 
 
-def sakd_hook(cfg: Config) -> dict[str, Any]:
-    hooks = cfg.get("custom_hooks") or []
-    return next((h for h in hooks if type_name(h.get("type")) == "SAKDHook"), {})
-
-
 def open_run(folder: str | Path) -> Run:
     """The run in ``folder``, with the measurements that lie there.
 
@@ -86,8 +81,7 @@ def open_run(folder: str | Path) -> Run:
         checkpoint = str(folder / Path(checkpoint).name)  # the run may have been moved since
     if checkpoint is None or not Path(checkpoint).is_file():
         raise FileNotFoundError(f"{folder} holds no checkpoint ({checkpoint or last} is not there)")
-    teacher = (sakd_hook(cfg).get("teacher") or {}).get("checkpoint")
-    run = Run(folder, cfg, checkpoint, teacher if teacher and Path(teacher).is_file() else None)
+    run = Run(folder, cfg, checkpoint, teacher_file(cfg))
     run.scalars = _scalars(folder)
     for name, attribute, kind in (
         (SWEEP, "sweep", SweepResult),
