@@ -123,6 +123,8 @@ class Demo:
         cfg.resume = (folder / "last_checkpoint").is_file()
         if cfg.resume:
             self._say("    going on from the last checkpoint")
+        # MMEngine keeps visualizers by name: so each stage logs into a folder of its own.
+        cfg.visualizer.name = name
         start = time.monotonic()
         with self._quiet(name):
             runner = _DemoRunner.build_for(cfg, self.console)

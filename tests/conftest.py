@@ -17,6 +17,11 @@ def fixed_seed() -> None:
     torch.manual_seed(0)
 
 
+def family(cls: type) -> list[type]:
+    """A class and all below it: each keeps its own instances."""
+    return [cls, *(c for sub in cls.__subclasses__() for c in family(sub))]
+
+
 @pytest.fixture(autouse=True)
 def clean_mmengine():
     """MMEngine keeps the scope, loggers and message hubs of a run for the life of the process."""
@@ -25,5 +30,5 @@ def clean_mmengine():
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
                 handler.close()
-    for manager in (DefaultScope, MessageHub, MMLogger, Visualizer):
+    for manager in (DefaultScope, MessageHub, MMLogger, *family(Visualizer)):
         manager._instance_dict.clear()

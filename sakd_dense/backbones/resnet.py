@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import Sequential
 from torch import Tensor, nn
@@ -95,7 +94,7 @@ class ResidualBackbone(SpikingBackbone):
             init_cfg = dict(type="Pretrained", checkpoint=pretrained)
         block, counts = ARCHITECTURES[depth]
         expansion = block.expansion if expansion is None else expansion
-        drop_rates = torch.linspace(0, drop_path_rate, sum(counts)).tolist()
+        drop_rates = [drop_path_rate * i / (sum(counts) - 1) for i in range(sum(counts))]
         block_init_cfg = None
         if init_cfg is None:
             init_cfg = [

@@ -54,7 +54,7 @@ def write_page(
         energy=run.energy.summary(),
         layers=run.energy.layers(max(run.energy.readings)),
         notes=[*run.sweep.notes().splitlines(), *run.energy.notes().splitlines()],
-        pictures=[[(title, _png(image)) for title, image in row] for row in pictures],
+        pictures=[[(title, _jpeg(image)) for title, image in row] for row in pictures],
         config=run.cfg.pretty_text,
         commands=_commands(run),
         versions={**run.sweep.versions, "device": run.sweep.device},
@@ -110,11 +110,11 @@ def _commands(run: Run) -> dict[str, str]:
     return {name: command for name, command in found.items() if command}
 
 
-def _png(image: np.ndarray) -> str:
+def _jpeg(image: np.ndarray) -> str:
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(image).save(file, format="PNG", optimize=True)
+    Image.fromarray(image).save(file, format="JPEG", quality=85)
     return base64.b64encode(file.getvalue()).decode()
 
 

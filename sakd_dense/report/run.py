@@ -43,7 +43,9 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.folder.resolve().name
+        """The config's, and the folder's where that is another."""
+        config, folder = Path(self.cfg.filename).stem, self.folder.resolve().name
+        return config if config == folder else f"{config}, {folder}"
 
     @property
     def teacher_model(self) -> Any:

@@ -59,7 +59,7 @@ TEMPLATE = """<!DOCTYPE html>
 
 {% if pictures %}<h2>Samples</h2>
 {% for row in pictures %}<div class="samples">
-{% for name, png in row %}<figure><img alt="{{ name }}" src="data:image/png;base64,{{ png }}">
+{% for name, jpeg in row %}<figure><img alt="{{ name }}" src="data:image/jpeg;base64,{{ jpeg }}">
 <figcaption>{{ name }}</figcaption></figure>
 {% endfor %}</div>
 {% endfor %}{% endif %}
