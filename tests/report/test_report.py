@@ -21,6 +21,7 @@ from tests.timesteps.scenes import build, write_checkpoint
 from tests.tooling import tool
 
 main = tool("report")
+pytestmark = pytest.mark.slow  # each task's run is trained and measured once
 
 TASKS = ("retinanet_sew18_sakd_digits", "fcn_sew18_sakd_digits", "sew18_sakd_digits")
 METRICS = ("coco/bbox_mAP", "mIoU", "accuracy/top1")
@@ -100,7 +101,6 @@ def chromium():
     return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("chromedriver") is None,
     reason="wants Chromium and its driver (Debian: chromium, chromium-driver)",
