@@ -48,6 +48,8 @@ def checkpoint(track: str, arm: str, seed: int) -> Path | None:
 
 def trained(track: str, arm: str, seed: int) -> str:
     """The checkpoint that another arm starts from."""
+    if arm == "teacher":
+        track = TRACKS[track].taught_by or track
     file = checkpoint(track, arm, seed)
     if file is None:
         raise SystemExit(f"first: python benchmarks/accuracy.py {track} train {arm} --seed {seed}")

@@ -16,6 +16,7 @@ class Track:
         digits: after the point, in the table.
         read: sets the test data of a config to ``'val'`` or ``'test'``.
         take: sets the training data of a config to its first ``n`` images, fairly by class.
+        taught_by: the track whose teacher is this one's too; empty: its own.
     """
 
     teacher: str
@@ -24,6 +25,7 @@ class Track:
     digits: int
     read: Callable[[Config, str], None]
     take: Callable[[Config, int], None]
+    taught_by: str = ""
 
 
 def _bccd(cfg: Config, split: str) -> None:
@@ -84,6 +86,15 @@ TRACKS = {
         1,
         _camvid,
         _first,
+    ),
+    "camvid-small-full": Track(
+        "benchmarks/configs/fcn_r18_camvid-small.py",
+        "benchmarks/configs/fcn_sew18-full_sakd_camvid-small.py",
+        "mIoU",
+        1,
+        _camvid,
+        _first,
+        taught_by="camvid-small",
     ),
     "cifar10-small": Track(
         "benchmarks/configs/r18_cifar10-small.py",
