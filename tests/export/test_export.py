@@ -9,7 +9,7 @@ from sakd_dense.backbones import SEWResNet_CIFAR, SpikingResNet_CIFAR
 from sakd_dense.export import ExportError, RawModel, export_nir, export_onnx, run_onnx
 from sakd_dense.export.onnx import flat
 from tests.backbones.test_resnet import CONNECTS, excite, small
-from tests.parts.test_parts import decoder, detector, lively
+from tests.parts.models import decoder, detector, lively
 
 HARD_LIF = dict(type="LIFNode", tau=2.0, v_reset=0.0, decay_input=False)
 HARD_IF = dict(type="IFNode", v_reset=0.0)
