@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from sakd_dense.cli import add_config_arguments, apply_run_arguments, load_config
-from sakd_dense.energy import COSTS, study
+from sakd_dense.energy import COSTS, ESTIMATORS, study
 from sakd_dense.energy.plot import plot
 from sakd_dense.transfer import verify_checkpoint
 from sakd_dense.twins import teacher_file
@@ -48,9 +48,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "are random)",
     )
     parser.add_argument(
-        "--memory",
-        action="store_true",
-        help="also SpikingJelly's estimate with weights and neuron states read and written",
+        "--estimators",
+        nargs="+",
+        choices=ESTIMATORS,
+        default=[],
+        help="also SpikingJelly's estimates with memory: SimpleEnergyProfiler, Lemaire et al. 2022",
     )
     parser.add_argument("--out", metavar="JSON", help="write everything, and a plot beside it")
     # What train.py has and this has no use for.
@@ -76,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
             args.e_mac,
             args.e_ac,
             teacher,
-            args.memory,
+            args.estimators,
         )
     except (ValueError, OSError, ModuleNotFoundError) as error:
         sys.exit(f"error: {error}")

@@ -2,8 +2,9 @@
 
 from .conventions import CONVENTIONS, COSTS, cost_of
 from .counter import LayerCounter, Operations
+from .estimators import ESTIMATORS, estimate
 from .hook import FiringRateHook
-from .measure import Layer, Reading, measure, memory_energy
+from .measure import Layer, Reading, measure
 from .report import EnergyReport
 from .spikes import SpikeCounter, Spikes
 from .study import study
@@ -11,6 +12,7 @@ from .study import study
 __all__ = [
     "CONVENTIONS",
     "COSTS",
+    "ESTIMATORS",
     "EnergyReport",
     "FiringRateHook",
     "Layer",
@@ -20,7 +22,7 @@ __all__ = [
     "SpikeCounter",
     "Spikes",
     "cost_of",
+    "estimate",
     "measure",
-    "memory_energy",
     "study",
 ]

@@ -12,8 +12,8 @@ for each weight it meets, as where integers become n binary spikes at inference 
 Energy-Efficient Object Detection", ECCV 2024). What is not a whole number multiplies here too.
 
 In both, BatchNorm counts nothing (it is folded into the convolution before it), nor do biases,
-sums, pooling and the neurons' own updates; :func:`memory_energy` adds what SpikingJelly knows of
-the latter.
+sums, pooling and the neurons' own updates; :mod:`sakd_dense.energy.estimators` adds what
+SpikingJelly knows of the latter.
 """
 
 from collections.abc import Mapping

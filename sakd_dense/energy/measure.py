@@ -6,13 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from spikingjelly.activation_based.op_counter import (
-    SimpleEnergyConfig,
-    SimpleEnergyCostConfig,
-    SimpleEnergyProfiler,
-)
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..neurons import SpikingNeuron
 from ..timesteps.timing import at_time_steps
@@ -38,12 +32,12 @@ class Reading:
     Attributes:
         layers: by module name, in the order of registration.
         images: over how many.
-        memory: what :func:`memory_energy` found, if it was asked for.
+        estimates: what :func:`sakd_dense.energy.estimators.estimate` found, if it was asked for.
     """
 
     layers: dict[str, Layer]
     images: int
-    memory: dict[str, float] | None = None
+    estimates: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def parts(self) -> list[str]:
         """The model's children: backbone, neck, head ..."""
@@ -76,41 +70,6 @@ def measure(model: nn.Module, batches: Sequence[Any], time_steps: int | None = N
             counted = operations.layers.get(name, Operations()) / max(images, 1)
             found[name] = Layer(counted, spikes.layers.get(name, Spikes()))
     return Reading(found, images)
-
-
-@torch.no_grad()
-def memory_energy(
-    model: nn.Module,
-    batches: Sequence[Any],
-    time_steps: int | None,
-    cost: SimpleEnergyCostConfig,
-) -> dict[str, float]:
-    """mJ an image by SpikingJelly's ``SimpleEnergyProfiler``: arithmetic and memory.
-
-    Its arithmetic is the strict convention over the whole model, the neurons' own updates and
-    sums included; its memory are the weights that spikes meet and the neurons' states, at 24.96 pJ
-    a byte (3.12 pJ a bit).
-
-    Returns:
-        ``arithmetic``, ``weights``, ``states`` and ``total``.
-    """
-    ignored = [_BatchNorm]  # folded at inference
-    found = dict.fromkeys(("arithmetic", "weights", "states", "total"), 0.0)
-    images = 0
-    with at_time_steps(model, time_steps), plain_neurons(model):
-        for batch in batches:
-            profiler = SimpleEnergyProfiler(
-                config=SimpleEnergyConfig(cost_config=cost, extra_ignore_modules=ignored)
-            )
-            profiler.bind_model(model)
-            with profiler:
-                images += len(model.test_step(batch))
-            report = profiler.get_report()
-            found["arithmetic"] += report.energy_compute_pj
-            found["weights"] += report.breakdown_pj["parameter_memory_pj"]
-            found["states"] += report.breakdown_pj["neuron_state_memory_pj"]
-            found["total"] += report.energy_total_pj
-    return {name: value * 1e-9 / max(images, 1) for name, value in found.items()}
 
 
 @contextmanager

@@ -104,12 +104,11 @@ class EnergyReport:
             )
         read = {f"T={t}": reading for t, reading in self.readings.items()} | {"ANN": self.teacher}
         for name, reading in read.items():
-            if reading.memory:
-                m = reading.memory
+            for estimator, parts in reading.estimates.items():
+                terms = " + ".join(f"{part} {mj:.3f}" for part, mj in parts.items())
                 notes.append(
-                    f"with memory, {name} (SpikingJelly's SimpleEnergyProfiler, strict, neurons' "
-                    f"updates included): {m['total']:.3f} mJ = arithmetic {m['arithmetic']:.3f} + "
-                    f"weights {m['weights']:.3f} + neuron states {m['states']:.3f}"
+                    f"with memory, {name}, SpikingJelly's {estimator!r}: "
+                    f"{sum(parts.values()):.3f} mJ = {terms}"
                 )
         return "\n".join(notes)
 

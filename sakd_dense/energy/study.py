@@ -1,6 +1,6 @@
 """A checkpoint's energy over images of its test set, beside its ANN's."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -15,7 +15,8 @@ from ..timesteps.loading import load_for_test, runner_for_test
 from ..timesteps.steps import SweepError, check_time_steps, find_spiking_backbone
 from ..twins import sakd_hook, with_preprocessor
 from .conventions import cost_of
-from .measure import measure, memory_energy
+from .estimators import estimate
+from .measure import measure
 from .report import EnergyReport
 
 
@@ -28,7 +29,7 @@ def study(
     e_mac: float | None = None,
     e_ac: float | None = None,
     teacher_checkpoint: str | None = None,
-    memory: bool = False,
+    estimators: Sequence[str] = (),
 ) -> EnergyReport:
     """Operations, firing rates and energy of a spiking model at several T, and of its ANN twin.
 
@@ -42,7 +43,7 @@ def study(
         samples: how many images.
         cost, e_mac, e_ac: see :func:`sakd_dense.energy.conventions.cost_of`.
         teacher_checkpoint: of the ANN twin; without it its weights are random.
-        memory: also :func:`memory_energy`.
+        estimators: names of :data:`sakd_dense.energy.estimators.ESTIMATORS`.
 
     Raises:
         FileNotFoundError: for a checkpoint that is not there.
@@ -66,8 +67,7 @@ def study(
         print(f"T={t}, {len(batches)} images")
         readings[t] = measure(model, track_iter_progress(batches), t)
         print()
-        if memory:
-            readings[t].memory = memory_energy(model, batches, t, costs)
+        readings[t].estimates = estimate(model, batches, t, costs, estimators)
     twin = _twin(runner)
     if teacher_checkpoint is not None:
         load_for_test(twin, teacher_checkpoint)
@@ -75,8 +75,7 @@ def study(
     first = next(f"{name}.{n}" for n, m in backbone.named_modules() if isinstance(m, nn.Conv2d))
     longest = readings[max(steps)].layers
     teacher = measure(twin, batches)
-    if memory:
-        teacher.memory = memory_energy(twin, batches, None, costs)
+    teacher.estimates = estimate(twin, batches, None, costs, estimators)
     return EnergyReport(
         readings=readings,
         teacher=teacher,

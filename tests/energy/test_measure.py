@@ -2,9 +2,17 @@
 
 import pytest
 import torch
+from spikingjelly.activation_based.op_counter import (
+    LemaireEnergyConfig,
+    LemaireEnergyProfiler,
+    SimpleEnergyConfig,
+    SimpleEnergyProfiler,
+)
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from sakd_dense.energy import cost_of, measure, memory_energy
+from sakd_dense.energy import ESTIMATORS, cost_of, estimate, measure
 from sakd_dense.energy.counter import Operations
+from sakd_dense.energy.measure import plain_neurons
 from sakd_dense.neurons import SpikingNeuron
 from tests.backbones.test_resnet import excite
 from tests.timesteps.scenes import build, detection_batch, retinanet
@@ -50,7 +58,7 @@ def test_the_model_is_left_as_it_was(model):
     before = model.test_step(batch)[0].pred_instances
     backends = [n.backend for n in model.backbone.neurons]
     measure(model, [batch], 2)
-    memory_energy(model, [batch], 2, cost_of())
+    estimate(model, [batch], 2, cost_of(), ESTIMATORS)
     assert [n.backend for n in model.backbone.neurons] == backends
     assert model.backbone.time_steps == retinanet()["backbone"].get("time_steps", 4)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
@@ -59,10 +67,33 @@ def test_the_model_is_left_as_it_was(model):
 
 
 @torch.no_grad()
-def test_memory_is_spikingjellys_and_its_parts_sum(model):
-    found = memory_energy(model, [detection_batch((64, 64))], 2, cost_of())
-    parts = found["arithmetic"] + found["weights"] + found["states"]
-    assert found["total"] == pytest.approx(parts) and min(found.values()) > 0
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_estimates_are_spikingjellys_and_their_parts_sum(model, name):
+    batch = detection_batch((64, 64))
+    found = estimate(model, [batch], 2, cost_of(), [name])[name]
+    own = {
+        "simple": SimpleEnergyProfiler(
+            config=SimpleEnergyConfig(extra_ignore_modules=[_BatchNorm])
+        ),
+        "lemaire": LemaireEnergyProfiler(config=LemaireEnergyConfig(strict=False)),
+    }[name]
+    own.bind_model(model)
+    model.backbone.time_steps = 2
+    with plain_neurons(model), own:
+        model.test_step(batch)
+    report = own.get_report()
+    total = report.total_pj if name == "lemaire" else report.energy_total_pj
+    assert sum(found.values()) == pytest.approx(total * 1e-9)
+    assert min(found.values()) > 0
+    if name == "simple":  # updates and sums beside what the strict convention counts
+        cost = cost_of()
+        strict = measure(model, [batch], 2).total().operations
+        assert found["arithmetic"] > strict.millijoule("strict", cost.e_mac_pj, cost.e_ac_pj)
+
+
+def test_an_estimator_that_is_not_there_is_named(model):
+    with pytest.raises(ValueError, match=r"estimators=\['guess'\].*simple"):
+        estimate(model, [], 2, cost_of(), ["guess"])
 
 
 def test_costs():
