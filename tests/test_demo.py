@@ -1,6 +1,5 @@
 """`make demo` in small: every stage, its files, and what a second start does."""
 
-import importlib.util
 import io
 import json
 import shutil
@@ -12,16 +11,9 @@ from mmengine.runner import EpochBasedTrainLoop
 from PIL import Image
 
 from sakd_dense.demo import Demo, _DemoRunner
+from tests.tooling import load_tool
 
 STEPS = (1, 2)
-TOOLS = Path(__file__).parents[1] / "tools"
-
-
-def load_tool(name: str):
-    spec = importlib.util.spec_from_file_location(f"tools_{name}", TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def options(root: Path, epochs: int = 1) -> dict:

@@ -33,7 +33,7 @@ class FiringRateHook(Hook):
     the first process.
 
     Args:
-        interval: iterations from one reading to the next; the others pay nothing.
+        interval: iterations from one reading to the next; in between no PyTorch hook is on.
         low, high: a layer whose rate is below or above is warned of, once, until it recovers.
         begin: no warning before this iteration: blocks start as the identity, with their last
             neurons silent (``zero_init_residual``).
