@@ -52,7 +52,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs="+",
         choices=ESTIMATORS,
         default=[],
-        help="also SpikingJelly's estimates with memory: SimpleEnergyProfiler, Lemaire et al. 2022",
+        help="also SpikingJelly's estimates with memory (docs/energy.md), of "
+        + ", ".join(ESTIMATORS),
+        metavar="NAME",
     )
     parser.add_argument("--out", metavar="JSON", help="write everything, and a plot beside it")
     # What train.py has and this has no use for.
@@ -83,8 +85,8 @@ def main(argv: list[str] | None = None) -> None:
     except (ValueError, OSError, ModuleNotFoundError) as error:
         sys.exit(f"error: {error}")
     longest = max(report.readings)
-    print(f"\n{args.config}  {args.checkpoint}\n\n{report.layers(longest)}")
-    print(f"\n{report.summary()}\n\n{report.notes()}")
+    texts = (report.layers(longest), report.summary(), report.estimates(), report.notes())
+    print("\n\n".join([f"\n{args.config}  {args.checkpoint}", *filter(None, texts)]))
     if args.out:
         picture = Path(args.out).with_suffix(".png")
         report.to_json(args.out)

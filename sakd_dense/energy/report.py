@@ -80,6 +80,20 @@ class EnergyReport:
             cells += [_giga(acs), _giga(macs), f"{self.millijoule(ops, convention):.3f}"]
         return cells if ops.dense else [*cells[:4], *[""] * 6]
 
+    def estimates(self) -> str:
+        """What SpikingJelly's estimators make of each T and of the ANN, mJ; a table for each."""
+        read = {str(t): reading for t, reading in self.readings.items()} | {"ANN": self.teacher}
+        tables = []
+        for name, parts in next(iter(self.readings.values())).estimates.items():
+            lines = [[name, *parts, "total mJ"]]
+            for t, reading in read.items():
+                found = reading.estimates.get(name)
+                if found is not None:  # not of the ANN: some are made for spikes alone
+                    values = [*found.values(), sum(found.values())]
+                    lines.append([t, *(f"{mj:.3f}" for mj in values)])
+            tables.append(aligned(lines, left=1))
+        return "\n\n".join(tables)
+
     def notes(self) -> str:
         """How everything was counted."""
         longest = max(self.readings)
@@ -102,14 +116,6 @@ class EnergyReport:
                 "the ANN has random weights: --teacher-checkpoint, if its work depends on what it "
                 "finds (two-stage detectors)"
             )
-        read = {f"T={t}": reading for t, reading in self.readings.items()} | {"ANN": self.teacher}
-        for name, reading in read.items():
-            for estimator, parts in reading.estimates.items():
-                terms = " + ".join(f"{part} {mj:.3f}" for part, mj in parts.items())
-                notes.append(
-                    f"with memory, {name}, SpikingJelly's {estimator!r}: "
-                    f"{sum(parts.values()):.3f} mJ = {terms}"
-                )
         return "\n".join(notes)
 
     def to_json(self, path: str | os.PathLike[str]) -> None:

@@ -52,6 +52,7 @@ def write_page(
         heat=figures.heat_map(run),
         losses=figures.losses(run),
         energy=run.energy.summary(),
+        estimates=run.energy.estimates(),
         layers=run.energy.layers(max(run.energy.readings)),
         notes=[*run.sweep.notes().splitlines(), *run.energy.notes().splitlines()],
         pictures=[[(title, _jpeg(image)) for title, image in row] for row in pictures],

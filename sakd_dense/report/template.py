@@ -49,6 +49,8 @@ TEMPLATE = """<!DOCTYPE html>
 
 <h2>Energy by part</h2>
 <pre>{{ energy }}</pre>
+{% if estimates %}<p>With memory, by SpikingJelly's estimators:</p>
+<pre>{{ estimates }}</pre>{% endif %}
 
 <h2>Firing rates</h2>
 <figure id="rates">{{ heat|safe }}</figure>

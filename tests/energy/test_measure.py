@@ -7,14 +7,21 @@ from spikingjelly.activation_based.op_counter import (
     LemaireEnergyProfiler,
     SimpleEnergyConfig,
     SimpleEnergyProfiler,
+    SpikeSimEnergyConfig,
+    estimate_neuromc_runtime_energy,
+    estimate_spikesim_energy,
 )
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sakd_dense.backbones import SEWResNet_CIFAR
+from sakd_dense.convert import ann_of
 from sakd_dense.energy import ESTIMATORS, cost_of, estimate, measure
 from sakd_dense.energy.counter import Operations
 from sakd_dense.energy.measure import plain_neurons
 from sakd_dense.neurons import SpikingNeuron
-from tests.backbones.test_resnet import excite
+from tests.backbones.test_resnet import excite, small
+from tests.energy.test_counter import Whole
 from tests.timesteps.scenes import build, detection_batch, retinanet
 
 
@@ -66,29 +73,68 @@ def test_the_model_is_left_as_it_was(model):
     assert torch.equal(before.bboxes, after.bboxes) and torch.equal(before.scores, after.scores)
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("name", ESTIMATORS)
-def test_estimates_are_spikingjellys_and_their_parts_sum(model, name):
-    batch = detection_batch((64, 64))
-    found = estimate(model, [batch], 2, cost_of(), [name])[name]
-    own = {
-        "simple": SimpleEnergyProfiler(
-            config=SimpleEnergyConfig(extra_ignore_modules=[_BatchNorm])
-        ),
-        "lemaire": LemaireEnergyProfiler(config=LemaireEnergyConfig(strict=False)),
-    }[name]
-    own.bind_model(model)
-    model.backbone.time_steps = 2
-    with plain_neurons(model), own:
-        model.test_step(batch)
+def without_norms(connect):
+    """A backbone of layers alone, which every estimator of SpikingJelly takes as it is."""
+    backbone = excite(SEWResNet_CIFAR(18, base_channels=8, time_steps=2, connect=connect)).eval()
+    for module in list(backbone.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, _BatchNorm):
+                setattr(module, name, nn.Identity())
+    return backbone
+
+
+def by_spikingjelly(name, backbone, x, cost):
+    """Its own, pJ, by its own front doors."""
+    if name == "neuromc":
+        return estimate_neuromc_runtime_energy(backbone, x).energy_total_pj
+    if name.startswith("spikesim"):
+        activity = "event" if "event" in name else "dense"
+        config = SpikeSimEnergyConfig(activity_mode=activity)
+        return estimate_spikesim_energy(backbone, x, config=config).energy_total_pj
+    if name == "simple":
+        own = SimpleEnergyProfiler(config=SimpleEnergyConfig(cost_config=cost))
+    else:
+        own = LemaireEnergyProfiler(config=LemaireEnergyConfig(strict=False))
+    own.bind_model(backbone)
+    with own:
+        backbone(x)
     report = own.get_report()
-    total = report.total_pj if name == "lemaire" else report.energy_total_pj
-    assert sum(found.values()) == pytest.approx(total * 1e-9)
+    return report.energy_total_pj if name == "simple" else report.total_pj
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("connect", ["ADD", "AND"])
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_estimates_are_spikingjellys_and_their_parts_sum(name, connect):
+    backbone, images = without_norms(connect), torch.randn(2, 3, 32, 32)
+    cost = cost_of()
+    batches = list(images.split(1))
+    found = estimate(Whole(backbone), batches, 2, cost, [name])[name]
     assert min(found.values()) > 0
-    if name == "simple":  # updates and sums beside what the strict convention counts
-        cost = cost_of()
-        strict = measure(model, [batch], 2).total().operations
-        assert found["arithmetic"] > strict.millijoule("strict", cost.e_mac_pj, cost.e_ac_pj)
+    with plain_neurons(backbone):
+        each = [by_spikingjelly(name, backbone, x, cost) for x in batches]
+    assert sum(found.values()) == pytest.approx(sum(each) / 2 * 1e-9)
+
+
+@torch.no_grad()
+def test_estimates_of_a_whole_detector(model):
+    """Norms are folded, layers that levels share count at each, an ANN has no crossbars."""
+    batch, cost = detection_batch((64, 64)), cost_of()
+    found = estimate(model, [batch], 2, cost, ESTIMATORS)
+    assert list(found) == list(ESTIMATORS)
+    assert all(min(parts.values()) > 0 for parts in found.values())
+    strict = measure(model, [batch], 2).total().operations
+    assert found["simple"]["arithmetic"] > strict.millijoule("strict", cost.e_mac_pj, cost.e_ac_pj)
+    twin = estimate(build(ann_of(retinanet())).eval(), [batch], None, cost, ESTIMATORS)
+    assert list(twin) == ["simple", "lemaire", "neuromc"]
+    assert twin["neuromc"]["neurons"] == 0 < twin["neuromc"]["arithmetic"]
+
+
+@torch.no_grad()
+def test_what_an_estimator_would_leave_out_is_named():
+    grouped = Whole(small(50, groups=2, base_width=8)).eval()
+    with pytest.raises(ValueError, match="spikesim: .*grouped.*layer1.0.conv2"):
+        estimate(grouped, [torch.randn(1, 3, 32, 32)], 2, cost_of(), ["spikesim"])
 
 
 def test_an_estimator_that_is_not_there_is_named(model):
