@@ -1,5 +1,8 @@
-"""A backbone as a graph of the Neuromorphic Intermediate Representation (Pedersen et al., 2024)."""
+"""A spiking network as a graph of the Neuromorphic Intermediate Representation (Pedersen et al.,
+2024).
+"""
 
+import copy
 import os
 from pathlib import Path
 
@@ -8,7 +11,10 @@ from torch import Tensor, nn
 
 from ..backbones import ResidualBackbone
 from ..files import replacing
-from .step_view import StepView
+from ..timesteps import find_spiking_backbone
+from .inputs import RawModel
+from .model_view import ModelView
+from .step_view import ExportError, StepView
 
 #: Seconds a time step: what NIR's time constants are multiples of.
 DT = 1e-4
@@ -16,49 +22,67 @@ DT = 1e-4
 
 @torch.no_grad()
 def export_nir(
-    backbone: ResidualBackbone,
+    module: nn.Module,
     path: str | os.PathLike[str],
     images: Tensor,
     stage: int | None = None,
     dt: float = DT,
 ) -> float:
-    """Writes one time step of ``backbone`` to ``path``, reads it back and compares.
+    """Writes one time step of ``module`` to ``path``, reads it back and compares.
 
     The graph has no time of its own: whoever runs it shows it the image T times and averages.
 
     Args:
-        backbone: in eval mode.
+        module: a backbone, or a model of mmseg or mmpretrain; in eval mode.
         path: of the HDF5 file.
         images: ``[B, C, H, W]``, preprocessed; their size becomes the graph's.
-        stage: whose output is given; None: the last of ``out_indices``.
+        stage: of a backbone, whose output is given; None: the last of ``out_indices``.
         dt: seconds a time step.
 
     Returns:
-        The largest difference between the firing rates of the file, run by SpikingJelly, and the
-        backbone's, over ``backbone.time_steps`` steps.
+        The largest difference between what the file gives, run by SpikingJelly for as many steps
+        as ``module`` is set to and averaged, and what ``module`` gives. Weights are folded,
+        written and compared in float64: in float32 a potential meets its threshold in the last
+        digit now and then, a spike flips, and what follows sees it.
 
     Raises:
-        ExportError: for what NIR cannot express.
+        ExportError: for what NIR cannot express, and for a file that gives something else.
     """
     from spikingjelly.activation_based.nir_exchange import export_to_nir
 
-    stage = backbone.out_indices[-1] if stage is None else stage
-    view = StepView(backbone, stage).eval()
+    module, images = copy.deepcopy(module).double().eval(), images.double()
+    if isinstance(module, ResidualBackbone):
+        indices = module.out_indices
+        stage = indices[-1] if stage is None else stage
+        if stage not in indices:
+            raise ExportError(f"stage={stage}: the backbone gives {indices} (out_indices)")
+        view: nn.Module = StepView(module, stage, images)
+        own = module(images)[indices.index(stage)]
+        own = own.mean(0) if own.dim() == 5 else own
+    else:
+        view = ModelView(module, images)
+        own = RawModel(module)(images)
+    steps = find_spiking_backbone(module).time_steps
     with replacing(path) as temporary:
-        export_to_nir(view, images, save_path=temporary, dt=dt)
-        rates = run_nir(temporary, images, backbone.time_steps, dt)
-    own = backbone(images)[backbone.out_indices.index(stage)]
-    return (rates - own).abs().max().item()
+        export_to_nir(view.eval(), images, save_path=temporary, dt=dt)
+        found = run_nir(temporary, images, steps, dt)
+        difference = (found - own).abs().max().item()
+        if difference > 1e-4:
+            raise ExportError(
+                f"{path}, read back and run by SpikingJelly, differs from the model by "
+                f"{difference:.2g}: nothing was written"
+            )
+    return difference
 
 
 @torch.no_grad()
 def run_nir(
     path: str | os.PathLike[str], images: Tensor, time_steps: int, dt: float = DT
 ) -> Tensor:
-    """Firing rates ``[B, C, H, W]`` of a file of :func:`export_nir`, by SpikingJelly."""
+    """What a file of :func:`export_nir` gives, averaged over T, by SpikingJelly."""
     from spikingjelly.activation_based.nir_exchange import import_from_nir
 
-    graph: nn.Module = import_from_nir(Path(path), dt=dt).eval()
+    graph: nn.Module = import_from_nir(Path(path), dt=dt, dtype=images.dtype).eval()
     state, total = None, 0.0
     for _ in range(time_steps):
         out, state = graph(images, state)

@@ -1,12 +1,19 @@
-"""A backbone as it runs a single time step, of modules alone: what NIR can be written from.
+"""A spiking network as it runs a single time step, of modules alone: what NIR can be written from.
 
 SpikingJelly's exporter follows a module's forward symbolically. Ours folds time into the batch and
 gives norms to neurons, which it cannot follow; this view has the same weights, BatchNorm folded
-into the convolutions, and SpikingJelly's neurons in single-step mode.
+into the convolutions, and SpikingJelly's neurons in single-step mode. What NIR, or SpikingJelly's
+reader of it, has no node for is written with those it has:
+
+- max pooling of spikes: average pooling, and neurons that fire at any spike and forget (hard reset
+  to 0), one time step at a time the same zeros and ones;
+- a grouped convolution: one of a single group, its other weights zero;
+- a convolution of two inputs side by side: two convolutions whose outputs meet in a neuron.
 """
 
 import copy
 
+import torch
 from spikingjelly.activation_based import neuron
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -27,20 +34,24 @@ class StepView(nn.Module):
     Args:
         backbone: in eval mode; it is copied.
         stage: the stage whose output is given, an index as in ``out_indices``.
+        images: ``[B, C, H, W]`` of the size that the graph will see.
 
     Raises:
-        ExportError: for what has no counterpart in NIR: max pooling, products of spikes, grouped
-            and deformable convolutions, plugins, norms that cannot be folded, soft resets and
-            neurons other than IF and LIF.
+        ExportError: for what has no counterpart in NIR: products of spikes, deformable
+            convolutions, plugins, norms that cannot be folded, soft resets and neurons other than
+            IF and LIF, and pooling of a size that does not divide.
     """
 
-    def __init__(self, backbone: ResidualBackbone, stage: int) -> None:
+    def __init__(self, backbone: ResidualBackbone, stage: int, images: Tensor) -> None:
         super().__init__()
-        _check(backbone)
+        check_layers(backbone)
+        _check_pooling(backbone, images)
         stem = backbone._stem_modules()
         layers: list[nn.Module] = []
         for conv, norm, fire in zip(stem[::3], stem[1::3], stem[2::3], strict=True):
-            layers += [_folded(conv, norm), _single(fire)]
+            layers += [folded(conv, norm), single(fire)]
+        if isinstance(backbone.maxpool, nn.MaxPool2d):
+            layers += _any_spike(backbone.maxpool)
         self.stem = nn.Sequential(*layers)
         blocks = [b for name in backbone.res_layers[: stage + 1] for b in getattr(backbone, name)]
         self.blocks = nn.Sequential(*(_Block(block) for block in blocks))
@@ -58,16 +69,17 @@ class _Block(nn.Module):
         names = "123" if isinstance(block, Bottleneck) else "12"
         layers: list[nn.Module] = []
         for n in names:
-            layers.append(_folded(getattr(block, f"conv{n}"), getattr(block, f"norm{n}")))
-            layers.append(_single(getattr(block, f"sn{n}")))
+            layers.append(folded(getattr(block, f"conv{n}"), getattr(block, f"norm{n}")))
+            layers.append(single(getattr(block, f"sn{n}")))
         self.last = layers.pop()
         self.branch = nn.Sequential(*layers)
         shortcut: list[nn.Module] = []
         if block.downsample is not None:
-            *pool, conv, norm = block.downsample
-            shortcut = [*copy.deepcopy(pool), _folded(conv, norm)]
+            *pools, conv, norm = block.downsample
+            shortcut = [nn.AvgPool2d(p.kernel_size, p.stride) for p in pools]
+            shortcut.append(folded(conv, norm))
             if block.downsample_sn is not None:
-                shortcut.append(_single(block.downsample_sn))
+                shortcut.append(single(block.downsample_sn))
         self.shortcut = nn.Sequential(*shortcut) if shortcut else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,25 +89,74 @@ class _Block(nn.Module):
         return self.last(self.branch(x)) + identity
 
 
-def _folded(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:
-    return fuse_conv_bn_eval(conv.eval(), norm.eval())
+def folded(conv: nn.Module, norm: nn.Module | None) -> nn.Conv2d:
+    """``norm(conv(x))`` as a plain convolution of one group."""
+    if norm is not None:
+        conv = fuse_conv_bn_eval(conv.eval(), norm.eval())
+    given, taken = conv.out_channels // conv.groups, conv.in_channels // conv.groups
+    weight = conv.weight.data.new_zeros(conv.out_channels, conv.in_channels, *conv.kernel_size)
+    for group, part in enumerate(conv.weight.data.split(given)):
+        rows, columns = group * given, group * taken
+        weight[rows : rows + given, columns : columns + taken] = part
+    return plain(conv, weight, conv.bias)
 
 
-def _single(layer: SpikingNeuron) -> nn.Module:
+def plain(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    """A convolution that moves as ``conv`` does, with another weight."""
+    outputs, inputs, *kernel = weight.shape
+    made = nn.Conv2d(
+        inputs, outputs, kernel, conv.stride, conv.padding, conv.dilation, bias=bias is not None
+    )
+    made.weight = nn.Parameter(weight.detach().clone())
+    made.bias = None if bias is None else nn.Parameter(bias.detach().clone())
+    return made
+
+
+def single(layer: SpikingNeuron) -> nn.Module:
+    """Its neurons, a step at a time."""
     node = copy.deepcopy(layer.node)
     node.reset()
     node.step_mode = "s"
     return node
 
 
-def _check(backbone: ResidualBackbone) -> None:
-    kind = type(backbone).__name__
-    if not isinstance(backbone.maxpool, nn.Identity):
-        raise ExportError(
-            f"NIR has no max pooling, which {kind} has behind its stem: train {kind}_CIFAR, or "
-            "export to ONNX"
-        )
+def _any_spike(pool: nn.MaxPool2d) -> list[nn.Module]:
+    cells = pool.kernel_size**2
+    fires = neuron.IFNode(v_threshold=0.5 / cells, v_reset=0.0)
+    return [nn.AvgPool2d(pool.kernel_size, pool.stride, pool.padding), fires]
+
+
+@torch.no_grad()
+def _check_pooling(backbone: ResidualBackbone, images: Tensor) -> None:
+    """NIR's average pooling knows no ``ceil_mode``; where the size divides, nor is it needed."""
+    handles = []
+
+    def check(name: str) -> None:
+        def hook(pool: nn.AvgPool2d, args: tuple[Tensor, ...]) -> None:
+            stride = pool.stride if isinstance(pool.stride, int) else max(pool.stride)
+            height, width = args[0].shape[-2:]
+            if pool.ceil_mode and (height % stride or width % stride):
+                raise ExportError(
+                    f"{name}: NIR's average pooling knows no ceil_mode, and {height}x{width} is no "
+                    f"multiple of {stride}: take images of another size, or export to ONNX"
+                )
+
+        handles.append(backbone.get_submodule(name).register_forward_pre_hook(hook))
+
     for name, module in backbone.named_modules():
+        if isinstance(module, nn.AvgPool2d):
+            check(name)
+    try:
+        if handles:
+            backbone(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def check_layers(part: nn.Module) -> None:
+    """Raises :class:`ExportError` for the first layer that NIR cannot express."""
+    for name, module in part.named_modules():
         if isinstance(module, ResidualBlock):
             if module.connect in ("AND", "IAND"):
                 raise ExportError(
@@ -104,13 +165,11 @@ def _check(backbone: ResidualBackbone) -> None:
                 )
             if module.plugins:
                 raise ExportError(f"{name}: NIR has no plugins: export to ONNX")
-        elif isinstance(module, nn.Conv2d) and (type(module) is not nn.Conv2d or module.groups > 1):
+        elif "Conv2d" in type(module).__name__ and type(module) is not nn.Conv2d:
             raise ExportError(
-                f"{name}: NIR has plain convolutions of one group alone, not "
-                f"{type(module).__name__} with groups={module.groups}: export to ONNX"
+                f"{name}: NIR has plain convolutions alone, not {type(module).__name__}: export to "
+                "ONNX"
             )
-        elif isinstance(module, nn.AvgPool2d) and module.ceil_mode:
-            raise ExportError(f"{name}: NIR's average pooling knows no ceil_mode: export to ONNX")
         elif "Norm" in type(module).__name__ and not isinstance(module, _BatchNorm):
             raise ExportError(
                 f"{name}: {type(module).__name__} cannot be folded into its convolution, and NIR "

@@ -5,11 +5,11 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
-from sakd_dense.backbones import SEWResNet_CIFAR, SpikingResNet_CIFAR
-from sakd_dense.export import ExportError, RawModel, export_nir, export_onnx, run_onnx
+from sakd_dense.export import ExportError, RawModel, export_nir, export_onnx, run_nir, run_onnx
 from sakd_dense.export.onnx import flat
 from tests.backbones.test_resnet import CONNECTS, excite, small
 from tests.parts.models import decoder, detector, lively
+from tests.timesteps.scenes import build, segmentor
 
 HARD_LIF = dict(type="LIFNode", tau=2.0, v_reset=0.0, decay_input=False)
 HARD_IF = dict(type="IFNode", v_reset=0.0)
@@ -48,46 +48,138 @@ def test_onnx_of_a_model_that_spikes_throughout(tmp_path, cfg):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
 
 
-def cifar(depth=18, connect="ADD", neuron=HARD_LIF, **kwargs):
-    kind = SpikingResNet_CIFAR if connect == "BEFORE" else SEWResNet_CIFAR
-    args = dict(base_channels=8, time_steps=3, connect=connect, neuron=neuron, **kwargs)
-    model = excite(kind(depth, **args)).eval()
+def network(name="SEWResNet", depth=18, neuron=HARD_LIF, **kwargs):
+    """A narrow backbone whose every layer fires."""
+    args = dict(base_channels=8, stem_channels=8, time_steps=3, neuron=neuron, **kwargs)
+    if "NeXt" in name:
+        args.update(groups=2, base_width=8)
+    model = excite(MODELS.build(dict(type=name, depth=depth, **args))).eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):  # neurons that leak fire in the last stage, too
             nn.init.uniform_(module.bias, 0.5, 1.5)
     return model
 
 
-@pytest.mark.parametrize("neuron", [HARD_LIF, HARD_IF, dict(HARD_LIF, decay_input=True)])
-@pytest.mark.parametrize("connect", ["ADD", "BEFORE"])
-@pytest.mark.parametrize("depth", [18, 50])
-def test_nir_read_back_is_the_backbone(tmp_path, depth, connect, neuron):
-    model = cifar(depth, connect, neuron)
-    images = torch.randn(2, 3, 32, 32)
+@pytest.mark.parametrize(
+    "name,depth",
+    [
+        (f"{kind}ResN{rest}", depth)
+        for kind in ("SEW", "Spiking")
+        for rest, depth in (
+            ("et", 18),
+            ("et", 50),
+            ("etV1c", 18),
+            ("etV1d", 50),
+            ("eXt", 50),
+            ("et_CIFAR", 18),
+            ("et_CIFAR", 50),
+        )
+    ],
+)
+def test_nir_read_back_is_the_backbone(tmp_path, name, depth):
+    model = network(name, depth)
+    images = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
         assert model(images)[-1].any()
-    assert export_nir(model, tmp_path / "a.nir", images) < 1e-5
+    assert export_nir(model, tmp_path / "a.nir", images) < 1e-8
     assert (tmp_path / "a.nir").is_file()
 
 
+def test_nir_that_gives_something_else_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("sakd_dense.export.nir.run_nir", lambda _f, images, *_: images.sum())
+    with pytest.raises(ExportError, match="a.nir, .*differs .*nothing was written"):
+        export_nir(network("SEWResNet_CIFAR"), tmp_path / "a.nir", torch.randn(1, 3, 32, 32))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("neuron", [HARD_IF, dict(HARD_LIF, decay_input=True)])
+def test_nir_of_other_neurons(tmp_path, neuron):
+    model = network("SEWResNet_CIFAR", neuron=neuron)
+    assert export_nir(model, tmp_path / "a.nir", torch.randn(2, 3, 32, 32)) < 1e-8
+
+
 def test_nir_of_an_earlier_stage(tmp_path):
-    assert export_nir(cifar(), tmp_path / "a.nir", torch.randn(1, 3, 32, 32), stage=1) < 1e-5
+    images, model = torch.randn(1, 3, 32, 32), network(out_indices=(1, 3), output="sequence")
+    assert export_nir(model, tmp_path / "a.nir", images, stage=1) < 1e-8
+    with pytest.raises(ExportError, match=r"stage=2: the backbone gives \(1, 3\)"):
+        export_nir(model, tmp_path / "b.nir", images, stage=2)
+
+
+def spiking_fcn(**head):
+    cfg = decoder()
+    cfg["backbone"].update(neuron=HARD_LIF)
+    cfg["decode_head"].update(neuron=HARD_LIF, **head)
+    return cfg
+
+
+def classifier():
+    return dict(
+        type="mmpretrain.ImageClassifier",
+        data_preprocessor=dict(type="mmpretrain.ClsDataPreprocessor"),
+        backbone=dict(
+            type="SEWResNet",
+            depth=18,
+            base_channels=8,
+            stem_channels=8,
+            time_steps=3,
+            neuron=HARD_LIF,
+        ),
+        neck=dict(type="mmpretrain.GlobalAveragePooling"),
+        head=dict(type="mmpretrain.LinearClsHead", num_classes=5, in_channels=64),
+    )
+
+
+@pytest.mark.parametrize(
+    "cfg",
+    [
+        spiking_fcn(num_convs=2, concat_input=True),
+        spiking_fcn(num_convs=1, concat_input=False, dilation=2),
+        classifier(),
+    ],
+    ids=["FCN", "FCN-dilated", "classifier"],
+)
+def test_nir_of_a_model_gives_its_logits(tmp_path, cfg):
+    model = lively(cfg).eval()
+    excite(model.backbone)
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        own = RawModel(model.double())(images.double())
+    assert own.std() > 1e-2 and (own[0] - own[1]).abs().max() > 1e-2
+    assert export_nir(model.float(), tmp_path / "a.nir", images) < 1e-8
+    found = run_nir(tmp_path / "a.nir", images.double(), model.backbone.time_steps)
+    torch.testing.assert_close(found, own, atol=1e-8, rtol=0)
+    assert next(model.parameters()).dtype == torch.float32  # left as it was
+
+
+def fcn_of_an_ann():
+    cfg = segmentor(time_steps=3, stem_channels=8, neuron=HARD_LIF)
+    return build(cfg)
 
 
 @pytest.mark.parametrize(
     "make,says",
     [
-        (lambda: small(18, neuron=HARD_LIF), "no max pooling, which SEWResNet has"),
-        (lambda: cifar(neuron="LIFNode", connect="AND"), "layer1.0: .*connect='AND' multiplies"),
-        (lambda: cifar(neuron=dict(type="LIFNode", v_reset=None)), "sn1: .*v_reset=None"),
-        (lambda: cifar(neuron="ParametricLIFNode"), "not ParametricLIFNode"),
-        (lambda: cifar(50, groups=2, base_width=8), "layer1.0.conv2: .*groups=2"),
-        (lambda: cifar(norm_cfg=dict(type="GN", num_groups=4)), "GroupNorm cannot be folded"),
+        (lambda: network(neuron="LIFNode", connect="AND"), "layer1.0: .*connect='AND' multiplies"),
+        (lambda: network(neuron=dict(type="LIFNode", v_reset=None)), "sn1: .*v_reset=None"),
+        (lambda: network(neuron="ParametricLIFNode"), "not ParametricLIFNode"),
+        (
+            lambda: network(
+                depth=50,
+                dcn=dict(type="DCNv2", deform_groups=1),
+                stage_with_dcn=(False, False, False, True),
+            ),
+            "layer4.0.conv2: .*not ModulatedDeformConv2dPack",
+        ),
+        (lambda: network(norm_cfg=dict(type="GN", num_groups=4)), "GroupNorm cannot be folded"),
+        (lambda: network("SEWResNetV1d", 50), "layer3.0.downsample.0: .*3x3 is no multiple of 2"),
+        (lambda: build(detector()), "SpikingFPN: .*export the backbone"),
+        (fcn_of_an_ann, "FCNHead: .*takes SpikingFCNHead"),
+        (lambda: build(decoder()), "v_reset=None"),
     ],
 )
 def test_what_nir_cannot_express_is_named(tmp_path, make, says):
     with pytest.raises(ExportError, match=says):
-        export_nir(make(), tmp_path / "a.nir", torch.randn(1, 3, 32, 32))
+        export_nir(make().eval(), tmp_path / "a.nir", torch.randn(1, 3, 24, 24))
     assert not list(tmp_path.iterdir())
 
 
