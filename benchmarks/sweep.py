@@ -61,7 +61,7 @@ def in_one_pass(reader: PrefixReader, batches: Sequence[Any]) -> None:
 
 
 def in_one_pass_counting(reader: PrefixReader, batches: Sequence[Any]) -> None:
-    with FiringRate(reader.backbone, reader.time_steps):
+    with FiringRate(reader.model, reader.time_steps):
         in_one_pass(reader, batches)
 
 

@@ -71,7 +71,7 @@ class _TimeStepLoop:
                 self._evaluators[t] = evaluator_for(t, self.evaluator)
         self._losses: dict[str, Any] = {}
         self._times: list[tuple[float, int]] = []
-        firing = FiringRate(self._reader.backbone, steps) if self.firing_rate else None
+        firing = FiringRate(self.runner.model, steps) if self.firing_rate else None
         with firing or nullcontext():
             for idx, data_batch in enumerate(self.dataloader):
                 self.run_iter(idx, data_batch)
@@ -140,7 +140,7 @@ class TimeStepTestLoop(_TimeStepLoop, TestLoop):
     Args:
         time_steps: the T to read.
         fp16: as in MMEngine's ``TestLoop``.
-        firing_rate: count the backbone's spikes as well.
+        firing_rate: count the model's spikes as well.
 
     The model's hooks (visualisation, dumps) get the outputs at its own T, or at the largest T read
     if its own is not among them.
@@ -171,7 +171,7 @@ class TimeStepValLoop(_TimeStepLoop, ValLoop):
     Args:
         time_steps: the T to read.
         fp16: as in MMEngine's ``ValLoop``.
-        firing_rate: count the backbone's spikes as well.
+        firing_rate: count the model's spikes as well.
     """
 
     phase = "val"

@@ -30,7 +30,7 @@ class SweepResult:
 
     Attributes:
         rows: by T, the metrics under the evaluator's names (``coco/bbox_mAP``), and
-            ``firing_rate`` of the backbone and ``ms_per_image`` of that T alone. An ANN has one
+            ``firing_rate`` of all neurons and ``ms_per_image`` of that T alone. An ANN has one
             row, under None.
         config, checkpoint: what was tested.
         images: how many were evaluated.

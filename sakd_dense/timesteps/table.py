@@ -38,7 +38,7 @@ def main_metric(rows: Rows) -> str | None:
 
 
 def table(rows: Rows) -> str:
-    """One line a T: T, the metrics, the backbone's firing rate, ms an image; aligned."""
+    """One line a T: T, the metrics, the firing rate, ms an image; aligned."""
     headings = {
         **metric_columns(rows),
         **{n: h for n, h in _MEASURED.items() if any(n in row for row in rows.values())},

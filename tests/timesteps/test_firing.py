@@ -6,7 +6,9 @@ from functools import partial
 import pytest
 import torch
 
-from sakd_dense.timesteps import FiringRate
+from sakd_dense.energy import measure
+from sakd_dense.timesteps import FiringRate, PrefixReader
+from tests.parts.models import MODELS_OF, batch_for, lively
 from tests.timesteps.scenes import build, retinanet
 
 
@@ -53,6 +55,20 @@ def test_prefixes_of_one_pass_are_the_rates_of_separate_passes(backend, monkeypa
     assert rates == pytest.approx(expected, abs=1e-7)
     assert list(rates) == [1, 3, 8]
     assert 0 < rates[8] < 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["SpikingRetinaHead", "SpikingFCNHead"])
+def test_necks_and_heads_count_at_each_t(name):
+    model, batch = lively(MODELS_OF[name]()).eval(), batch_for(name)
+    reader = PrefixReader(model, (1, 2, 4))
+    with FiringRate(model, reader.time_steps) as firing:
+        for _ in range(2):
+            reader.read(lambda: model.test_step(batch))
+    for t, rate in firing.rates().items():
+        reading = measure(model, [batch], t)
+        assert rate == pytest.approx(reading.total().spikes.rate, abs=1e-7)
+        assert rate != pytest.approx(reading.total("backbone").spikes.rate, abs=1e-4)
 
 
 @torch.no_grad()
