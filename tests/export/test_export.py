@@ -190,8 +190,18 @@ def test_neurons_that_onnx_cannot_have_are_named(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_gives_something_else_is_not_written(tmp_path):
-    model = excite(small(18)).eval()
-    with pytest.raises(ExportError, match="nothing was written"):
-        export_onnx(model, tmp_path / "a.onnx", torch.randn(1, 3, 32, 32), tolerance=-1.0)
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("beyond,refused", [(3, False), (5, True)])
+def test_an_onnx_file_may_differ_as_rounding_does(tmp_path, monkeypatch, beyond, refused):
+    """Refused is what differs by more than four times what rounding alone does."""
+    from sakd_dense.export import onnx
+
+    shares = iter([beyond * 0.01, 0.01])
+    monkeypatch.setattr(onnx, "differing", lambda *_: next(shares))
+    model = excite(small(18, time_steps=1)).eval()
+    call = (model, tmp_path / "a.onnx", torch.randn(1, 3, 32, 32))
+    if refused:
+        with pytest.raises(ExportError, match="5.00 % .*1.00 % by rounding.*nothing was written"):
+            export_onnx(*call)
+        assert not list(tmp_path.iterdir())
+    else:
+        assert export_onnx(*call) == 0.03 and (tmp_path / "a.onnx").is_file()
