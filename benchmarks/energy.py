@@ -1,0 +1,116 @@
+#!/usr/bin/env python
+"""Accuracy and energy of an arm at every T, over seeds: the tables of docs/energy.md.
+
+  python benchmarks/energy.py bccd sakd
+  python benchmarks/energy.py camvid-small-full response-cwd --samples 8
+
+Runs of `benchmarks/accuracy.py TRACK train teacher ARM` whose energy was not measured yet are
+measured (over images of `test`, spread evenly) and kept in benchmarks/results: the table is there
+without the runs. Its accuracies are those of `accuracy.py TRACK table`.
+"""
+
+import argparse
+import statistics
+
+import torch
+from accuracy import RESULTS, RUNS, STEPS, cell, checkpoint, config, swept, trained
+from arms import ARMS
+from tracks import TRACKS
+
+from sakd_dense.energy import CONVENTIONS, ESTIMATORS, EnergyReport, Layer, study
+
+
+def measured(
+    track: str, arm: str, seed: int, samples: int, estimators: list[str]
+) -> EnergyReport | None:
+    """A run's energy, measured if it is not kept yet; None if there is no run."""
+    out = RESULTS / track / f"energy-{arm}-seed{seed}.json"
+    file = checkpoint(track, arm, seed)
+    if not out.is_file() and file is not None:
+        cfg = config(track, arm, seed)
+        TRACKS[track].read(cfg, "test")
+        cfg.work_dir, cfg.log_level = str(RUNS / track / "energy"), "WARNING"
+        teacher = trained(track, "teacher", seed)
+        study(
+            cfg,
+            str(file),
+            STEPS,
+            samples,
+            teacher_checkpoint=teacher,
+            estimators=estimators,
+        ).to_json(out)
+    return EnergyReport.from_json(out) if out.is_file() else None
+
+
+def energies(layers: list[Layer], report: EnergyReport) -> list[str]:
+    """Firing rate to mJ of the table, the mean over seeds; mJ with its spread."""
+    operations = [layer.operations for layer in layers]
+
+    def giga(kind: str) -> str:
+        found = [
+            [getattr(ops, f"{convention}_{kind}") * 1e-9 for ops in operations]
+            for convention in CONVENTIONS
+        ]
+        return " / ".join(f"{statistics.mean(values):.3f}" for values in found)
+
+    fired = [layer.spikes for layer in layers if layer.spikes.neurons]
+    cells = [cell([s.rate for s in fired], 3), cell([s.silence for s in fired], 3)] if fired else []
+    mj = [[report.millijoule(ops, c) for ops in operations] for c in CONVENTIONS]
+    return [*(cells or ["", ""]), giga("ac"), giga("mac"), *(cell(values, 2) for values in mj)]
+
+
+def table(track: str, arm: str, found: dict[int, EnergyReport]) -> str:
+    """Markdown: the ANN, and the student at every T; mean ± standard deviation over seeds."""
+    metric, digits = TRACKS[track].metric, TRACKS[track].digits
+    one = next(iter(found.values()))
+    columns = ["model", "T", metric.rpartition("/")[2], "firing rate", "silent"]
+    columns += ["SynOps G, strict / spike-count", "MACs G", "mJ strict", "mJ spike-count"]
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+
+    def accuracy(which: str, t: int | None) -> str:
+        home = TRACKS[track].taught_by or track if which == "teacher" else track
+        sweeps = [swept(home, which, seed, "test") for seed in found]
+        rows = [row for s in sweeps if s for row in s["rows"] if row["T"] == t]
+        return cell([row["metrics"][metric] for row in rows], digits) if rows else ""
+
+    teachers = [report.teacher.total() for report in found.values()]
+    cells = ["ANN teacher", "", accuracy("teacher", None), *energies(teachers, one)]
+    lines.append("| " + " | ".join(cells) + " |")
+    for t in STEPS:
+        layers = [report.readings[t].total() for report in found.values()]
+        lines.append(
+            "| " + " | ".join([arm, str(t), accuracy(arm, t), *energies(layers, one)]) + " |"
+        )
+    seeds = ", ".join(map(str, found))
+    int8 = teachers[0].operations.dense * one.e_mac_int8 * 1e-9
+    lines.append(f"\nSeeds {seeds}; over {one.images} images. The ANN in int8: {int8:.2f} mJ.")
+    estimates = [r.estimates() for r in found.values() if r.estimates()]
+    return "\n".join([*lines, *(f"\n{text}" for text in estimates[:1])])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("track", choices=TRACKS, help="data set and model")
+    parser.add_argument("arm", choices=[a for a in ARMS if a != "teacher"], metavar="ARM")
+    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--samples", type=int, default=24, help="images (default: 24)")
+    parser.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=[], metavar="NAME")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    found = {
+        seed: report
+        for seed in args.seed
+        if (report := measured(args.track, args.arm, seed, args.samples, args.estimators))
+    }
+    if not found:
+        raise SystemExit(
+            f"first: python benchmarks/accuracy.py {args.track} train teacher {args.arm}"
+        )
+    print(table(args.track, args.arm, found))
+
+
+if __name__ == "__main__":
+    main()
