@@ -19,6 +19,7 @@ PREFIXES = ("Spiking", "SEW")
 #: Arguments that only the spiking twin takes.
 SPIKING_ARGS = ("time_steps", "neuron", "connect", "output", "compress_spikes")
 #: The ANN twins of spiking necks and heads, with what they need; :mod:`sakd_dense.parts` fills it.
+#: Empty for those that name theirs, ``dict(type='SpikingNeck', of='FPN', ...)``.
 PARTS: dict[str, dict[str, Any]] = {}
 #: Initialisers that load a checkpoint.
 LOADERS = ("Pretrained", "SAKDTransfer")
@@ -90,7 +91,8 @@ def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         twin = PARTS.get(type_name(d.get("type")))
         if twin is not None:
             d.pop("neuron", None)
-            d.update({**copy.deepcopy(twin), **d, "type": twin["type"]})
+            name = d.pop("of", twin.get("type"))
+            d.update({**copy.deepcopy(twin), **d, "type": name})
     return model
 
 

@@ -82,6 +82,46 @@ MODELS_OF = {
 }
 
 
+def _of(cfg, part, kind, of, **changes):
+    old = cfg[part]
+    cfg[part] = changed(old, type=kind, of=of, **changes)
+    return cfg
+
+
+BN, RELU = dict(type="BN"), dict(type="ReLU")
+PYRAMID = dict(in_channels=[8, 16, 32, 64], in_index=[0, 1, 2, 3], num_convs=None)
+#: Upstream parts that nobody declared, made spiking by a config alone.
+UNDECLARED = {
+    "PAFPN": lambda: _of(detector(), "neck", "SpikingNeck", "PAFPN", norm_cfg=BN, act_cfg=RELU),
+    "FreeAnchorRetinaHead": lambda: _of(
+        detector(),
+        "bbox_head",
+        "SpikingDenseHead",
+        "FreeAnchorRetinaHead",
+        norm_cfg=BN,
+        num_ins=None,
+    ),
+    "FPNHead": lambda: _of(
+        decoder(),
+        "decode_head",
+        "SpikingDecodeHead",
+        "FPNHead",
+        feature_strides=[4, 8, 16, 32],
+        **PYRAMID,
+    ),
+    "DepthwiseSeparableASPPHead": lambda: _of(
+        decoder(),
+        "decode_head",
+        "SpikingDecodeHead",
+        "DepthwiseSeparableASPPHead",
+        c1_in_channels=8,
+        c1_channels=8,
+        dilations=(1, 2),
+        num_convs=None,
+    ),
+}
+
+
 def lively(cfg):
     """Every layer fires, every output says something."""
     model = build(cfg)
@@ -97,4 +137,5 @@ def lively(cfg):
 
 
 def batch_for(name):
-    return TASKS["fcn" if name in DECODERS else "faster"].batch()
+    segments = name in DECODERS or "decode_head" in UNDECLARED.get(name, dict)()
+    return TASKS["fcn" if segments else "faster"].batch()

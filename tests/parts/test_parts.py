@@ -19,11 +19,23 @@ from sakd_dense.timesteps import PrefixReader
 from sakd_dense.twins import PARTS
 from tests.timesteps.scenes import build
 
-from .models import DECODERS, HEADS, MODELS_OF, NECKS, POOLING, batch_for, decoder, detector, lively
+from .models import (
+    DECODERS,
+    HEADS,
+    MODELS_OF,
+    NECKS,
+    POOLING,
+    UNDECLARED,
+    batch_for,
+    decoder,
+    detector,
+    lively,
+)
 
 
 def test_every_part_is_tested():
-    assert set(PARTS) >= {*HEADS, *NECKS, *DECODERS}
+    kinds = {k.__name__ for k in (SpikingNeck, SpikingDenseHead, SpikingDecodeHead)}
+    assert set(PARTS) == {*HEADS, *NECKS, *DECODERS, *kinds}
 
 
 @pytest.mark.parametrize("name", MODELS_OF)
@@ -142,6 +154,52 @@ def test_a_neck_without_activations_is_refused():
     cfg = detector()
     cfg["neck"]["act_cfg"] = None
     with pytest.raises(ValueError, match="SpikingFPN has no activation"):
+        build(cfg)
+
+
+@torch.no_grad()
+def test_declared_or_named_in_a_config_it_is_the_same():
+    declared, cfg = lively(detector()), detector()
+    act = dict(norm_cfg=dict(type="BN"), act_cfg=dict(type="ReLU"))
+    cfg["neck"].update(type="SpikingNeck", of="mmdet.FPN", **act)
+    named = build(cfg)
+    named.load_state_dict(declared.state_dict())
+    assert type(named.neck).__name__ == "SpikingFPN"
+    x = torch.rand(1, 3, 64, 64)
+    for a, b in zip(declared.extract_feat(x), named.extract_feat(x), strict=True):
+        assert a.any() and torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", UNDECLARED)
+def test_any_upstream_part_by_config_alone(name):
+    cfg, batch = UNDECLARED[name](), batch_for(name)
+    model = lively(cfg)
+    init_default_scope("mmseg" if "decode_head" in cfg else "mmdet")
+    twin = MODELS.build(ann_of(cfg))
+    shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (model, twin)]
+    assert shapes[0] == shapes[1] and not any(isinstance(m, SpikingNeuron) for m in twin.modules())
+    assert name in {type(m).__name__ for m in twin.modules()}
+    reading = measure(model, [batch])
+    for part in reading.parts():
+        assert 0 < reading.total(part).spikes.rate < 1 and reading.total(part).operations.count_ac
+    read = PrefixReader(model, (1, 3)).read(lambda: model.test_step(copy.deepcopy(batch)))
+    model.backbone.time_steps = 1
+    for one, other in zip(read[1], model.test_step(copy.deepcopy(batch)), strict=True):
+        found = "seg_logits" if "decode_head" in cfg else "pred_instances"
+        torch.testing.assert_close(dict(one.get(found).items()), dict(other.get(found).items()))
+    assert find_response(model) is not None
+    data = model.train().data_preprocessor(copy.deepcopy(batch), True)
+    losses = model.loss(data["inputs"], data["data_samples"])
+    sum(
+        v if isinstance(v, torch.Tensor) else sum(v) for k, v in losses.items() if "loss" in k
+    ).backward()
+
+
+@pytest.mark.parametrize("of", ["NoSuchNeck", "SpikingNeck"])
+def test_a_part_that_is_not_there_is_named(of):
+    cfg = detector()
+    cfg["neck"].update(type="SpikingNeck", of=of)
+    with pytest.raises(ValueError, match=f"SpikingNeck: of='{of}' is no module .*'mmdet'"):
         build(cfg)
 
 
