@@ -24,7 +24,7 @@ TEMPLATE = """<!DOCTYPE html>
   pre { overflow-x: auto; background: #f6f6f6; padding: .7rem; font-size: .75rem; line-height: 1.35;
         overflow-wrap: normal; }
   .samples { display: grid; gap: .5rem; margin-bottom: 1rem;
-             grid-template-columns: repeat(auto-fit, minmax(min(45%, 11rem), 1fr)); }
+             grid-template-columns: repeat(auto-fit, minmax(min(45%, 9rem), 1fr)); }
   li { font-size: .85rem; } summary { cursor: pointer; }
 </style>
 </head>
