@@ -74,6 +74,8 @@ def config(track: str, arm: str, seed: int) -> Config:
     cfg = config_of(track, arm)
     cfg.work_dir = str(folder(track, arm, seed))
     cfg.randomness = dict(seed=seed)
+    # MMEngine keeps visualizers by name: so each run logs into a folder of its own.
+    cfg.visualizer.name = f"{track}-{arm}-{seed}"
     cfg.optim_wrapper = with_amp(cfg.optim_wrapper)
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         cfg[loader].update(num_workers=0, persistent_workers=False)
