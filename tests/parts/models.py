@@ -88,11 +88,13 @@ def _of(cfg, part, kind, of, **changes):
     return cfg
 
 
-BN, RELU = dict(type="BN"), dict(type="ReLU")
+BN = dict(type="BN")
 PYRAMID = dict(in_channels=[8, 16, 32, 64], in_index=[0, 1, 2, 3], num_convs=None)
 #: Upstream parts that nobody declared, made spiking by a config alone.
 UNDECLARED = {
-    "PAFPN": lambda: _of(detector(), "neck", "SpikingNeck", "PAFPN", norm_cfg=BN, act_cfg=RELU),
+    "NASFCOS_FPN": lambda: _of(
+        detector(), "neck", "SpikingNeck", "NASFCOS_FPN", norm_cfg=BN, add_extra_convs=None
+    ),
     "FreeAnchorRetinaHead": lambda: _of(
         detector(),
         "bbox_head",
