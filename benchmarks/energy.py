@@ -23,23 +23,23 @@ from sakd_dense.energy import CONVENTIONS, ESTIMATORS, EnergyReport, Layer, stud
 def measured(
     track: str, arm: str, seed: int, samples: int, estimators: list[str]
 ) -> EnergyReport | None:
-    """A run's energy, measured if it is not kept yet; None if there is no run."""
+    """A run's energy, measured if it, or an estimate, is not kept yet; None if there is no run."""
     out = RESULTS / track / f"energy-{arm}-seed{seed}.json"
+    kept = EnergyReport.from_json(out) if out.is_file() else None
+    if kept and set(estimators) <= set(kept.readings[STEPS[0]].estimates):
+        return kept
     file = checkpoint(track, arm, seed)
-    if not out.is_file() and file is not None:
-        cfg = config(track, arm, seed)
-        TRACKS[track].read(cfg, "test")
-        cfg.work_dir, cfg.log_level = str(RUNS / track / "energy"), "WARNING"
-        teacher = trained(track, "teacher", seed)
-        study(
-            cfg,
-            str(file),
-            STEPS,
-            samples,
-            teacher_checkpoint=teacher,
-            estimators=estimators,
-        ).to_json(out)
-    return EnergyReport.from_json(out) if out.is_file() else None
+    if file is None:
+        if kept:
+            raise SystemExit(f"{out} lacks some of {', '.join(estimators)}, and its run is gone")
+        return None
+    cfg = config(track, arm, seed)
+    TRACKS[track].read(cfg, "test")
+    cfg.work_dir, cfg.log_level = str(RUNS / track / "energy"), "WARNING"
+    teacher = trained(track, "teacher", seed)
+    found = study(cfg, str(file), STEPS, samples, teacher_checkpoint=teacher, estimators=estimators)
+    found.to_json(out)
+    return found
 
 
 def energies(layers: list[Layer], report: EnergyReport) -> list[str]:

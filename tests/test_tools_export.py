@@ -37,18 +37,8 @@ def test_onnx_on_the_first_image_of_the_test_set(arguments, tmp_path, capsys, pa
 
 
 def test_nir_of_noise(arguments, tmp_path, capsys):
-    main(
-        [
-            *arguments(neuron=HARD_LIF),
-            "--format",
-            "nir",
-            "--size",
-            "32",
-            "32",
-            "--out",
-            str(tmp_path / "a.nir"),
-        ]
-    )
+    given = arguments(neuron=HARD_LIF)
+    main([*given, "--format", "nir", "--size", "32", "32", "--out", str(tmp_path / "a.nir")])
     said = capsys.readouterr().out
     assert "the backbone on images of 1x3x32x32, read back" in said
     assert (tmp_path / "a.nir").is_file()

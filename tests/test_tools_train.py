@@ -1,85 +1,28 @@
-"""tools/train.py, transfer.py and convert_config.py, called as a user would."""
+"""tools/train.py and convert_config.py, called as a user would."""
 
-import json
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
-import mmcv
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
 from sakd_dense.transfer import read_state_dict
+from tests.small_run import teacher_of, write_config
 from tests.tooling import TOOLS, tool
 
 BATCH = "train_dataloader.batch_size={}"
 
-CONFIG = """
-_base_ = 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'
-model = dict(
-    backbone=dict(base_channels=4, init_cfg=None),
-    neck=dict(in_channels=[4, 8, 16, 32], out_channels=8),
-    bbox_head=dict(
-        num_classes=2, in_channels=8, feat_channels=8, stacked_convs=1,
-        anchor_generator=dict(scales_per_octave=1, ratios=[1.0])),
-)
-pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs'),
-]
-dataset = dict(
-    type='CocoDataset', ann_file='ann.json', data_root=ROOT, data_prefix=dict(img=''),
-    metainfo=dict(classes=('a', 'b')), pipeline=pipeline, _delete_=True)
-train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False, dataset=dataset)
-val_dataloader = None
-val_cfg = None
-val_evaluator = None
-train_cfg = dict(max_epochs=1)
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
-log_level = 'WARNING'
-"""
-
-
 train, transfer, convert_config = tool("train"), tool("transfer"), tool("convert_config")
-
-
-def draw(folder: Path) -> None:
-    """Four 64x64 images with a box each."""
-    rng = np.random.default_rng(0)
-    images, boxes = [], []
-    for i in range(4):
-        mmcv.imwrite(rng.integers(0, 255, (64, 64, 3), np.uint8), str(folder / f"{i}.png"))
-        images.append(dict(id=i, file_name=f"{i}.png", height=64, width=64))
-        boxes.append(
-            dict(id=i, image_id=i, category_id=i % 2, bbox=[8, 8, 32, 32], area=1024, iscrowd=0)
-        )
-    categories = [dict(id=0, name="a"), dict(id=1, name="b")]
-    coco = dict(images=images, annotations=boxes, categories=categories)
-    (folder / "ann.json").write_text(json.dumps(coco))
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> str:
-    draw(tmp_path)
-    (tmp_path / "ann.py").write_text(CONFIG.replace("ROOT", repr(str(tmp_path))))
-    return str(tmp_path / "ann.py")
-
-
-def teacher_of(config: str, folder: Path, **changes) -> str:
-    cfg = Config.fromfile(config)
-    cfg.model.merge_from_dict(changes) if changes else None
-    init_default_scope("mmdet")
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    torch.save(dict(state_dict=model.state_dict()), folder / "teacher.pth")
-    return str(folder / "teacher.pth")
+    return write_config(tmp_path)
 
 
 @pytest.fixture
@@ -238,55 +181,6 @@ def test_frozen_statistics_are_warned_of(config, tmp_path, started) -> None:
     (tmp_path / "snn.py").write_text(f"_base_ = 'ann.py'\nmodel = dict(backbone={backbone})\n")
     with pytest.warns(UserWarning, match="do not fit spikes"):
         train([str(tmp_path / "snn.py")])
-
-
-def test_transfer_writes_what_load_from_takes(config: str, tmp_path: Path, capsys) -> None:
-    teacher = teacher_of(config, tmp_path)
-    out, report = tmp_path / "new" / "snn.pth", tmp_path / "report.json"
-    convert = ["--teacher-checkpoint", teacher, "--out", str(tmp_path / "snn.py")]
-    convert_config([config, *convert])
-    cfg = str(tmp_path / "snn.py")
-    transfer([teacher, "--to", cfg, "--out", str(out), "--report", str(report)])
-    weights, meta = read_state_dict(out)
-    source, _ = read_state_dict(teacher)
-    assert set(weights) == set(source)
-    assert all(torch.equal(weights[k], source[k]) for k in source)
-    assert meta["transfer"]["keys"] == len(source) == len(json.loads(report.read_text())["taken"])
-    assert [p.name for p in out.parent.iterdir()] == ["snn.pth"]
-
-    transfer([teacher, "--to", cfg, "--out", str(out), "--reestimate-bn", "2"])
-    measured, meta = read_state_dict(out)
-    assert meta["transfer"]["reestimated_bn_batches"] == 2
-    changed = {k for k in source if not torch.equal(measured[k], source[k])}
-    norms = ("running_mean", "running_var", "num_batches_tracked")
-    assert changed and all(k.endswith(norms) for k in changed)
-
-    train([cfg, "--work-dir", str(tmp_path / "run"), "--cfg-options", f"load_from={out}"])
-    assert (tmp_path / "run" / "epoch_1.pth").is_file()
-
-
-def test_transfer_of_a_backbone_initialises_the_rest(config: str, tmp_path: Path) -> None:
-    source, _ = read_state_dict(teacher_of(config, tmp_path))
-    backbone = {k: v for k, v in source.items() if k.startswith("backbone.")}
-    torch.save(dict(model=backbone), tmp_path / "b.pth")
-    out = tmp_path / "snn.pth"
-    transfer([str(tmp_path / "b.pth"), "--to", config, "--out", str(out)])
-    weights, _ = read_state_dict(out)
-    # The focal loss's prior: a head that was never initialised would start at about 0.
-    assert torch.allclose(weights["bbox_head.retina_cls.bias"], torch.tensor(-4.595), atol=1e-3)
-
-
-def test_a_transfer_that_fails_writes_the_report_and_no_weights(config, tmp_path) -> None:
-    source, _ = read_state_dict(teacher_of(config, tmp_path))
-    torch.save(dict(source, extra=torch.ones(1)), tmp_path / "odd.pth")
-    out, report = tmp_path / "snn.pth", tmp_path / "report.json"
-    odd = [str(tmp_path / "odd.pth"), "--to", config, "--out", str(out)]
-    with pytest.raises(SystemExit, match="no place in the model: extra"):
-        transfer([*odd, "--report", str(report)])
-    assert not out.exists()
-    assert json.loads(report.read_text())["left"] == {"extra": None}
-    transfer([*odd, "--left-ok", "extra"])
-    assert out.exists()
 
 
 @pytest.mark.slow

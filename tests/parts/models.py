@@ -34,8 +34,8 @@ DECODERS = {
         num_convs=None, pool_scales=(1, 2), in_channels=[8, 16, 32, 64], in_index=[0, 1, 2, 3]
     ),
 }
-#: Where means of spikes are read: pooling pyramids.
-POOLING = ("SpikingPSPHead", "SpikingASPPHead", "SpikingUPerHead")
+#: Where means of spikes are read: pooling pyramids, and resizing between layers.
+MEANS = ("SpikingPSPHead", "SpikingASPPHead", "SpikingUPerHead", "NASFCOS_FPN", "FPNHead")
 
 
 def changed(cfg, **changes):
@@ -73,13 +73,6 @@ def decoder(head="SpikingFCNHead"):
     cfg["data_preprocessor"]["size"] = (64, 64)
     cfg["decode_head"] = changed(cfg["decode_head"], type=head, **DECODERS[head])
     return cfg
-
-
-MODELS_OF = {
-    **{h: (lambda h=h: detector(head=h)) for h in HEADS},
-    **{n: (lambda n=n: detector(neck=n)) for n in NECKS},
-    **{d: (lambda d=d: decoder(d)) for d in DECODERS},
-}
 
 
 def _of(cfg, part, kind, of, **changes):
@@ -124,6 +117,14 @@ UNDECLARED = {
 }
 
 
+MODELS_OF = {
+    **{h: (lambda h=h: detector(head=h)) for h in HEADS},
+    **{n: (lambda n=n: detector(neck=n)) for n in NECKS},
+    **{d: (lambda d=d: decoder(d)) for d in DECODERS},
+    **UNDECLARED,
+}
+
+
 def lively(cfg):
     """Every layer fires, every output says something."""
     model = build(cfg)
@@ -138,6 +139,10 @@ def lively(cfg):
     return model
 
 
+def segments(name):
+    """Whether the model of that part is a segmentor."""
+    return "decode_head" in MODELS_OF[name]()
+
+
 def batch_for(name):
-    segments = name in DECODERS or "decode_head" in UNDECLARED.get(name, dict)()
-    return TASKS["fcn" if segments else "faster"].batch()
+    return TASKS["fcn" if segments(name) else "faster"].batch()
