@@ -24,7 +24,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from tracks import TRACKS
 
-from sakd_dense.amp import with_amp
+from sakd_dense.runtime.amp import with_amp
 from sakd_dense.timesteps import sweep
 
 # As data/ and work_dirs/: from the checkout's folder.

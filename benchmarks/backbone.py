@@ -33,8 +33,8 @@ from spikingjelly.activation_based.model import sew_resnet
 from torch import Tensor, nn
 
 from sakd_dense.backbones import SEWResNet
-from sakd_dense.compiling import payback
-from sakd_dense.neurons import DEFAULT_NEURON, build_node
+from sakd_dense.neurons.compiling import payback
+from sakd_dense.neurons.layer import DEFAULT_NEURON, build_node
 
 OURS, THEIRS, TWIN, ONE = "sakd_dense", "spikingjelly", "ANN, T*B", "ANN, B"
 INFERENCE, TRAINING, PEAK = "inference, ms", "training step, ms", "peak, MiB"

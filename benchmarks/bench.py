@@ -30,7 +30,7 @@ import torch
 from growth import measure_growth, plot_growth, table_of_growth
 from measure import machine, prepare, write_json
 
-from sakd_dense.files import replacing
+from sakd_dense.runtime.files import replacing
 
 DIGITS = [
     f"configs/{name}.py"

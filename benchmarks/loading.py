@@ -19,9 +19,9 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
-from sakd_dense.amp import CPUAmpOptimWrapper
-from sakd_dense.cli import load_config
-from sakd_dense.twins import with_preprocessor
+from sakd_dense.config.models import with_preprocessor
+from sakd_dense.config.scopes import load_config
+from sakd_dense.runtime.amp import CPUAmpOptimWrapper
 
 UNCOUNTED = 5
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from mmengine.logging import MMLogger
 
-from sakd_dense.files import replacing
-from sakd_dense.heap import keep_freed_memory
+from sakd_dense.runtime.files import replacing
+from sakd_dense.runtime.heap import keep_freed_memory
 from sakd_dense.timesteps.result import versions
 
 

@@ -28,15 +28,15 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
-from sakd_dense.amp import CPUAmpOptimWrapper
-from sakd_dense.cli import load_config
-from sakd_dense.compiling import payback
-from sakd_dense.convert import ann_of
+from sakd_dense.config.models import with_preprocessor
+from sakd_dense.config.scopes import load_config
+from sakd_dense.config.twins import ann_of
 from sakd_dense.distill import SAKDHook
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.distill.terms import Terms
-from sakd_dense.twins import with_preprocessor
+from sakd_dense.neurons.compiling import payback
+from sakd_dense.runtime.amp import CPUAmpOptimWrapper
 
 ANN, BASE = "ANN", "SNN without teacher"
 #: What the hook is told; None: no hook at all.

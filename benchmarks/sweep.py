@@ -23,11 +23,13 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import nn
 
-from sakd_dense.cli import load_config
-from sakd_dense.compiling import payback
-from sakd_dense.timesteps import FiringRate, PrefixReader, load_for_test
-from sakd_dense.timesteps.timing import at_time_steps
-from sakd_dense.twins import without_checkpoints
+from sakd_dense.backbones.time_steps import at_time_steps
+from sakd_dense.config.models import without_checkpoints
+from sakd_dense.config.scopes import load_config
+from sakd_dense.firing import FiringRate
+from sakd_dense.neurons.compiling import payback
+from sakd_dense.timesteps import PrefixReader
+from sakd_dense.transfer.load import load_for_test
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

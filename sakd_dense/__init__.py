@@ -5,12 +5,13 @@ Importing the package registers everything: ``custom_imports = dict(imports=['sa
 
 from importlib.util import find_spec
 
-from ._mmengine import mend_config_scopes
+from .config.scopes import mend_config_scopes
 from .version import __version__
 
 mend_config_scopes()
 
-from . import amp, backbones, distill, energy, parts, timesteps, transfer  # noqa: E402
+from . import backbones, distill, energy, parts, timesteps, transfer  # noqa: E402
+from .runtime import amp  # noqa: E402
 
 if find_spec("mmdet") is not None:  # the data sets build on mmdet's; mmseg's users may lack it
     from . import datasets  # noqa: F401

@@ -21,9 +21,9 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 
-from .cli import load_config
+from .config.scopes import load_config
 from .demo_results import draw_boxes, plot_time_steps, table_of
-from .files import replacing
+from .runtime.files import replacing
 from .timesteps import SweepResult, sweep
 
 TEACHER = "sakd_dense::retinanet_r18_digits.py"

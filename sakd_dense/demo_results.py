@@ -9,11 +9,11 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
-from .files import replacing
+from .config.twins import ann_of
+from .report.visualization import Panel, draw_panels, load_detector, predict
+from .runtime.files import replacing
 from .timesteps import SweepResult
 from .timesteps.table import table
-from .twins import ann_of
-from .visualization import Panel, draw_panels, load_detector, predict
 
 SCENES = 4
 SCORE = 0.3

@@ -8,9 +8,9 @@ from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS, VISUALIZERS, init
 from mmengine.runner import Runner
 
 from sakd_dense.backbones import SpikingBackbone
-from sakd_dense.convert import check_norm_policy
+from sakd_dense.config.policy import check_norm_policy
+from sakd_dense.config.teacher import teacher_config
 from sakd_dense.distill.responses import find_response
-from sakd_dense.distill.teacher import teacher_config
 
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 STUDENTS = [f for f in FILES if "sakd" in f.stem]

@@ -15,7 +15,7 @@ from mmengine.config import utils as config_utils
 from packaging.requirements import Requirement
 
 import sakd_dense
-from sakd_dense import _mmengine
+from sakd_dense.config import scopes
 
 ROOT = Path(__file__).parents[1]
 OPENMMLAB = re.compile(r"^(onedl-|mim$|openmim|mmengine|mmcv|mmdet|mmseg|mmpretrain|mmcls)")
@@ -110,7 +110,7 @@ def test_bases_of_the_family_resolve(tmp_path, base):
     path = tmp_path / "config.py"
     path.write_text(f"_base_ = {base!r}\n")
     assert "backbone" in Config.fromfile(path).model
-    assert Path(_mmengine.config_file(base)).is_file()
+    assert Path(scopes.config_file(base)).is_file()
 
 
 def test_our_own_flat_configs_resolve_as_bases(tmp_path):
@@ -118,20 +118,20 @@ def test_our_own_flat_configs_resolve_as_bases(tmp_path):
     path = tmp_path / "config.py"
     path.write_text(f"_base_ = 'sakd_dense::{name}'\n")
     assert "model" in Config.fromfile(path)
-    assert Path(_mmengine.config_file(f"sakd_dense::{name}")).resolve() == ROOT / "configs" / name
+    assert Path(scopes.config_file(f"sakd_dense::{name}")).resolve() == ROOT / "configs" / name
 
 
 def test_mending_again_changes_nothing():
     before = (dict(config_utils.MODULE2PACKAGE), config_utils._get_package_and_cfg_path)
-    _mmengine.mend_config_scopes()
+    scopes.mend_config_scopes()
     after = (dict(config_utils.MODULE2PACKAGE), config_utils._get_package_and_cfg_path)
     assert before == after
 
 
 def test_original_mmsegmentation_keeps_its_entry(monkeypatch):
     monkeypatch.setitem(config_utils.MODULE2PACKAGE, "mmseg", "mmsegmentation")
-    monkeypatch.setattr(_mmengine, "_distribution_is_there", lambda name: True)
-    _mmengine.mend_config_scopes()
+    monkeypatch.setattr(scopes, "_distribution_is_there", lambda name: True)
+    scopes.mend_config_scopes()
     assert config_utils.MODULE2PACKAGE["mmseg"] == "mmsegmentation"
 
 
@@ -145,8 +145,8 @@ def test_original_mmsegmentation_keeps_its_entry(monkeypatch):
 )
 def test_config_names_that_mean_nothing(name, error, says):
     with pytest.raises(error, match=says):
-        _mmengine.config_file(name)
+        scopes.config_file(name)
 
 
 def test_a_path_is_its_own_config_file():
-    assert _mmengine.config_file("some/where.py") == "some/where.py"
+    assert scopes.config_file("some/where.py") == "some/where.py"

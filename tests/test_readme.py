@@ -8,9 +8,11 @@ from mmengine.config import Config
 
 from sakd_dense.compat import Case, check
 from sakd_dense.compat.checks import OK
+from sakd_dense.config.models import drop_checkpoints, with_preprocessor
+from sakd_dense.config.twins import ann_of
+from sakd_dense.config.types import spiking_backbones
 from sakd_dense.energy import measure
-from sakd_dense.twins import ann_of, drop_checkpoints, spiking_backbones, with_preprocessor
-from tests.timesteps.scenes import build, detection_batch
+from tests.helpers.scenes import build, detection_batch
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(_base_.*?)```", README.read_text(), re.DOTALL)

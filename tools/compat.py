@@ -17,7 +17,7 @@ import torch
 
 from sakd_dense.compat import find_cases, markdown, sweep
 from sakd_dense.compat.cases import PACKAGES
-from sakd_dense.files import replacing
+from sakd_dense.runtime.files import replacing
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -12,8 +12,10 @@ import sys
 
 from mmengine.config import DictAction
 
-from sakd_dense.cli import CONFIG_HELP, add_sakd_arguments, apply_sakd, load_config
-from sakd_dense.config_diff import read_as_base, write_config
+from sakd_dense.commands.arguments import CONFIG_HELP, add_sakd_arguments
+from sakd_dense.commands.prepare import apply_sakd
+from sakd_dense.config.scopes import load_config
+from sakd_dense.config.write import read_as_base, write_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

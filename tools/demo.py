@@ -9,8 +9,8 @@ pictures. Started again, it does not redo what is done.
 import argparse
 import sys
 
+from sakd_dense.backbones.time_steps import check_time_steps
 from sakd_dense.demo import TIME_STEPS, Demo
-from sakd_dense.timesteps import check_time_steps
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

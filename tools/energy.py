@@ -12,11 +12,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from sakd_dense.cli import add_config_arguments, apply_run_arguments, load_config
+from sakd_dense.commands.arguments import add_config_arguments
+from sakd_dense.commands.prepare import apply_run_arguments
+from sakd_dense.config.scopes import load_config
+from sakd_dense.config.teacher import teacher_file
 from sakd_dense.energy import COSTS, ESTIMATORS, study
-from sakd_dense.energy.plot import plot
+from sakd_dense.report.energy_plot import plot
 from sakd_dense.transfer import verify_checkpoint
-from sakd_dense.twins import teacher_file
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -20,11 +20,14 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
-from sakd_dense.cli import add_config_arguments, apply_run_arguments, load_config
+from sakd_dense.backbones.time_steps import check_time_steps, find_spiking_backbone
+from sakd_dense.commands.arguments import add_config_arguments
+from sakd_dense.commands.prepare import apply_run_arguments
+from sakd_dense.config.models import with_preprocessor
+from sakd_dense.config.scopes import load_config
 from sakd_dense.export import RawModel, export_nir, export_onnx, first_image
-from sakd_dense.timesteps import check_time_steps, find_spiking_backbone, load_for_test
 from sakd_dense.transfer import verify_checkpoint
-from sakd_dense.twins import with_preprocessor
+from sakd_dense.transfer.load import load_for_test
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -9,11 +9,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from sakd_dense.cli import CONFIG_HELP, load_config
-from sakd_dense.distill.teacher import teacher_config
-from sakd_dense.timesteps import SweepError, check_time_steps, find_spiking_backbone
-from sakd_dense.twins import sakd_hook, spiking_backbones, teacher_file
-from sakd_dense.visualization import Panel, draw_panels, load_detector, predict
+from sakd_dense.backbones.time_steps import SweepError, check_time_steps, find_spiking_backbone
+from sakd_dense.commands.arguments import CONFIG_HELP
+from sakd_dense.config.scopes import load_config
+from sakd_dense.config.teacher import sakd_hook, teacher_config, teacher_file
+from sakd_dense.config.types import spiking_backbones
+from sakd_dense.report.visualization import Panel, draw_panels, load_detector, predict
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

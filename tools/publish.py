@@ -12,8 +12,9 @@ ResNet, SpikingJelly's models and any init_cfg=dict(type='Pretrained').
 import argparse
 import sys
 
-from sakd_dense.cli import CONFIG_HELP, load_config
-from sakd_dense.publish import FORMS, publish
+from sakd_dense.commands.arguments import CONFIG_HELP
+from sakd_dense.config.scopes import load_config
+from sakd_dense.export.publish import FORMS, publish
 from sakd_dense.timesteps import SweepResult
 
 

@@ -13,8 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from sakd_dense.backbones.time_steps import check_time_steps
 from sakd_dense.report import measure_run, open_run, sample_pictures, write_page
-from sakd_dense.timesteps import check_time_steps
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

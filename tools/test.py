@@ -15,16 +15,14 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
-from sakd_dense.cli import (
-    add_config_arguments,
-    apply_run_arguments,
-    join_process_group,
-    leave_process_group,
-    load_config,
-)
-from sakd_dense.heap import keep_freed_memory
-from sakd_dense.timesteps import SweepError, check_time_steps, sweep
-from sakd_dense.timesteps.tta import draw_to, use_tta
+from sakd_dense.backbones.time_steps import SweepError, check_time_steps
+from sakd_dense.commands.arguments import add_config_arguments
+from sakd_dense.commands.prepare import apply_run_arguments
+from sakd_dense.commands.tta import draw_to, use_tta
+from sakd_dense.config.scopes import load_config
+from sakd_dense.runtime.heap import keep_freed_memory
+from sakd_dense.runtime.processes import join_process_group, leave_process_group
+from sakd_dense.timesteps import sweep
 from sakd_dense.transfer import verify_checkpoint
 
 

@@ -17,20 +17,18 @@ import warnings
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from sakd_dense.cli import (
-    add_config_arguments,
-    add_sakd_arguments,
+from sakd_dense.commands.arguments import add_config_arguments, add_sakd_arguments
+from sakd_dense.commands.prepare import (
     apply_run_arguments,
     apply_sakd,
     guard_checkpoints,
-    join_process_group,
-    leave_process_group,
-    load_config,
     watch_firing_rates,
 )
-from sakd_dense.convert import check_norm_policy
-from sakd_dense.heap import keep_freed_memory
-from sakd_dense.twins import sakd_hook
+from sakd_dense.config.policy import check_norm_policy
+from sakd_dense.config.scopes import load_config
+from sakd_dense.config.teacher import sakd_hook
+from sakd_dense.runtime.heap import keep_freed_memory
+from sakd_dense.runtime.processes import join_process_group, leave_process_group
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

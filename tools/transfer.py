@@ -19,12 +19,13 @@ from mmengine.runner import Runner, set_random_seed
 from torch import nn
 
 from sakd_dense import __version__
-from sakd_dense.cli import CONFIG_HELP, load_config
+from sakd_dense.commands.arguments import CONFIG_HELP
+from sakd_dense.config.models import with_preprocessor, without_checkpoints
+from sakd_dense.config.scopes import load_config
 from sakd_dense.transfer import TransferError, read_state_dict, transfer
 from sakd_dense.transfer.apply import PARTS
 from sakd_dense.transfer.batchnorm import reestimate
 from sakd_dense.transfer.save import save_checkpoint
-from sakd_dense.twins import with_preprocessor, without_checkpoints
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -8,10 +8,10 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..compiling import payback
-from ..neurons import Clock, SpikingNeuron, rate
+from ..neurons.compiling import payback
+from ..neurons.layer import Clock, SpikingNeuron, rate
 from .folding import fold_batchnorm
-from .layout import plain_convolutions
+from .memory_format import plain_convolutions
 
 OUTPUTS = ("rate", "sequence")
 

@@ -28,9 +28,9 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..neurons import Clock, SpikingNeuron
-from .layout import give_contiguous
-from .memory import Kept, checkpointed
+from ..neurons.layer import Clock, SpikingNeuron
+from .memory_format import give_contiguous
+from .saved_spikes import Kept, checkpointed
 
 #: After the last neuron.
 CONNECTS = ("ADD", "AND", "IAND")

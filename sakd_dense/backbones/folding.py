@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .layout import PLAIN, guard_operators, leave_contiguous, take_channels_last
+from .memory_format import PLAIN, guard_operators, leave_contiguous, take_channels_last
 from .packing import PackedConv2d
 
 

@@ -9,11 +9,11 @@ from mmengine.model import Sequential
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..neurons import DEFAULT_NEURON, SpikingNeuron, repeat_in_time
+from ..neurons.layer import DEFAULT_NEURON, SpikingNeuron, repeat_in_time
 from .arguments import ARCHITECTURES, check_arguments, plugins_of_stage
 from .base import SpikingBackbone
-from .layout import guard_operators, laid_out
-from .memory import Kept, check_spikes
+from .memory_format import guard_operators, laid_out
+from .saved_spikes import Kept, check_spikes
 
 Config = dict[str, Any]
 
@@ -35,7 +35,7 @@ class ResidualBackbone(SpikingBackbone):
         expansion: mmpretrain's, of depths 50 and more; None: 4.
         time_steps: T, see :class:`SpikingBackbone`.
         neuron: a SpikingJelly neuron by name or ``dict(type='LIFNode', tau=2.0, ...)``, see
-            :func:`sakd_dense.neurons.build_node`; None: ``DEFAULT_NEURON``.
+            :func:`sakd_dense.neurons.layer.build_node`; None: ``DEFAULT_NEURON``.
         connect: one of ``connects``, see :mod:`sakd_dense.backbones.blocks`; None: the first.
         output: ``'rate'``: ``[B, C, H, W]``; ``'sequence'``: ``[T, B, C, H, W]``.
         compress_spikes: keep spikes for backward as bytes (:mod:`.memory`): less memory for a

@@ -12,7 +12,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import ProgressBar
 
-from ..twins import ann_backbones, drop_checkpoints, type_name, with_preprocessor
+from ..config.models import drop_checkpoints, with_preprocessor
+from ..config.types import ann_backbones, type_name
 
 PACKAGES = ("mmdet", "mmseg", "mmpretrain")
 

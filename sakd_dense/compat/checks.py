@@ -14,14 +14,15 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from ..backbones import SpikingBackbone
+from ..config.teacher import subject_config
+from ..config.twins import ann_of, spiking_of
 from ..distill.hook import DEFAULT_FEATURES
 from ..distill.responses import find_response
 from ..distill.schedule import Weight
-from ..distill.subject import on_loss, subject_config, subject_of
 from ..distill.teacher import ready
 from ..distill.terms import Terms
+from ..distill.wrappers import on_loss, subject_of
 from ..transfer.batchnorm import reestimate
-from ..twins import ann_of, spiking_of
 from .cases import Case, first_line
 from .inputs import batch_for, scaled
 

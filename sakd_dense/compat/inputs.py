@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..twins import dicts, type_name
+from ..config.types import dicts, type_name
 
 #: What bounds the number of boxes, and by how much it is cut.
 _PROPOSALS = {"nms_pre": 100, "nms_post": 50, "max_per_img": 50, "max_num": 50, "num": 32}

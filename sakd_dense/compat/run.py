@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from mmengine.utils import ProgressBar
 
-from ..files import replacing
+from ..runtime.files import replacing
 from ..timesteps.result import versions
 from .cases import Case
 from .checks import CHECKS, OK, check

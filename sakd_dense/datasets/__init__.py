@@ -5,8 +5,8 @@ mmdet must be installed; sets for mmseg and mmpretrain are registered where thos
 
 from importlib.util import find_spec
 
-from .digits import DigitScenesDataset, ensure_digit_scenes
-from .scenes import SceneParameters
+from .digits.detection import DigitScenesDataset, ensure_digit_scenes
+from .digits.scenes import SceneParameters
 from .voc import BCCDDataset, StrictVOCDataset
 
 __all__ = [
@@ -18,13 +18,14 @@ __all__ = [
 ]
 
 if find_spec("mmseg") is not None:
-    from .segmentation import CamVidDataset, DigitScenesSegDataset
+    from .camvid import CamVidDataset
+    from .digits.segmentation import DigitScenesSegDataset
 
     __all__ += ["CamVidDataset", "DigitScenesSegDataset"]
 if find_spec("mmpretrain") is not None:
-    from .classification import DigitsDataset
-    from .events import DigitEventsDataset, EventParameters
-    from .frames import EventDataPreprocessor, LoadEventFrames
+    from .digits.classification import DigitsDataset
+    from .digits.events import DigitEventsDataset, EventParameters
+    from .event_frames import EventDataPreprocessor, LoadEventFrames
 
     __all__ += [
         "DigitEventsDataset",

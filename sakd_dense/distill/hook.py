@@ -12,17 +12,18 @@ from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop
 from torch import Tensor, nn
 
-from ..amp import keep_mmcv_in_float32
 from ..backbones import SpikingBackbone
-from ..convert import check_norm_policy
+from ..config.models import with_preprocessor
+from ..config.policy import check_norm_policy
+from ..config.teacher import subject_config, teacher_config
+from ..runtime.amp import keep_mmcv_in_float32
 from ..transfer import transfer
-from ..twins import with_preprocessor
 from .prefixes import check, draw
 from .responses import find_response
 from .schedule import Weight
-from .subject import on_loss, subject_config, subject_of
-from .teacher import build_teacher, check_classes, teacher_config
+from .teacher import build_teacher, check_classes
 from .terms import Terms
+from .wrappers import on_loss, subject_of
 
 #: In which the teacher computes.
 DTYPES = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -1,43 +1,19 @@
 """The teacher: the student's own ANN twin, frozen, outside the student's module tree."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..backbones.folding import quicken
-from ..convert import ann_of, spiking_backbones
+from ..config.types import ANN_TYPES, type_name
 from ..transfer import read_state_dict
 from ..transfer.keys import choose_part, match_keys
-from ..twins import ANN_TYPES, type_name, with_preprocessor
 
 #: What a data_preprocessor does to pixels; teacher and student must agree on it.
 _PREPROCESSING = ("mean", "std", "_channel_conversion", "pad_size_divisor", "pad_value")
-
-
-def teacher_config(student: Mapping[str, Any], config: Any = None) -> dict[str, Any]:
-    """The teacher's model config: ``config`` if given, else the student's with its ANN backbone.
-
-    Args:
-        student: the student's ``cfg.model``.
-        config: None, the path of a config file, a whole config or a model config.
-    """
-    if config is None:
-        return ann_of(student)
-    if isinstance(config, str | Path):
-        if not Path(config).is_file():
-            raise FileNotFoundError(f"SAKDHook: teacher config {str(config)!r} is not a file")
-        config = Config.fromfile(config)
-    model = with_preprocessor(config) if "model" in config else config
-    if "type" not in model:
-        raise ValueError(
-            f"SAKDHook: teacher config has no model with a type; its keys: {sorted(config)}"
-        )
-    return dict(ann_of(model) if spiking_backbones(model) else model)
 
 
 def build_teacher(

@@ -9,8 +9,8 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
-from ..neurons import rate
-from ..patching import replaced_forward
+from ..neurons.layer import rate
+from ..runtime.patching import replaced_forward
 from .prefixes import norms_as_in_test, prefix_rates
 from .responses import Response
 from .schedule import Weight

@@ -1,13 +1,13 @@
 """Firing rates, synaptic operations and energy, layer by layer."""
 
+from ..firing.counter import SpikeCounter, Spikes
+from ..firing.hook import FiringRateHook
 from .conventions import CONVENTIONS, COSTS, cost_of
 from .counter import LayerCounter, Operations
 from .estimators import ESTIMATORS, estimate
-from .hook import FiringRateHook
-from .measure import Layer, Reading, measure
+from .readings import Layer, Reading, measure
 from .report import EnergyReport
-from .spikes import SpikeCounter, Spikes
-from .study import study
+from .studies import study
 
 __all__ = [
     "CONVENTIONS",

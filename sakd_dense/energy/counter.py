@@ -17,7 +17,7 @@ from spikingjelly.activation_based.op_counter import (
 from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
-from ..neurons import SpikingNeuron
+from ..neurons.layer import SpikingNeuron
 
 aten = torch.ops.aten
 #: Where the input of a counted operation stands among its arguments; the weight is the next.

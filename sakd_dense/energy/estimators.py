@@ -41,9 +41,9 @@ from spikingjelly.activation_based.op_counter import (
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..neurons import SpikingNeuron
-from ..timesteps.timing import at_time_steps
-from .measure import plain_neurons
+from ..backbones.time_steps import at_time_steps
+from ..neurons.layer import SpikingNeuron
+from .readings import plain_neurons
 
 #: A model, one pass of it, pJ an operation: pJ of the pass, in parts that sum to the whole.
 Estimator = Callable[[nn.Module, Callable[[], Any], SimpleEnergyCostConfig], dict[str, float]]

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..files import replacing
+from ..firing.counter import Spikes
+from ..runtime.files import replacing
 from ..timesteps.result import versions
 from ..timesteps.table import aligned
 from .conventions import CONVENTIONS
 from .counter import Operations
-from .measure import Layer, Reading
-from .spikes import Spikes
+from .readings import Layer, Reading
 
 HEADINGS = [
     "", "T", "firing rate", "silent",

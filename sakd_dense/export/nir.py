@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones import ResidualBackbone
-from ..files import replacing
-from ..timesteps import find_spiking_backbone
+from ..backbones.time_steps import find_spiking_backbone
+from ..runtime.files import replacing
 from .inputs import RawModel
 from .model_view import ModelView
 from .step_view import ExportError, StepView

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..files import replacing
-from ..fused import Dynamics
-from ..neurons import SpikingNeuron
+from ..neurons.dynamics import Dynamics
+from ..neurons.layer import SpikingNeuron
+from ..runtime.files import replacing
 from .step_view import ExportError
 
 

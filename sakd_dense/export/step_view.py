@@ -21,7 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..backbones import ResidualBackbone
 from ..backbones.blocks import Bottleneck, ResidualBlock
-from ..neurons import SpikingNeuron
+from ..neurons.layer import SpikingNeuron
 
 
 class ExportError(ValueError):

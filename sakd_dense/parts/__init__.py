@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from .declare import declare
+from .declared import declare
 from .part import SpikingDecodeHead, SpikingDenseHead, SpikingNeck, SpikingPart
 
 __all__ = ["SpikingDecodeHead", "SpikingDenseHead", "SpikingNeck", "SpikingPart", "declare"]

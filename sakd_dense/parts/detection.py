@@ -8,7 +8,7 @@ from mmdet.models.dense_heads import (
 )
 from mmdet.models.necks import FPN, PAFPN, ChannelMapper
 
-from .declare import declare
+from .declared import declare
 from .part import SpikingDenseHead, SpikingNeck
 
 BN = dict(type="BN")

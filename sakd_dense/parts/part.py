@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ..compiling import payback
-from ..neurons import DEFAULT_NEURON, Clock, SpikingNeuron
+from ..neurons.compiling import payback
+from ..neurons.layer import DEFAULT_NEURON, Clock, SpikingNeuron
 
 #: What neurons take the place of.
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU)

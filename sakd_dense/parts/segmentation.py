@@ -2,7 +2,7 @@
 
 from mmseg.models.decode_heads import ASPPHead, FCNHead, PSPHead, UPerHead
 
-from .declare import declare
+from .declared import declare
 from .part import SpikingDecodeHead
 
 BN = dict(type="BN")

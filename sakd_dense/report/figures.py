@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..energy.conventions import CONVENTIONS
-from ..energy.plot import firing_layers
 from ..timesteps.result import SweepResult
+from .energy_plot import firing_layers
 from .run import Run
 
 #: (T or None, mJ, accuracy)

@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import Environment
 
 from ..energy.conventions import CONVENTIONS
-from ..files import replacing
+from ..runtime.files import replacing
 from ..timesteps.table import FIRING_RATE, MS, metric_columns
 from . import figures
 from .run import Run

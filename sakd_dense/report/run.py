@@ -10,10 +10,11 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
-from ..distill.teacher import teacher_config
+from ..config.models import with_preprocessor
+from ..config.teacher import sakd_hook, teacher_config, teacher_file
+from ..config.types import spiking_backbones
 from ..energy import EnergyReport, study
 from ..timesteps import SweepResult, sweep
-from ..twins import sakd_hook, spiking_backbones, teacher_file, with_preprocessor
 
 #: Beside the checkpoints, where tools/test.py and tools/energy.py may have put them by --out.
 SWEEP, ENERGY, TEACHER = "sweep.json", "energy.json", "teacher.json"

@@ -12,8 +12,8 @@ from mmengine.registry import DATASETS, MODELS, VISUALIZERS, DefaultScope
 from mmengine.visualization import Visualizer
 from torch import nn
 
-from ..timesteps import load_for_test
-from ..timesteps.timing import at_time_steps
+from ..backbones.time_steps import at_time_steps
+from ..transfer.load import load_for_test
 from .run import Run
 
 _WIDEST = 640

@@ -1,12 +1,12 @@
 """Metrics at several T from one backbone pass."""
 
-from .firing import FiringRate
-from .loading import load_for_test
+from ..backbones.time_steps import SweepError, check_time_steps, find_spiking_backbone
+from ..firing.rates import FiringRate
+from ..transfer.load import load_for_test
 from .loops import TimeStepTestLoop, TimeStepValLoop
 from .reader import PrefixReader
 from .result import SweepResult
-from .steps import SweepError, check_time_steps, find_spiking_backbone
-from .sweep import sweep
+from .sweeps import sweep
 
 __all__ = [
     "FiringRate",

@@ -21,10 +21,10 @@ from mmengine.runner import TestLoop, ValLoop
 from mmengine.runner.amp import autocast
 from mmengine.structures import BaseDataElement
 
+from ..backbones.time_steps import check_time_steps, find_spiking_backbone
+from ..firing.rates import FiringRate
 from .evaluators import evaluator_for
-from .firing import FiringRate
 from .reader import PrefixReader
-from .steps import check_time_steps, find_spiking_backbone
 
 try:  # MMEngine logs losses of a validation since 0.10.5.
     from mmengine.runner.loops import _parse_losses, _update_losses

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..backbones import SpikingBackbone
-from ..patching import replaced_forward
-from .steps import SweepError, check_time_steps, find_spiking_backbone
+from ..backbones.time_steps import SweepError, check_time_steps, find_spiking_backbone
+from ..runtime.patching import replaced_forward
 from .tape import Tape, fresh_samples
 
 Output = TypeVar("Output")

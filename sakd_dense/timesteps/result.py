@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..files import replacing
-from .plot import plot
+from ..report.sweep_plot import plot
+from ..runtime.files import replacing
 from .table import FIRING_RATE, MS, main_metric, metric_columns, table
 
 _LIBRARIES = ("torch", "mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain", "sakd_dense")

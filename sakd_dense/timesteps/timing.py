@@ -1,15 +1,14 @@
 """Milliseconds an image, of one T by itself."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmengine.runner.amp import autocast
 from torch import nn
 
-from .steps import spiking_backbones
+from ..backbones.time_steps import at_time_steps
 
 
 @torch.no_grad()
@@ -36,19 +35,6 @@ def ms_per_image(
             images += len(model.test_step(batch))
         _wait()
     return 1000 * (time.perf_counter() - start) / max(images, 1)
-
-
-@contextmanager
-def at_time_steps(model: nn.Module, t: int | None) -> Iterator[None]:
-    """The spiking backbones of ``model`` run ``t`` steps inside the block (None: what they do)."""
-    before = [] if t is None else [(b, b.time_steps) for b in spiking_backbones(model).values()]
-    try:
-        for backbone, _ in before:
-            backbone.time_steps = t
-        yield
-    finally:
-        for backbone, steps in before:
-            backbone.time_steps = steps
 
 
 def _wait() -> None:

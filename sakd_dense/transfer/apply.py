@@ -131,7 +131,7 @@ def _why_missing(key: str, neuron_keys: set[str], missing_ok: Sequence[str]) -> 
 
 def _neuron_keys(model: nn.Module) -> set[str]:
     # By module, not by class: any neuron of SpikingJelly, without importing it.
-    homes = ("spikingjelly.", "sakd_dense.neurons")
+    homes = ("spikingjelly.", "sakd_dense.neurons.layer")
     keys = set()
     for name, module in model.named_modules():
         if type(module).__module__.startswith(homes):

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
-from ..files import replacing
+from ..runtime.files import replacing
 
 
 @dataclass

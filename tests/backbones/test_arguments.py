@@ -25,9 +25,8 @@ from sakd_dense.backbones import (
     SpikingResNetV1d,
     SpikingResNeXt,
 )
-from sakd_dense.twins import ANN_TYPES, PREFIXES
-
-from .test_resnet import small
+from sakd_dense.config.types import ANN_TYPES, PREFIXES
+from tests.backbones.test_resnet import small
 
 UPSTREAM = [
     (SEWResNet, DetResNet, dict(depth=18, strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2))),

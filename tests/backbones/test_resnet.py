@@ -12,12 +12,8 @@ from spikingjelly.activation_based.model import spiking_resnet as sj_spiking
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from sakd_dense.backbones import (
-    ResidualBackbone,
-    SEWResNet,
-    SpikingResNet,
-)
-from sakd_dense.compiling import payback
+from sakd_dense.backbones import ResidualBackbone, SEWResNet, SpikingResNet
+from sakd_dense.neurons.compiling import payback
 
 DEPTHS = (18, 34, 50, 101, 152)
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}

@@ -12,7 +12,7 @@ from spikingjelly.datasets.utils import (
 )
 
 from sakd_dense.datasets import DigitEventsDataset, EventDataPreprocessor, EventParameters
-from sakd_dense.datasets.events import record
+from sakd_dense.datasets.digits.events import record
 
 FEW = dict(counts=(20, 4, 4))
 

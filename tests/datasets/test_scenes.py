@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from sakd_dense.datasets.scenes import SceneParameters, draw_scene, enlarge
+from sakd_dense.datasets.digits.scenes import SceneParameters, draw_scene, enlarge
 
 SCANS = np.random.default_rng(0).integers(0, 17, size=(20, 8, 8))
 TARGETS = np.arange(20) % 10

@@ -9,9 +9,8 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
-from sakd_dense.convert import ann_of
-
-from ..timesteps.scenes import detection_config, retinanet, write_checkpoint, write_scenes
+from sakd_dense.config.twins import ann_of
+from tests.helpers.scenes import detection_config, retinanet, write_checkpoint, write_scenes
 
 CLASSES = dict(dataset_meta=dict(classes=("square", "disc")))
 

@@ -7,13 +7,12 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
-from sakd_dense.convert import ann_of
+from sakd_dense.config.twins import ann_of
 from sakd_dense.distill.responses import DenseHeadResponse, find_response
 from sakd_dense.distill.responses.dense import compare_heads
 from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.terms import Terms
-
-from ..timesteps.scenes import build, detection_batch, retinanet
+from tests.helpers.scenes import build, detection_batch, retinanet
 
 ANCHORS = dict(type="AnchorGenerator", octave_base_scale=4, scales_per_octave=1, ratios=[1.0])
 HEADS: dict[str, dict[str, Any]] = {

@@ -4,9 +4,9 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
-from sakd_dense.convert import ann_of
-from tests.processes import run_script
-from tests.timesteps.scenes import retinanet, write_checkpoint
+from sakd_dense.config.twins import ann_of
+from tests.helpers.processes import run_script
+from tests.helpers.scenes import retinanet, write_checkpoint
 
 # Backbone in norm_eval: BatchNorm's batch statistics are those of a process, with or without us.
 # find_unused_parameters stays False: DDP raises if a parameter is left out or used twice.

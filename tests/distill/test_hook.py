@@ -10,11 +10,10 @@ from mmengine.hooks import Hook
 from mmengine.registry import MODELS, init_default_scope
 
 from sakd_dense.backbones import SEWResNet
-from sakd_dense.convert import ann_of
+from sakd_dense.config.twins import ann_of
 from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.transfer import read_state_dict
-
-from ..timesteps.scenes import build, detection_batch, retinanet, write_checkpoint
+from tests.helpers.scenes import build, detection_batch, retinanet, write_checkpoint
 
 TERMS = ["feat", "cls", "box"]
 NAMES = {f"loss_sakd_{t}" for t in TERMS} | {f"loss_sakd_prefix_{t}" for t in TERMS}

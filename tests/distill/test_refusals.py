@@ -4,9 +4,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from sakd_dense.convert import ann_of
-
-from ..timesteps.scenes import build, retinanet, write_checkpoint
+from sakd_dense.config.twins import ann_of
+from tests.helpers.scenes import build, retinanet, write_checkpoint
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from sakd_dense.amp import CPUAmpOptimWrapper, keep_mmcv_in_float32
 from sakd_dense.distill.prefixes import prefix_rates
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.terms import Terms
-
-from .tasks import TASKS
+from sakd_dense.runtime.amp import CPUAmpOptimWrapper, keep_mmcv_in_float32
+from tests.helpers.tasks import TASKS
 
 FEATURES = dict(type="FeaturePKD", weight=1.0)
 
@@ -186,7 +185,7 @@ def test_kl_by_hand():
 
 def test_boxes_and_masks_count_as_far_as_the_teacher_sees_the_class():
     """One RoI, two classes of which the teacher sees the first alone."""
-    from sakd_dense.distill.responses.questions import Question
+    from sakd_dense.distill.responses.roi_calls import Question
     from sakd_dense.distill.responses.two_stage import Answer
 
     student, _ = TASKS["mask"].models()

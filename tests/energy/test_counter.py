@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sakd_dense.energy import LayerCounter, Operations, measure
-from sakd_dense.energy.measure import plain_neurons
+from sakd_dense.energy.readings import plain_neurons
 from tests.backbones.test_resnet import CONNECTS, excite, small
-from tests.timesteps.scenes import build, detection_batch, retinanet
+from tests.helpers.scenes import build, detection_batch, retinanet
 
 
 class Whole(nn.Module):

@@ -15,14 +15,14 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sakd_dense.backbones import SEWResNet_CIFAR
-from sakd_dense.convert import ann_of
+from sakd_dense.config.twins import ann_of
 from sakd_dense.energy import ESTIMATORS, cost_of, estimate, measure
 from sakd_dense.energy.counter import Operations
-from sakd_dense.energy.measure import plain_neurons
-from sakd_dense.neurons import SpikingNeuron
+from sakd_dense.energy.readings import plain_neurons
+from sakd_dense.neurons.layer import SpikingNeuron
 from tests.backbones.test_resnet import excite, small
 from tests.energy.test_counter import Whole
-from tests.timesteps.scenes import build, detection_batch, retinanet
+from tests.helpers.scenes import build, detection_batch, retinanet
 
 
 @pytest.fixture

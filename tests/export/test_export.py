@@ -8,8 +8,8 @@ from torch import nn
 from sakd_dense.export import ExportError, RawModel, export_nir, export_onnx, run_nir, run_onnx
 from sakd_dense.export.onnx import flat
 from tests.backbones.test_resnet import CONNECTS, excite, small
-from tests.parts.models import decoder, detector, lively
-from tests.timesteps.scenes import build, segmentor
+from tests.helpers.scenes import build, segmentor
+from tests.helpers.spiking_models import decoder, detector, lively
 
 HARD_LIF = dict(type="LIFNode", tau=2.0, v_reset=0.0, decay_input=False)
 HARD_IF = dict(type="IFNode", v_reset=0.0)

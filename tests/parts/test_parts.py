@@ -8,18 +8,17 @@ from mmengine.registry import MODELS, init_default_scope
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from sakd_dense.convert import ann_of
+from sakd_dense.config.twins import ann_of
+from sakd_dense.config.types import PARTS
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.terms import Terms
 from sakd_dense.energy import measure
-from sakd_dense.neurons import SpikingNeuron
+from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.parts import SpikingDecodeHead, SpikingDenseHead, SpikingNeck, declare
 from sakd_dense.timesteps import PrefixReader
-from sakd_dense.twins import PARTS
-from tests.timesteps.scenes import build
-
-from .models import (
+from tests.helpers.scenes import build
+from tests.helpers.spiking_models import (
     DECODERS,
     HEADS,
     MEANS,

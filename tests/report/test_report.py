@@ -10,15 +10,15 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from sakd_dense.convert import ann_of
+from sakd_dense.config.models import with_preprocessor
+from sakd_dense.config.twins import ann_of
 from sakd_dense.energy import EnergyReport
 from sakd_dense.report import open_run
 from sakd_dense.report.figures import front
 from sakd_dense.timesteps import SweepResult
-from sakd_dense.twins import with_preprocessor
+from tests.helpers.scenes import build, write_checkpoint
+from tests.helpers.tooling import tool
 from tests.test_road import load, train
-from tests.timesteps.scenes import build, write_checkpoint
-from tests.tooling import tool
 
 main = tool("report")
 pytestmark = pytest.mark.slow  # each task's run is trained and measured once

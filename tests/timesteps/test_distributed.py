@@ -5,8 +5,8 @@ import json
 import pytest
 
 from sakd_dense.timesteps import sweep
-from tests.processes import run_script
-from tests.timesteps.scenes import (
+from tests.helpers.processes import run_script
+from tests.helpers.scenes import (
     build,
     detection_config,
     retinanet,

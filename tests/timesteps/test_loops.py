@@ -8,7 +8,7 @@ from mmengine.registry import HOOKS, METRICS
 from mmengine.runner import Runner
 
 from sakd_dense.timesteps import SweepResult, sweep
-from tests.timesteps.scenes import (
+from tests.helpers.scenes import (
     build,
     detection_config,
     retinanet,

@@ -8,8 +8,9 @@ import torch
 from mmengine.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from sakd_dense.timesteps import PrefixReader, check_time_steps
-from tests.timesteps.scenes import build, detection_batch, images, retinanet, segmentor
+from sakd_dense.backbones.time_steps import check_time_steps
+from sakd_dense.timesteps import PrefixReader
+from tests.helpers.scenes import build, detection_batch, images, retinanet, segmentor
 
 STEPS = (1, 2, 4, 8)
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from sakd_dense.files import replacing
+from sakd_dense.runtime.files import replacing
 from sakd_dense.timesteps import SweepResult
 from sakd_dense.timesteps.evaluators import _with_step
 from sakd_dense.timesteps.table import main_metric, metric_columns, table

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.transfer.models import ann, save
+from tests.helpers.checkpoints import ann, save
 
 
 @pytest.fixture

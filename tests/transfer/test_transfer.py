@@ -11,7 +11,7 @@ from spikingjelly.activation_based import functional, neuron, surrogate
 from spikingjelly.activation_based.model import sew_resnet, spiking_resnet
 
 from sakd_dense.transfer import TransferError, transfer
-from tests.transfer.models import ann, build, retinanet, save, scrambled
+from tests.helpers.checkpoints import ann, build, retinanet, save, scrambled
 
 
 def accounted(report, source: dict, target: dict) -> bool:

@@ -12,7 +12,7 @@ scale without learned parameters, and every channel counts alike.
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..processes import mean_over_processes
+from ...runtime.processes import mean_over_processes
 from .base import FeatureLoss
 
 SCALES = ("none", "channel")

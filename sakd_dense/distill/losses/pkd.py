@@ -13,7 +13,7 @@ get a gradient of 1/sqrt(epsilon).
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..processes import mean_over_processes
+from ...runtime.processes import mean_over_processes
 from .base import FeatureLoss
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from .base import Response
 from .classifier import ClassifierResponse
 from .dense import DenseHeadResponse
-from .layouts import declare
+from .heads import declare
 from .queries import QueryResponse
 from .segmentor import SegmentorResponse
 from .two_stage import TwoStageResponse

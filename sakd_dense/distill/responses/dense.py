@@ -12,8 +12,16 @@ from torch import Tensor, nn
 
 from ..taps import Call, Tap
 from .base import Response, neck
-from .kinds import ERRORS, Error, compare_scores, distribution_error, feature_error, objects, rows
-from .layouts import layout_of, parts
+from .heads import layout_of, parts
+from .outputs import (
+    ERRORS,
+    Error,
+    compare_scores,
+    distribution_error,
+    feature_error,
+    objects,
+    rows,
+)
 
 #: Modules of a mask head that make what all masks share, and what of the neck's maps they see.
 _SHARED = {"mask_feature_head": lambda maps: maps, "protonet": lambda maps: maps[0]}

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .kinds import mask_error
+from .outputs import mask_error
 
 MATCHES = ("auto", "index", "hungarian")
 

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from ..taps import Call, MethodTap, Tap
 from .base import Response, neck
 from .dense import check_gamma
-from .kinds import compare_scores, mask_error, objects
 from .matching import MATCHES, match, reordered
+from .outputs import compare_scores, mask_error, objects
 
 
 @dataclass

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...runtime.processes import mean_over_processes
 from ..losses import channel_wise_distillation
-from ..processes import mean_over_processes
 from ..taps import Call, Tap, tapped
 from .base import Response, neck
 from .divergence import binary_kl, check_tau, softmax_kl

@@ -21,14 +21,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..processes import mean_over_processes
+from ...runtime.processes import mean_over_processes
 from ..taps import Call, Tap
 from .base import Response, neck
 from .dense import check_gamma, compare_heads, run_head
 from .divergence import binary_kl, categorical_kl, softmax_kl
-from .kinds import corner_error, mask_error
-from .layouts import layout_of
-from .questions import Question, ask, questions, roi_tap
+from .heads import layout_of
+from .outputs import corner_error, mask_error
+from .roi_calls import Question, ask, questions, roi_tap
 from .softmax import softmax_loss
 
 

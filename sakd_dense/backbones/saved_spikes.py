@@ -1,0 +1,120 @@
+"""What is kept for backward: spikes as bytes, or a block's input alone (checkpointing).
+
+A convolution keeps its input, a checkpointed block its own. Here both are spikes, or sums of them
+(``connect='ADD'``): whole numbers up to the number of blocks of a stage, one more with the
+shortcut, for which float32 takes 32 bits and one byte is enough. Nothing is rounded, and the
+gradients are those without.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from ..neurons.layer import SpikingNeuron
+
+
+class Kept:
+    """Modules that are called with the spikes ``x`` keep them for backward as one tensor of bytes.
+
+    Args:
+        x: spikes or sums of spikes.
+        compressed: otherwise modules are called as they are.
+    """
+
+    def __init__(self, x: Tensor, compressed: bool) -> None:
+        self.x = x
+        self._packer = _Packer(x) if compressed and torch.is_grad_enabled() else None
+
+    def into(self, module: nn.Module) -> Tensor:
+        """``module(x)``"""
+        if self._packer is None:
+            return module(self.x)
+        with saved_tensors_hooks(self._packer, _unpack):
+            return module(self.x)
+
+
+class _Packer:
+    # The graph keeps its hooks: one that held x would keep the floats as well.
+    def __init__(self, x: Tensor) -> None:
+        self._where, self._shape = x.data_ptr(), x.shape
+        self._bytes: Tensor | None = None
+
+    def __call__(self, kept: Tensor) -> tuple[Tensor, torch.dtype]:
+        if kept.dtype == torch.int64:  # where max-pooling found its maxima
+            return kept.int(), kept.dtype
+        # x lives until the call is over: nothing else can lie where it lies.
+        if kept.data_ptr() != self._where or kept.shape != self._shape:
+            return kept, kept.dtype
+        if self._bytes is None:
+            self._bytes = kept.to(torch.uint8)
+        return self._bytes, kept.dtype
+
+
+def _unpack(packed: tuple[Tensor, torch.dtype]) -> Tensor:
+    kept, dtype = packed
+    return kept.to(dtype)
+
+
+class _Shelf:
+    """The spikes ``x`` of a checkpointed block: themselves at first, from bytes ever after."""
+
+    def __init__(self, x: Tensor) -> None:
+        self._x: Tensor | None = x
+        self._dtype, self._learns = x.dtype, x.requires_grad
+        self._bytes = x.detach().to(torch.uint8)
+
+    def __call__(self) -> Tensor:
+        x, self._x = self._x, None
+        if x is None:
+            x = self._bytes.to(self._dtype).requires_grad_(self._learns)
+        return x
+
+
+@contextmanager
+def _frozen_statistics(module: nn.Module) -> Iterator[None]:
+    # The recomputation of a checkpointed block must not count the same batch twice.
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    before = [(m, m.momentum, m.num_batches_tracked) for m in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, momentum, count in before:
+            norm.momentum, norm.num_batches_tracked = momentum, count
+
+
+def checkpointed(
+    run: Callable[..., Tensor], x: Tensor, *args: Any, of: nn.Module, compressed: bool
+) -> Tensor:
+    """``run(lambda: x, *args)``, computed once more in backward instead of being kept.
+
+    Args:
+        run: takes a function that gives its input.
+        of: whose BatchNorms count the batch once.
+        compressed: keep ``x``, spikes, as bytes.
+    """
+    return checkpoint(
+        run,
+        _Shelf(x) if compressed else lambda: x,
+        *args,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), _frozen_statistics(of)),
+    )
+
+
+def check_spikes(neurons: Iterable[SpikingNeuron]) -> None:
+    """Raises ValueError for neurons whose output no byte holds."""
+    for neuron in neurons:
+        gradient = getattr(neuron.node, "surrogate_function", None)
+        if not getattr(gradient, "spiking", False):
+            raise ValueError(
+                f"compress_spikes=True: {type(neuron.node).__name__} with {gradient} gives no "
+                "spikes of 0 and 1; leave compress_spikes out or take another neuron"
+            )

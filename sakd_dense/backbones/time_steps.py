@@ -1,0 +1,68 @@
+"""Which T are asked for, and where in a model the spiking backbone is."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from .base import SpikingBackbone
+
+
+class SweepError(ValueError):
+    """What was asked for cannot be tested; the message says why and what to do instead."""
+
+
+def check_time_steps(time_steps: Iterable[int]) -> tuple[int, ...]:
+    """The T to read, in the order given.
+
+    Raises:
+        SweepError: for no T at all, a T below 1, one that is no whole number, or one given twice.
+    """
+    steps = tuple(time_steps)
+    if not steps:
+        raise SweepError("time_steps is empty: give at least one T, such as 4")
+    for step in steps:
+        if isinstance(step, bool) or not isinstance(step, int) or step < 1:
+            raise SweepError(f"time_steps={steps}: {step!r} is not a whole number of at least 1")
+    doubles = sorted({step for step in steps if steps.count(step) > 1})
+    if doubles:
+        raise SweepError(f"time_steps={steps}: T={doubles[0]} is given more than once")
+    return steps
+
+
+def spiking_backbones(model: nn.Module) -> dict[str, SpikingBackbone]:
+    """Every spiking backbone in ``model`` (wrappers and TTA models included), by module name."""
+    return {n: m for n, m in model.named_modules() if isinstance(m, SpikingBackbone)}
+
+
+def find_spiking_backbone(model: nn.Module) -> SpikingBackbone:
+    """The one spiking backbone of ``model``.
+
+    Raises:
+        SweepError: if there is none, or more than one.
+    """
+    found = spiking_backbones(model)
+    if not found:
+        raise SweepError(
+            f"{type(model).__name__} has no spiking backbone, so there are no time steps to read; "
+            "leave time_steps out to evaluate an ANN"
+        )
+    if len(found) > 1:
+        raise SweepError(
+            f"{type(model).__name__} has {len(found)} spiking backbones ({', '.join(found)}); "
+            "several T can be read from a model with one"
+        )
+    return next(iter(found.values()))
+
+
+@contextmanager
+def at_time_steps(model: nn.Module, t: int | None) -> Iterator[None]:
+    """The spiking backbones of ``model`` run ``t`` steps inside the block (None: what they do)."""
+    before = [] if t is None else [(b, b.time_steps) for b in spiking_backbones(model).values()]
+    try:
+        for backbone, _ in before:
+            backbone.time_steps = t
+        yield
+    finally:
+        for backbone, steps in before:
+            backbone.time_steps = steps

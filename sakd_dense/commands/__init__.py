@@ -1,0 +1,1 @@
+"""What the tools share: arguments, the preparation of a run, test-time augmentation."""

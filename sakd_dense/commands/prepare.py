@@ -1,0 +1,109 @@
+"""What a run needs before it starts: its config completed, its checkpoints checked."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmengine.runner import find_latest_checkpoint
+
+from ..config.models import initial_checkpoints
+from ..config.sakd import to_sakd
+from ..config.scopes import config_file
+from ..config.teacher import sakd_hook
+from ..config.types import spiking_backbones, type_name
+from ..runtime.amp import with_amp
+from ..transfer import verify_checkpoint
+
+
+def apply_sakd(cfg: Config, args: argparse.Namespace) -> Config:
+    """:func:`~sakd_dense.config.sakd.to_sakd` by the arguments of :func:`add_sakd_arguments`."""
+    return to_sakd(
+        cfg,
+        args.teacher_checkpoint,
+        args.time_steps,
+        transfer=not args.no_transfer,
+        source=args.source,
+        family=args.family,
+    )
+
+
+def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
+    """``--work-dir``, ``--launcher``, ``--amp``, ``--auto-scale-lr`` and ``--resume``, in place.
+
+    Raises:
+        ValueError: the config cannot do what an argument asks for.
+    """
+    cfg.launcher = args.launcher
+    if args.local_rank is not None:
+        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get("work_dir") is None:
+        cfg.work_dir = str(Path("work_dirs") / Path(config_file(args.config)).stem)
+    if args.amp:
+        if not cfg.get("optim_wrapper"):
+            raise ValueError("--amp: the config has no optim_wrapper")
+        cfg.optim_wrapper = ConfigDict(with_amp(cfg.optim_wrapper))
+    if args.auto_scale_lr:
+        if not (cfg.get("auto_scale_lr") or {}).get("base_batch_size"):
+            raise ValueError(
+                "--auto-scale-lr: the config does not say for which batch its learning rate is; "
+                "set auto_scale_lr=dict(base_batch_size=16)"
+            )
+        cfg.auto_scale_lr.enable = True
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == "auto" else args.resume
+
+
+def watch_firing_rates(cfg: Config) -> None:
+    """Adds a ``FiringRateHook``, in place, where the model spikes and nothing else was said.
+
+    ``default_hooks.firing_rate=None`` leaves it out.
+    """
+    hooks = cfg.get("custom_hooks") or []
+    named = any(type_name(h.get("type")) == "FiringRateHook" for h in hooks)
+    if spiking_backbones(cfg.get("model") or {}) and not named:
+        defaults = cfg.setdefault("default_hooks", ConfigDict())
+        defaults.setdefault("firing_rate", ConfigDict(type="FiringRateHook"))
+
+
+def guard_checkpoints(cfg: Config) -> None:
+    """Check every checkpoint a run will load, before anything heavy is built.
+
+    MMEngine falls back to unpickling a file that a safe load refuses; this raises instead. What
+    lies at an address is fetched, for ``load_from`` alone.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`~sakd_dense.transfer.verify_checkpoint`.
+    """
+    file = (sakd_hook(cfg).get("teacher") or {}).get("checkpoint")
+    if file and "://" not in file:
+        try:
+            verify_checkpoint(file)
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f"SAKDHook's teacher: {error}") from error
+    for file in initial_checkpoints(cfg.get("model") or {}):
+        if "://" not in file:
+            verify_checkpoint(file)
+    load_from = cfg.get("load_from")
+    if cfg.get("resume") and load_from is None:
+        load_from = _latest(cfg.work_dir)
+    if load_from is not None:
+        if str(load_from).endswith(".safetensors"):
+            raise ValueError(
+                f"load_from={str(load_from)!r}: MMEngine loads .pth alone; start from it by "
+                "tools/transfer.py, or publish the student as .pth"
+            )
+        verify_checkpoint(load_from)
+
+
+def _latest(work_dir: str) -> str | None:
+    if not (Path(work_dir) / "last_checkpoint").is_file():
+        print_log(f"--resume: {work_dir} has no checkpoint yet; starting afresh", "current")
+        return None
+    return find_latest_checkpoint(work_dir)

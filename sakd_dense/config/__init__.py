@@ -1,0 +1,32 @@
+"""Every function that reads or rewrites a config."""
+
+from .models import initial_checkpoints, with_preprocessor, without_checkpoints
+from .policy import check_norm_policy
+from .sakd import to_sakd
+from .scopes import config_file, load_config, mend_config_scopes
+from .teacher import sakd_hook, teacher_config, teacher_file
+from .twins import ann_of, spiking_of
+from .types import ANN_TYPES, ann_type, spiking_backbones, type_name
+from .write import read_as_base, write_config
+
+__all__ = [
+    "ANN_TYPES",
+    "ann_of",
+    "ann_type",
+    "check_norm_policy",
+    "config_file",
+    "initial_checkpoints",
+    "load_config",
+    "mend_config_scopes",
+    "read_as_base",
+    "sakd_hook",
+    "spiking_backbones",
+    "spiking_of",
+    "teacher_config",
+    "teacher_file",
+    "to_sakd",
+    "type_name",
+    "with_preprocessor",
+    "without_checkpoints",
+    "write_config",
+]

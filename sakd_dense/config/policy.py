@@ -1,0 +1,50 @@
+"""What in a config contradicts level 1 from an ANN: BatchNorm that is not trained."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from mmengine.config import Config
+
+from .teacher import sakd_hook
+from .types import LOADERS, spiking_backbones, type_name
+
+_NORM_REASON = (
+    "an ANN's BatchNorm statistics do not fit spikes, so level 1 from an ANN needs them trained "
+    "(or re-estimated by tools/transfer.py --reestimate-bn)"
+)
+
+
+def check_norm_policy(cfg: Config | MutableMapping[str, Any]) -> list[str]:
+    """What in ``cfg`` keeps an ANN's BatchNorm statistics in a spiking student, one line each.
+
+    Empty where level 1 is not from an ANN: without ``SAKDHook(transfer=True)``, ``SAKDTransfer``
+    and ``Pretrained``, or with a ``load_from``, which comes last.
+    """
+    if cfg.get("load_from"):
+        return []
+    hook = sakd_hook(cfg)
+    if hook.get("transfer") == "head":
+        return []  # the backbone comes from an SNN, whose statistics fit
+    by_hook = bool(hook) and bool(hook.get("transfer", True))
+    found = []
+    for b in spiking_backbones(cfg.get("model") or {}):
+        if not (by_hook or _initialised(b) or _initialised(cfg["model"])):
+            continue
+        name = type_name(b["type"])
+        if b.get("norm_eval", False):
+            found.append(f"{name}(norm_eval=True): {_NORM_REASON}; set norm_eval=False")
+        if b.get("frozen_stages", -1) >= 0:
+            stages = b["frozen_stages"]
+            found.append(f"{name}(frozen_stages={stages}): {_NORM_REASON}; set frozen_stages=-1")
+        if (b.get("norm_cfg") or {}).get("requires_grad") is False:
+            found.append(f"{name}(norm_cfg=dict(requires_grad=False)): {_NORM_REASON}; set it True")
+    return found
+
+
+def _initialised(cfg: MutableMapping[str, Any]) -> bool:
+    inits = cfg.get("init_cfg") or []
+    inits = [inits] if isinstance(inits, MutableMapping) else inits
+    kinds = {type_name(i.get("type")) for i in inits}
+    return bool(cfg.get("pretrained")) or not kinds.isdisjoint(LOADERS)

@@ -1,0 +1,105 @@
+"""Any ANN config -> its SAKD config: spiking student, teacher and hook in one call."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import MutableMapping
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from .models import drop_checkpoints
+from .teacher import sakd_hook
+from .twins import spiking_of
+from .types import spiking_backbones
+
+SOURCES = ("ann", "snn")
+_OURS = "sakd_dense"
+
+
+def to_sakd(
+    cfg: Config,
+    teacher_checkpoint: str | None = None,
+    time_steps: int | None = None,
+    *,
+    transfer: bool = True,
+    source: str = "ann",
+    family: str = "SEW",
+    backbone: dict[str, Any] | None = None,
+    hook: dict[str, Any] | None = None,
+) -> Config:
+    """A copy of a whole config: spiking student, teacher and hook. ``cfg`` is left as it is.
+
+    Args:
+        cfg: an upstream ANN config, or one that is spiking already (then only the hook is added).
+        teacher_checkpoint: the ANN of the same architecture, trained. None: no hook; the student
+            starts from what its config says (say, ImageNet weights).
+        time_steps: T; None: 4, or what an already spiking config says.
+        transfer: level 1 from the teacher's checkpoint.
+        source: where the student's first weights come from. ``'ann'``: BatchNorm is trained
+            (``norm_eval=False``, ``frozen_stages=-1``); ``'snn'`` (a distilled SNN given by
+            ``load_from``): upstream's values stand.
+        family: ``'SEW'`` or ``'Spiking'``, which is put before the backbone's type.
+        backbone: further arguments of the spiking backbone.
+        hook: further arguments of ``SAKDHook``.
+
+    Raises:
+        ValueError: no model, or no backbone that has a spiking twin.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"source={source!r}: take one of {SOURCES}")
+    new = copy.deepcopy(cfg)
+    if not new.get("model") or not new.model.get("type"):
+        raise ValueError(f"config {cfg.filename or ''} has no model=dict(type=...)")
+    options = dict(backbone or {})
+    if spiking_backbones(new.model):
+        for b in spiking_backbones(new.model):
+            b.update(options, **({} if time_steps is None else {"time_steps": time_steps}))
+    else:
+        steps = 4 if time_steps is None else time_steps
+        scope = new.get("default_scope")
+        new.model = ConfigDict(spiking_of(new.model, steps, scope, family, **options))
+    for b in spiking_backbones(new.model):
+        if source == "ann":
+            _train_norms(b)
+    _import_us(new)
+    if teacher_checkpoint is not None:
+        if transfer:
+            drop_checkpoints(new.model)
+        _add_hook(new, teacher_checkpoint, transfer, hook or {})
+    return new
+
+
+def _train_norms(backbone: MutableMapping[str, Any]) -> None:
+    # Only where it contradicts: both are the spiking backbone's defaults.
+    if backbone.get("norm_eval"):
+        backbone["norm_eval"] = False
+    if backbone.get("frozen_stages", -1) >= 0:
+        backbone["frozen_stages"] = -1
+    norm = backbone.get("norm_cfg")
+    if isinstance(norm, MutableMapping) and norm.get("requires_grad") is False:
+        norm["requires_grad"] = True
+
+
+def _import_us(cfg: Config) -> None:
+    imports = dict(cfg.get("custom_imports") or {})
+    names = imports.get("imports") or []
+    names = [names] if isinstance(names, str) else list(names)
+    if _OURS not in names:
+        names.append(_OURS)
+    # A failed import of ours must not pass: every type would be unknown.
+    cfg.custom_imports = ConfigDict(imports=names, allow_failed_imports=False)
+
+
+def _add_hook(cfg: Config, checkpoint: str, transfer: bool, options: dict[str, Any]) -> None:
+    hooks = list(cfg.get("custom_hooks") or [])
+    hook = sakd_hook(cfg)
+    if not hook:
+        hook = ConfigDict(type="SAKDHook", teacher=dict(checkpoint=checkpoint))
+        hooks.append(hook)
+    else:
+        hook["teacher"] = ConfigDict(hook.get("teacher") or {}, checkpoint=checkpoint)
+    if not transfer or "transfer" in hook:
+        hook["transfer"] = transfer
+    hook.update(copy.deepcopy(options))
+    cfg.custom_hooks = hooks

@@ -1,0 +1,51 @@
+"""The teacher that a config names, or that follows from its student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from .models import with_preprocessor
+from .twins import ann_of
+from .types import spiking_backbones, type_name
+
+
+def sakd_hook(cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
+    """The config (not a copy) of the ``SAKDHook`` of a whole config; empty if there is none."""
+    hooks = cfg.get("custom_hooks") or []
+    return next((h for h in hooks if type_name(h.get("type")) == "SAKDHook"), {})
+
+
+def teacher_file(cfg: Mapping[str, Any]) -> str | None:
+    """The checkpoint of the teacher that a whole config names, if that file is there."""
+    name = (sakd_hook(cfg).get("teacher") or {}).get("checkpoint")
+    return name if name and Path(name).is_file() else None
+
+
+def teacher_config(student: Mapping[str, Any], config: Any = None) -> dict[str, Any]:
+    """The teacher's model config: ``config`` if given, else the student's with its ANN backbone.
+
+    Args:
+        student: the student's ``cfg.model``.
+        config: None, the path of a config file, a whole config or a model config.
+    """
+    if config is None:
+        return ann_of(student)
+    if isinstance(config, str | Path):
+        if not Path(config).is_file():
+            raise FileNotFoundError(f"SAKDHook: teacher config {str(config)!r} is not a file")
+        config = Config.fromfile(config)
+    model = with_preprocessor(config) if "model" in config else config
+    if "type" not in model:
+        raise ValueError(
+            f"SAKDHook: teacher config has no model with a type; its keys: {sorted(config)}"
+        )
+    return dict(ann_of(model) if spiking_backbones(model) else model)
+
+
+def subject_config(model_cfg: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config of :func:`subject_of`, from that of the model."""
+    return model_cfg if "backbone" in model_cfg else model_cfg.get("detector", model_cfg)

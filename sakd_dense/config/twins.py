@@ -1,0 +1,115 @@
+"""The config of a spiking model and of its ANN twin.
+
+The twin of a type is one word away: ``ResNet`` <-> ``SEWResNet``. Student and teacher differ in
+nothing else, so the teacher need not be configured.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import MutableMapping
+from typing import Any
+
+from .types import (
+    ANN_TYPES,
+    PARTS,
+    PREFIXES,
+    SPIKING_ARGS,
+    _scope,
+    ann_backbones,
+    ann_type,
+    dicts,
+    spiking_backbones,
+    type_name,
+)
+
+
+def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A deep copy of a model's config with every spiking part turned back to its ANN twin.
+
+    ``init_cfg`` and ``pretrained`` are None wherever they were, since a checkpoint follows.
+
+    Raises:
+        ValueError: there is no spiking backbone in it.
+    """
+    model = copy.deepcopy(model_cfg)
+    backbones = spiking_backbones(model)
+    if not backbones:
+        raise ValueError(
+            f"the model {type_name(model.get('type'))!r} has no spiking backbone; known are "
+            f"{', '.join('SEW' + t for t in ANN_TYPES)}. Give the teacher's config: "
+            "teacher=dict(checkpoint=..., config=...)"
+        )
+    for backbone in backbones:
+        backbone["type"] = ann_type(backbone["type"])
+        for name in SPIKING_ARGS:
+            backbone.pop(name, None)
+        if backbone.get("_scope_") == "mmpretrain" and "base_width" in backbone:
+            backbone["width_per_group"] = backbone.pop("base_width")
+    for d in dicts(model):
+        d.update({key: None for key in ("init_cfg", "pretrained") if key in d})
+        twin = PARTS.get(type_name(d.get("type")))
+        if twin is not None:
+            d.pop("neuron", None)
+            name = d.pop("of", twin.get("type"))
+            d.update({**copy.deepcopy(twin), **d, "type": name})
+    return model
+
+
+def spiking_of(
+    model_cfg: MutableMapping[str, Any],
+    time_steps: int = 4,
+    default_scope: str | None = None,
+    family: str = "SEW",
+    **options: Any,
+) -> MutableMapping[str, Any]:
+    """A deep copy of a model's config with every ResNet-family backbone made spiking.
+
+    Args:
+        model_cfg: of a detector, segmentor or classifier; dicts called ``backbone`` are looked
+            at, at any depth.
+        time_steps: T.
+        default_scope: of the whole config; mmpretrain's ResNets differ in some defaults.
+        family: what is put before the type, ``'SEW'`` or ``'Spiking'``.
+        options: further arguments of the backbone (``neuron``, ``connect``, ``norm_eval``, ...).
+
+    Raises:
+        ValueError: no backbone in it has a spiking twin, or there is no such family.
+    """
+    if family not in PREFIXES:
+        raise ValueError(f"family={family!r}: take one of {PREFIXES}")
+    model = copy.deepcopy(model_cfg)
+    for backbone in ann_backbones(model):
+        scope = _scope(backbone["type"])
+        if scope is not None:
+            # The spiking twin is in the root registry; the ANN is found again in its own scope.
+            backbone.setdefault("_scope_", scope)
+        scopes = (backbone.get("_scope_"), model.get("_scope_"), _scope(model["type"]))
+        _say_defaults(backbone, {*scopes, default_scope})
+        backbone["type"] = family + type_name(backbone["type"])
+        backbone["time_steps"] = time_steps
+        backbone.update(copy.deepcopy(options))
+    return model
+
+
+def _say_defaults(backbone: MutableMapping[str, Any], scopes: set[str | None]) -> None:
+    # Ours are mmdet's. What differs has to be said in the config.
+    if scopes & {"mmseg", "mmpretrain"} and backbone.get("base_channels", 64) != 64:
+        backbone.setdefault("stem_channels", 64)
+    if "mmpretrain" not in scopes:
+        return
+    name = type_name(backbone["type"])
+    # mmpretrain gives the last stage alone; its head reads the last of what it gets, and level 2
+    # teaches every stage that leaves the backbone.
+    backbone["out_indices"] = _all_stages(backbone)
+    if name == "ResNeXt":
+        backbone.setdefault("groups", 32)
+        backbone["base_width"] = backbone.pop("width_per_group", 4)
+        # So that ann_of finds mmpretrain's name of that argument again.
+        backbone["_scope_"] = "mmpretrain"
+
+
+def _all_stages(backbone: MutableMapping[str, Any]) -> tuple[int, ...]:
+    given = tuple(backbone.get("out_indices", (3,)))
+    last = backbone.get("num_stages", 4) - 1
+    return tuple(range(last + 1)) if given == (last,) else given

@@ -1,0 +1,82 @@
+"""The types of models, backbones and parts in a config, and where they stand."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+#: Backbones that have a spiking twin.
+ANN_TYPES = ("ResNet", "ResNetV1c", "ResNetV1d", "ResNeXt", "ResNet_CIFAR")
+#: What is put before the type.
+PREFIXES = ("Spiking", "SEW")
+#: Arguments that only the spiking twin takes.
+SPIKING_ARGS = ("time_steps", "neuron", "connect", "output", "compress_spikes")
+#: The ANN twins of spiking necks and heads, with what they need; :mod:`sakd_dense.parts` fills it.
+#: Empty for those that name theirs, ``dict(type='SpikingNeck', of='FPN', ...)``.
+PARTS: dict[str, dict[str, Any]] = {}
+#: Initialisers that load a checkpoint.
+LOADERS = ("Pretrained", "SAKDTransfer")
+
+
+def type_name(kind: Any) -> str:
+    """``'ResNet'`` of ``'ResNet'``, ``'mmdet.ResNet'``, ``'mmdet.models...ResNet'`` or a class."""
+    return (kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))).split(".")[-1]
+
+
+def _scope(kind: Any) -> str | None:
+    path = f"{kind.__module__}.{kind.__name__}" if inspect.isclass(kind) else str(kind)
+    return path.split(".")[0] if "." in path else None
+
+
+def ann_type(kind: Any) -> str | None:
+    """The ANN twin's type, or None if ``kind`` is not that of a spiking backbone of ours."""
+    name = type_name(kind)
+    for prefix in PREFIXES:
+        if name.startswith(prefix) and name.removeprefix(prefix) in ANN_TYPES:
+            return name.removeprefix(prefix)
+    return None
+
+
+def dicts(cfg: Any) -> Iterator[MutableMapping[str, Any]]:
+    """Every dict in ``cfg``, outermost first."""
+    if isinstance(cfg, MutableMapping):
+        yield cfg
+        for value in list(cfg.values()):
+            yield from dicts(value)
+    elif isinstance(cfg, list | tuple):
+        for value in cfg:
+            yield from dicts(value)
+
+
+def _has_type(cfg: Any) -> bool:
+    return isinstance(cfg, MutableMapping) and cfg.get("type") is not None
+
+
+def spiking_backbones(cfg: Any) -> list[MutableMapping[str, Any]]:
+    """The configs (not copies) of every spiking backbone in ``cfg``."""
+    return [d for d in dicts(cfg) if _has_type(d) and ann_type(d["type"])]
+
+
+def ann_backbones(model: Any) -> list[MutableMapping[str, Any]]:
+    """The configs (not copies) of every backbone in ``model`` that has a spiking twin.
+
+    Raises:
+        ValueError: there is none; says what stands there instead.
+    """
+    named = [d["backbone"] for d in dicts(model) if _has_type(d.get("backbone"))]
+    known = [b for b in named if type_name(b["type"]) in ANN_TYPES]
+    if known:
+        return known
+    listed = ", ".join(ANN_TYPES)
+    model_type = type_name(model.get("type"))
+    if not named:
+        raise ValueError(
+            f"the model {model_type!r} has no backbone that could be made spiking; known are "
+            f"{listed}"
+        )
+    kinds = ", ".join(repr(type_name(b["type"])) for b in named)
+    raise ValueError(
+        f"the model {model_type!r} has the backbone {kinds}, which has no spiking twin; known "
+        f"are {listed}"
+    )

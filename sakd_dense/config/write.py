@@ -1,0 +1,119 @@
+"""Writes a config as its upstream base plus only what differs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from keyword import iskeyword
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from ..runtime.files import replacing
+from .scopes import config_file
+
+_DELETE = "_delete_"
+_WIDTH = 100
+_FIRST = ("custom_imports", "default_scope", "model", "custom_hooks")
+
+
+def difference(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be merged into ``base`` to get ``new``, in MMEngine's terms.
+
+    A dict that lost keys is given whole, with ``_delete_=True``; lists are given whole.
+
+    Raises:
+        ValueError: a key of the outermost level vanished, which no config can say.
+    """
+    gone = sorted(set(base) - set(new))
+    if gone:
+        raise ValueError(f"a config cannot drop the settings {', '.join(gone)} of its base")
+    changed = {k: v for k, v in new.items() if k not in base or base[k] != v}
+    return {k: _change(base[k], v) if k in base else v for k, v in changed.items()}
+
+
+def _change(old: Any, new: Any) -> Any:
+    if not isinstance(new, Mapping):
+        return new
+    if not isinstance(old, Mapping) or set(old) - set(new):
+        return {_DELETE: True, **new}
+    return difference(old, new)
+
+
+def as_code(value: Any, indent: int = 0, room: int = _WIDTH) -> str:
+    """``value`` as Python source: ``dict(type='A', b=1)``, in one line where it fits."""
+    if not isinstance(value, Mapping | list | tuple) or not value:
+        return "dict()" if isinstance(value, Mapping) else repr(value)
+    inner = indent + 4
+    if isinstance(value, Mapping):
+        keys = sorted(value, key=lambda k: (k != _DELETE, k != "type"))
+        plain = all(isinstance(k, str) and k.isidentifier() and not iskeyword(k) for k in keys)
+        names = [f"{k}=" if plain else f"{k!r}: " for k in keys]
+        values = [value[k] for k in keys]
+        left, right = ("dict(", ")") if plain else ("{", "}")
+    else:
+        names, values = [""] * len(value), list(value)
+        left, right = ("(", ")") if isinstance(value, tuple) else ("[", "]")
+    flat = [n + as_code(v, 0, 10**6) for n, v in zip(names, values, strict=True)]
+    comma = "," if right == ")" and left == "(" and len(flat) == 1 else ""
+    line = left + ", ".join(flat) + comma + right
+    if len(line) + indent <= room:
+        return line
+    deep = [n + as_code(v, inner, room - len(n) - 1) for n, v in zip(names, values, strict=True)]
+    return left + "".join(f"\n{' ' * inner}{d}," for d in deep) + f"\n{' ' * indent}{right}"
+
+
+def _base_of(name: str, folder: Path) -> str:
+    return name if "::" in name else os.path.relpath(Path(name).resolve(), folder.resolve())
+
+
+def read_as_base(name: str) -> Config:
+    """The config ``name`` as another config sees it that has it as ``_base_``.
+
+    Bases of another package carry ``_scope_`` keys then, which the file read by itself lacks.
+
+    Raises:
+        ValueError: it is a pure Python config (``with read_base():``), which only another pure
+            Python config can have as its base.
+    """
+    if Config._is_lazy_import(config_file(name)):
+        raise ValueError(
+            f"{name} is a pure Python config; what is written here is a text config, which cannot "
+            "have it as its base. tools/train.py --sakd takes it as it is"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        stub = Path(folder) / "stub.py"
+        stub.write_text(f"_base_ = {_base_of(name, stub.parent)!r}\n", encoding="utf-8")
+        return Config.fromfile(stub)
+
+
+def write_config(base: str, cfg: Config, out: str | os.PathLike[str], comment: str = "") -> None:
+    """Write ``cfg`` to ``out`` as ``_base_ = base`` and what differs, and read it back.
+
+    Args:
+        base: what ``cfg`` was made from: a path or ``package::path.py``.
+        cfg: made from ``read_as_base(base)``.
+        out: a ``.py`` file, replaced only once it reads back equal to ``cfg``.
+        comment: goes on top.
+
+    Raises:
+        ValueError: ``out`` is no ``.py`` file, or the file cannot say what ``cfg`` holds.
+    """
+    file = Path(out)
+    if file.suffix != ".py":
+        raise ValueError(f"{file}: a config is a .py file")
+    wanted = cfg.to_dict()
+    changes = difference(read_as_base(base).to_dict(), wanted)
+    order = [k for k in _FIRST if k in changes] + [k for k in changes if k not in _FIRST]
+    lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+    lines += [f"_base_ = {_base_of(base, file.parent)!r}", ""]
+    lines += [f"{k} = {as_code(changes[k], 0, _WIDTH - len(k) - 3)}" for k in order]
+    with replacing(file) as temporary:
+        temporary.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+        if Config.fromfile(temporary).to_dict() != wanted:
+            raise ValueError(f"{file}: the written config does not read back as it was")
+
+
+__all__ = ["difference", "read_as_base", "write_config"]

@@ -1,0 +1,68 @@
+"""CamVid for mmseg."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.registry import DATASETS
+from mmseg.datasets import BaseSegDataset
+
+SPLITS = ("train", "val", "test")
+
+
+@DATASETS.register_module()
+class CamVidDataset(BaseSegDataset):
+    """CamVid (Brostow et al., 2008): road scenes, 11 classes; index 11 (void) is ignored.
+
+    A folder holds ``img_dir/<split>/*.jpg`` and ``ann_dir/<split>/*.png`` (class indices).
+
+    Args:
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        data_root: that folder.
+        kwargs: of ``mmseg.datasets.BaseSegDataset``.
+
+    Raises:
+        FileNotFoundError: for a missing folder, or an image without its label map.
+        ValueError: for a folder without images.
+    """
+
+    METAINFO = {
+        "classes": (
+            "Sky", "Building", "Pole", "Road", "Pavement", "Tree",
+            "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist",
+        ),
+        "palette": [
+            (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222),
+            (128, 128, 0), (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0),
+            (0, 128, 192),
+        ],
+    }  # fmt: skip
+
+    def __init__(self, split: str = "train", data_root: str = "data/camvid", **kwargs: Any) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"split={split!r}: take one of {SPLITS}")
+        kwargs.setdefault(
+            "data_prefix", dict(img_path=f"img_dir/{split}", seg_map_path=f"ann_dir/{split}")
+        )
+        kwargs.setdefault("ignore_index", 11)
+        super().__init__(data_root=data_root, **kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        images = Path(self.data_prefix["img_path"])
+        if not images.is_dir():
+            raise FileNotFoundError(
+                f"{type(self).__name__}: there is no folder {str(images)!r}. Put the data set (or "
+                "a link to it) there, or set data_root in the config"
+            )
+        found = super().load_data_list()
+        if not found:
+            raise ValueError(
+                f"{type(self).__name__}: {str(images)!r} holds no {self.img_suffix} image"
+            )
+        if not self.test_mode or self.data_prefix.get("seg_map_path"):
+            missing = [d["seg_map_path"] for d in found if not Path(d["seg_map_path"]).is_file()]
+            if missing:
+                raise FileNotFoundError(
+                    f"{type(self).__name__}: {len(missing)} images have no label map; the first "
+                    f"is {missing[0]!r}"
+                )
+        return found

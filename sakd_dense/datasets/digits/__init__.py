@@ -1,0 +1,1 @@
+"""Generated sets of handwritten digits, and their readers: scenes, single digits, events."""

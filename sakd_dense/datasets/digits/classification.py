@@ -1,0 +1,59 @@
+"""Single digits for mmpretrain: scenes with one digit each, and the digit as the class."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmengine.registry import DATASETS
+from mmpretrain.datasets import BaseDataset
+
+from .detection import ensure_digit_scenes
+from .scenes import CLASSES, SPLITS, SceneParameters
+
+#: One digit in a small picture.
+ONE = dict(size=(40, 40), counts=(4000, 500, 1000), digits=(1, 1), digit_size=(18, 36))
+
+
+@DATASETS.register_module()
+class DigitsDataset(BaseDataset):
+    """Pictures of one handwritten digit over a textured background; generated on first use.
+
+    Args:
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        data_root: where the set lies or is put.
+        scenes: values for :class:`SceneParameters` that differ from :data:`ONE`.
+        kwargs: of ``mmpretrain.datasets.BaseDataset``.
+    """
+
+    METAINFO = {"classes": CLASSES}
+
+    def __init__(
+        self,
+        split: str = "train",
+        data_root: str = "data/single_digits",
+        scenes: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"split={split!r}: take one of {SPLITS}")
+        self.parameters = SceneParameters(**{**ONE, **(scenes or {})})
+        if self.parameters.digits != (1, 1):
+            raise ValueError(
+                f"scenes={scenes!r}: digits={self.parameters.digits} in a picture leave its class "
+                "open; take (1, 1)"
+            )
+        self.split = split
+        super().__init__(ann_file="", data_root=data_root, **kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        root = Path(self.data_root)
+        ensure_digit_scenes(root, self.parameters)
+        content = json.loads((root / "annotations" / f"{self.split}.json").read_text())
+        digits = {a["image_id"]: a["category_id"] for a in content["annotations"]}
+        return [
+            dict(
+                img_path=str(root / "images" / self.split / image["file_name"]),
+                gt_label=digits[image["id"]],
+            )
+            for image in content["images"]
+        ]

@@ -1,0 +1,149 @@
+"""Moving digits as an event camera sees them: generated on first use, no download.
+
+    data/digit_events/stamp.json                 the parameters the files were made from
+                      train/3/00000.npz          frames [T, 2, H, W]: brighter, darker
+
+A pixel sends an event each time that its brightness has changed by a threshold since its last one
+(Lichtsteiner et al., 2008); a frame counts the events of its share of the recording.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.registry import DATASETS
+from mmpretrain.datasets import CustomDataset
+
+from .generated import ensure, stamp
+from .scans import load_scans
+from .scenes import CLASSES, SPLITS, ink_of
+
+VERSION = 1  # of the recording: raise it when the same seed would give other events
+_MOMENTS = 4  # brightness is looked at so often in a frame
+
+
+@dataclass(frozen=True)
+class EventParameters:
+    """What a set is made from; the same values give the same files.
+
+    Attributes:
+        size: height and width of a frame, in pixels.
+        counts: number of recordings in train, val and test.
+        steps: frames of a recording, T.
+        digit_size: smallest and largest height of a digit, in pixels.
+        speed: the most pixels that a digit moves along an axis in a frame.
+        threshold: of brightness, of 255.
+        noise: events without a cause, per mille of pixels, polarities and frames.
+        seed: of everything.
+    """
+
+    size: int = 32
+    counts: tuple[int, int, int] = (3000, 500, 1000)
+    steps: int = 8
+    digit_size: tuple[int, int] = (14, 24)
+    speed: int = 3
+    threshold: int = 40
+    noise: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, length in (("counts", 3), ("digit_size", 2)):
+            value = tuple(getattr(self, name))
+            object.__setattr__(self, name, value)
+            if len(value) != length or not all(isinstance(v, int) and v >= 1 for v in value):
+                raise ValueError(f"{name}={value!r}: take {length} whole numbers of at least 1")
+        low, high = self.digit_size
+        if not 8 <= low <= high <= self.size:
+            raise ValueError(f"digit_size={(low, high)}: from 8 pixels to size={self.size}")
+        for name, most in (("steps", 1000), ("speed", self.size), ("threshold", 255)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 1 <= value <= most:
+                raise ValueError(f"{name}={value!r}: take a whole number from 1 to {most}")
+        if not isinstance(self.noise, int) or not 0 <= self.noise <= 1000:
+            raise ValueError(f"noise={self.noise!r}: take a whole number from 0 to 1000")
+
+
+@DATASETS.register_module()
+class DigitEventsDataset(CustomDataset):
+    """Recordings of one moving digit each, ten classes; read with :class:`LoadEventFrames`.
+
+    Args:
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        data_root: where the set lies or is put.
+        events: values for :class:`EventParameters` that differ from its defaults.
+        kwargs: of ``mmpretrain.datasets.CustomDataset``.
+    """
+
+    METAINFO = {"classes": CLASSES}
+
+    def __init__(
+        self,
+        split: str = "train",
+        data_root: str = "data/digit_events",
+        events: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"split={split!r}: take one of {SPLITS}")
+        self.parameters = EventParameters(**(events or {}))
+        super().__init__(
+            data_root=data_root, data_prefix=split, extensions=(".npz",), with_label=True, **kwargs
+        )
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        made = partial(write, parameters=self.parameters)
+        ensure(self.data_root, "digit events", stamp(self.parameters, VERSION), made)
+        return super().load_data_list()
+
+
+def write(folder: Path, parameters: EventParameters) -> None:
+    """Writes the whole set into an empty folder."""
+    parts = load_scans(parameters.seed)
+    for index, (split, count) in enumerate(zip(SPLITS, parameters.counts, strict=True)):
+        scans, targets = parts[index]
+        for name in CLASSES:
+            (folder / split / name).mkdir(parents=True)
+        for number in range(count):
+            # A generator a recording: a set with more of them begins with the same ones.
+            rng = np.random.default_rng([parameters.seed, index, number])
+            chosen = int(rng.integers(len(scans)))
+            frames = record(rng, ink_of(rng, scans[chosen], parameters.digit_size), parameters)
+            file = folder / split / CLASSES[targets[chosen]] / f"{number:05d}.npz"
+            np.savez_compressed(file, frames=frames)
+
+
+def record(rng: np.random.Generator, ink: np.ndarray, parameters: EventParameters) -> np.ndarray:
+    """The frames ``[T, 2, H, W]`` uint8 of a digit that moves and bounces off the border.
+
+    Args:
+        rng: the only source of chance.
+        ink: opacity ``[h, w]`` of the digit, 0 to 255.
+        parameters: see :class:`EventParameters`.
+    """
+    size, steps = parameters.size, parameters.steps
+    room = np.array([size - ink.shape[0], size - ink.shape[1]]) * _MOMENTS
+    place = np.array([int(rng.integers(0, r + 1)) for r in room])
+    pace = rng.integers(1, parameters.speed + 1, size=2) * rng.choice([-1, 1], size=2)
+    sign = int(rng.choice([-1, 1]))  # a bright digit, or a dark one
+    seen: np.ndarray | None = None
+    frames = np.zeros((steps, 2, size, size), dtype=np.int64)
+    for moment in range(steps * _MOMENTS + 1):
+        scene = np.zeros((size, size), dtype=np.int64)
+        y, x = place // _MOMENTS
+        scene[y : y + ink.shape[0], x : x + ink.shape[1]] = sign * ink
+        if seen is None:
+            seen = scene
+        else:
+            change = scene - seen
+            events = np.abs(change) // parameters.threshold * np.sign(change)
+            seen = seen + events * parameters.threshold
+            frame = frames[(moment - 1) // _MOMENTS]
+            frame[0] += np.maximum(events, 0)
+            frame[1] += np.maximum(-events, 0)
+        place = place + pace
+        pace = np.where((place < 0) | (place > room), -pace, pace)
+        place = np.clip(place, 0, room)
+    frames += rng.integers(0, 1000, size=frames.shape) < parameters.noise
+    return np.minimum(frames, 255).astype(np.uint8)

@@ -1,0 +1,42 @@
+"""The digit scenes' label maps for mmseg."""
+
+from typing import Any
+
+from mmengine.registry import DATASETS
+from mmseg.datasets import BaseSegDataset
+
+from .detection import PALETTE, ensure_digit_scenes
+from .scenes import CLASSES, SPLITS, SceneParameters
+
+
+@DATASETS.register_module()
+class DigitScenesSegDataset(BaseSegDataset):
+    """The digit scenes as an mmseg set: background and ten digits; generated on first use.
+
+    Args:
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        data_root: where the set lies or is put; shared with :class:`DigitScenesDataset`.
+        scenes: values for :class:`SceneParameters` that differ from its defaults.
+        kwargs: of ``mmseg.datasets.BaseSegDataset``.
+    """
+
+    METAINFO = {"classes": ("background", *CLASSES), "palette": [(0, 0, 0), *PALETTE]}
+
+    def __init__(
+        self,
+        split: str = "train",
+        data_root: str = "data/digits",
+        scenes: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"split={split!r}: take one of {SPLITS}")
+        self.parameters = SceneParameters(**(scenes or {}))
+        kwargs.setdefault(
+            "data_prefix", dict(img_path=f"images/{split}", seg_map_path=f"labels/{split}")
+        )
+        super().__init__(data_root=data_root, img_suffix=".png", **kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        ensure_digit_scenes(self.data_root, self.parameters)
+        return super().load_data_list()

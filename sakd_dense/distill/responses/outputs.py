@@ -1,0 +1,169 @@
+r"""What dense heads say, compared by kind of output, whatever the detector is called.
+
+With the teacher's probability *p*, the student's *q* (per anchor and class), the teacher's
+confidence *c* of an anchor (the largest *p*; of a softmax, what is left by the background) and
+its sum over all anchors :math:`C = \sum c`:
+
+.. math::
+    L_{cls} = \frac{1}{C} \sum d(p, q)^{\gamma}\, \mathrm{KL}(p \,\|\, q), \qquad
+    L_{term} = \frac{1}{C} \sum c\, e(\text{student}, \text{teacher})
+
+KL is the divergence, not the cross-entropy, so that it is zero when both agree;
+:math:`d(p, q)` (no gradient) is how far both are apart, :math:`|p - q|` or, of a softmax, half of
+:math:`\sum |p - q|`: it keeps the many easy background anchors from ruling. *C* counts objects as
+the teacher sees them, and grows with resolution, batch and levels as the sums do; over several
+processes it is averaged, as mmdet averages its number of positives. The error *e* of an anchor is
+that of the kind of output, see :data:`ERRORS`.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ...runtime.processes import mean_over_processes
+from .divergence import binary_kl, check_tau, softmax_kl
+
+Levels = Sequence[Tensor]
+Error = Callable[[Levels, Levels, int, nn.Module], Tensor]
+
+
+def rows(levels: Levels, width: int) -> Tensor:
+    """Levels ``[B, A*width, H, W]`` -> ``[anchors of all levels and images, width]``, float32."""
+    return torch.cat([x.float().permute(0, 2, 3, 1).reshape(-1, width) for x in levels])
+
+
+def compare_scores(
+    student: Tensor, teacher: Tensor, sigmoid: bool, gamma: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Logits ``[N, K]`` (of a softmax, the last is the background) -> (the divergence of each
+    row, weighted by how far both are apart; the teacher's confidence), both ``[N]``."""
+    if sigmoid:
+        p, q = teacher.sigmoid(), student.detach().sigmoid()
+        return ((p - q).abs() ** gamma * binary_kl(student, teacher)).sum(1), p.amax(1)
+    p, q = teacher.softmax(1), student.detach().softmax(1)
+    apart = (p - q).abs().sum(1) / 2
+    return apart**gamma * softmax_kl(student, teacher), 1 - p[:, -1]
+
+
+def objects(confidence: Tensor) -> Tensor:
+    """*C*, by which the sums over anchors are divided."""
+    return mean_over_processes(confidence.sum()).clamp(min=1e-3)
+
+
+def _pairs(student: Levels, teacher: Levels, anchors: int) -> tuple[Tensor, Tensor]:
+    width = student[0].shape[1] // anchors
+    return rows(student, width), rows(teacher, width)
+
+
+def _difference(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> Tensor:
+    s, t = _pairs(student, teacher, anchors)
+    return (s - t).abs().mean(1)
+
+
+def _relative(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> Tensor:
+    s, t = _pairs(student, teacher, anchors)
+    return (s - t).abs().mean(1) / (t.abs().mean(1) + 1e-3)
+
+
+def _boxes(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> Tensor:
+    deltas = hasattr(getattr(head, "bbox_coder", None), "stds")
+    return (_difference if deltas else _relative)(student, teacher, anchors, head)
+
+
+def corner_error(student: Tensor, teacher: Tensor) -> Tensor:
+    """Boxes ``[..., 4]`` as corners -> L1 in units of the teacher's box, ``[...]``."""
+    size = (teacher[..., 2:] - teacher[..., :2]).abs().mean(-1)
+    return (student - teacher).abs().mean(-1) / (size + 1e-3)
+
+
+def _corners(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> Tensor:
+    return corner_error(*_pairs(student, teacher, anchors))
+
+
+def localization_distillation(student: Tensor, teacher: Tensor, tau: float = 1.0) -> Tensor:
+    r"""Logits of the four sides' distances ``[N, 4, n+1]`` -> :math:`\tau^2 \mathrm{KL}` averaged
+    over the sides, ``[N]`` (LD: Zheng et al., "Localization Distillation for Dense Object
+    Detection", CVPR 2022, eq. 3)."""
+    return softmax_kl(student, teacher, tau, dim=2).mean(1)
+
+
+def distribution_error(loss: str = "ld", tau: float = 1.0) -> Error:
+    """How distributions of the sides' distances are compared.
+
+    Args:
+        loss: ``'ld'``: :func:`localization_distillation`; ``'l1'``: the distances that they
+            expect, relative to the teacher's.
+        tau: LD's temperature.
+
+    Raises:
+        ValueError: for another loss, or a temperature that is not above 0.
+    """
+    if loss not in ("ld", "l1"):
+        raise ValueError(f"responses: box_loss={loss!r}: take 'ld' or 'l1'")
+    check_tau(tau)
+
+    def error(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> Tensor:
+        s, t = (x.unflatten(1, (4, -1)) for x in _pairs(student, teacher, anchors))
+        if loss == "ld":
+            return localization_distillation(s, t, tau)
+        steps = torch.arange(s.shape[2], device=s.device, dtype=s.dtype)
+        s, t = (x.softmax(2) @ steps for x in (s, t))
+        return (s - t).abs().mean(1) / (t.mean(1) + 1e-3)
+
+    return error
+
+
+def _binary(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> Tensor:
+    return binary_kl(*_pairs(student, teacher, anchors)).mean(1)
+
+
+def mask_error(student: Tensor, teacher: Tensor) -> Tensor:
+    """Logits of masks ``[..., H, W]`` -> the divergence averaged over pixels, ``[...]``."""
+    return binary_kl(student.float(), teacher.float()).mean((-2, -1))
+
+
+def _masks(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> Tensor:
+    pairs = zip(student, teacher, strict=True)
+    return torch.cat([mask_error(s, t).flatten() for s, t in pairs])
+
+
+def _cells(along: int) -> Error:
+    # Decoupled masks: one for every row and one for every column of the grid.
+    def error(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> Tensor:
+        found = []
+        for s, t in zip(student, teacher, strict=True):
+            line = mask_error(s, t)
+            found.append(line.unsqueeze(along).expand(-1, *[line.shape[1]] * 2).flatten())
+        return torch.cat(found)
+
+    return error
+
+
+#: kind of output: (the term it belongs to, its error for each anchor).
+ERRORS: dict[str, tuple[str, Error]] = {
+    # Deltas of an anchor (L1), or distances from a point (L1 relative to the teacher's).
+    "boxes": ("box", _boxes),
+    # x1, y1, x2, y2: L1 in units of the teacher's box.
+    "corners": ("box", _corners),
+    # Logits of a discrete distribution of each side's distance (GFL): LD.
+    "distribution": ("box", distribution_error()),
+    # Logits of independent yes or no, such as SABL's buckets: binary KL.
+    "buckets": ("box", _binary),
+    # Any other numbers that make a box (points, sizes, offsets): L1 relative to the teacher's.
+    "values": ("box", _relative),
+    # Centerness, IoU: binary KL.
+    "quality": ("quality", _binary),
+    # Numbers that make a mask (coefficients, kernels): L1 relative to the teacher's.
+    "kernels": ("mask", _relative),
+    # A mask for each cell of the grid, or for each of its columns and rows: binary KL.
+    "masks": ("mask", _masks),
+    "masks_x": ("mask", _cells(1)),
+    "masks_y": ("mask", _cells(2)),
+}
+
+
+def feature_error(student: Tensor, teacher: Tensor) -> Tensor:
+    """Maps that masks are made of, ``[B, E, H, W]`` -> L1 relative to the teacher's, a scalar."""
+    student, teacher = student.float(), teacher.float()
+    return (student - teacher).abs().mean() / (teacher.abs().mean() + 1e-3)

@@ -1,0 +1,55 @@
+"""What of a model is taught, and where the terms of level 2 join its losses."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+Losses = dict[str, Any]
+
+
+#: (inputs, data samples) of what the subject has just seen -> the terms.
+AddTerms = Callable[[Tensor, Any], Losses]
+
+
+def subject_of(model: nn.Module) -> nn.Module:
+    """``model``, or the detector that a semi-supervised wrapper (SoftTeacher) trains."""
+    inner = getattr(model, "student", None)
+    return model if hasattr(model, "backbone") or inner is None else inner
+
+
+def on_loss(model: nn.Module, add_terms: AddTerms) -> Callable[[], None]:
+    """Puts terms beside the losses that ``model`` computes in training.
+
+    They are computed inside its forward, so that DDP, AMP, accumulation and EMA see one forward
+    and one loss. Of a semi-supervised wrapper, in its supervised branch alone: pseudo labels come
+    from a teacher of its own.
+
+    Returns:
+        What takes it off again.
+    """
+    if subject_of(model) is model:
+        return model.register_forward_hook(_Hook(add_terms), with_kwargs=True).remove
+    supervised = model.loss_by_gt_instances
+
+    def with_terms(inputs: Tensor, samples: Any) -> Losses:
+        losses = supervised(inputs, samples)
+        weight = (model.semi_train_cfg or {}).get("sup_weight", 1.0)
+        terms = add_terms(inputs, samples)
+        return {**losses, **{f"sup_{name}": weight * value for name, value in terms.items()}}
+
+    model.loss_by_gt_instances = with_terms
+    return lambda: model.__dict__.pop("loss_by_gt_instances", None)
+
+
+class _Hook:
+    """On the forward of a model: its losses and the terms, in mode ``loss`` while training."""
+
+    def __init__(self, add_terms: AddTerms) -> None:
+        self.add_terms = add_terms
+
+    def __call__(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> Any:
+        given = dict(zip(("inputs", "data_samples", "mode"), args, strict=False)) | kwargs
+        if given.get("mode") != "loss" or not module.training:
+            return None
+        return {**output, **self.add_terms(given["inputs"], given.get("data_samples"))}

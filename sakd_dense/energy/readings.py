@@ -1,0 +1,86 @@
+"""A model's operations and spikes over real images, at several T."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..backbones.time_steps import at_time_steps
+from ..firing.counter import SpikeCounter, Spikes
+from ..neurons.layer import SpikingNeuron
+from .counter import LayerCounter, Operations
+
+
+@dataclass
+class Layer:
+    """A layer's operations, an image, or a layer of neurons' spikes, over all images."""
+
+    operations: Operations = field(default_factory=Operations)
+    spikes: Spikes = field(default_factory=Spikes)
+
+    def __add__(self, other: "Layer") -> "Layer":
+        return Layer(self.operations + other.operations, self.spikes + other.spikes)
+
+
+@dataclass
+class Reading:
+    """A model at one T.
+
+    Attributes:
+        layers: by module name, in the order of registration.
+        images: over how many.
+        estimates: what :func:`sakd_dense.energy.estimators.estimate` found, if it was asked for.
+    """
+
+    layers: dict[str, Layer]
+    images: int
+    estimates: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def parts(self) -> list[str]:
+        """The model's children: backbone, neck, head ..."""
+        return list(dict.fromkeys(name.partition(".")[0] for name in self.layers))
+
+    def total(self, part: str | None = None) -> Layer:
+        """Of one of :meth:`parts`, or of the whole."""
+        chosen = (v for n, v in self.layers.items() if part in (None, n.partition(".")[0]))
+        return sum(chosen, Layer())
+
+
+@torch.no_grad()
+def measure(model: nn.Module, batches: Sequence[Any], time_steps: int | None = None) -> Reading:
+    """What one pass over ``batches`` takes.
+
+    Args:
+        model: in eval mode; its ``test_step`` is run.
+        batches: as a dataloader gives them.
+        time_steps: T to set on its spiking backbone; None leaves it as it is.
+    """
+    operations, spikes = LayerCounter(model), SpikeCounter(model)
+    images = 0
+    with at_time_steps(model, time_steps), plain_neurons(model), spikes.counting():
+        for batch in batches:
+            with operations.counting():
+                images += len(model.test_step(batch))
+    found = {}
+    for name, _ in model.named_modules():
+        if name in operations.layers or name in spikes.layers:
+            counted = operations.layers.get(name, Operations()) / max(images, 1)
+            found[name] = Layer(counted, spikes.layers.get(name, Spikes()))
+    return Reading(found, images)
+
+
+@contextmanager
+def plain_neurons(model: nn.Module) -> Iterator[None]:
+    """SpikingJelly's own neurons inside the block: counters do not see into compiled code."""
+    neurons: Iterable[SpikingNeuron] = [m for m in model.modules() if isinstance(m, SpikingNeuron)]
+    before = [(neuron, neuron.backend) for neuron in neurons]
+    try:
+        for neuron, _ in before:
+            neuron.backend = "spikingjelly"
+        yield
+    finally:
+        for neuron, backend in before:
+            neuron.backend = backend

@@ -1,0 +1,107 @@
+"""A checkpoint's energy over images of its test set, beside its ANN's."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_distributed
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import Runner
+from mmengine.utils import track_iter_progress
+from torch import nn
+
+from ..backbones.time_steps import SweepError, check_time_steps, find_spiking_backbone
+from ..config.models import with_preprocessor
+from ..config.teacher import sakd_hook, teacher_config
+from ..transfer.load import load_for_test, runner_for_test
+from .conventions import cost_of
+from .estimators import estimate
+from .readings import measure
+from .report import EnergyReport
+
+
+def study(
+    cfg: Config,
+    checkpoint: str | None = None,
+    time_steps: Iterable[int] | None = None,
+    samples: int = 8,
+    cost: str = "fp32",
+    e_mac: float | None = None,
+    e_ac: float | None = None,
+    teacher_checkpoint: str | None = None,
+    estimators: Sequence[str] = (),
+) -> EnergyReport:
+    """Operations, firing rates and energy of a spiking model at several T, and of its ANN twin.
+
+    Each T is a pass of its own over the same images, one at a time, spread evenly over the test
+    set.
+
+    Args:
+        cfg: of the spiking model; its ``test_dataloader`` is read.
+        checkpoint: loaded strictly and safely; None: the config's ``load_from``.
+        time_steps: the T; None: the model's own.
+        samples: how many images.
+        cost, e_mac, e_ac: see :func:`sakd_dense.energy.conventions.cost_of`.
+        teacher_checkpoint: of the ANN twin; without it its weights are random.
+        estimators: names of :data:`sakd_dense.energy.estimators.ESTIMATORS`.
+
+    Raises:
+        FileNotFoundError: for a checkpoint that is not there.
+        SweepError (a ValueError): for one that does not fit, for bad ``time_steps`` and a model
+            that does not spike.
+        ValueError: for ``samples`` or costs that cannot be.
+    """
+    costs = cost_of(cost, e_mac, e_ac)
+    if samples < 1:
+        raise ValueError(f"samples={samples}: take at least 1")
+    runner, checkpoint = runner_for_test(cfg, checkpoint)
+    if is_distributed():
+        raise SweepError("energy is measured by one process: leave the launcher out")
+    load_for_test(runner.model, checkpoint)
+    model = runner.model.eval()
+    backbone = find_spiking_backbone(model)
+    steps = check_time_steps([backbone.time_steps] if time_steps is None else time_steps)
+    batches = _images(runner, samples)
+    readings = {}
+    for t in steps:
+        print(f"T={t}, {len(batches)} images")
+        readings[t] = measure(model, track_iter_progress(batches), t)
+        print()
+        readings[t].estimates = estimate(model, batches, t, costs, estimators)
+    twin = _twin(runner)
+    if teacher_checkpoint is not None:
+        load_for_test(twin, teacher_checkpoint)
+    name = next(n for n, m in model.named_modules() if m is backbone)
+    first = next(f"{name}.{n}" for n, m in backbone.named_modules() if isinstance(m, nn.Conv2d))
+    longest = readings[max(steps)].layers
+    teacher = measure(twin, batches)
+    teacher.estimates = estimate(twin, batches, None, costs, estimators)
+    return EnergyReport(
+        readings=readings,
+        teacher=teacher,
+        e_mac=costs.e_mac_pj,
+        e_ac=costs.e_ac_pj,
+        e_mac_int8=cost_of("int8").e_mac_pj,
+        images=len(batches),
+        first_layer=longest[first].operations.count_mac if first in longest else 0.0,
+        trained_teacher=teacher_checkpoint is not None,
+        config=str(cfg.filename or ""),
+        checkpoint=checkpoint,
+    )
+
+
+def _images(runner: Runner, samples: int) -> list[Any]:
+    """Batches of one image each."""
+    loader = runner.test_loop.dataloader
+    images = len(loader.dataset)
+    count = min(samples, images)
+    return [loader.collate_fn([loader.dataset[i * images // count]]) for i in range(count)]
+
+
+def _twin(runner: Runner) -> nn.Module:
+    given = sakd_hook(runner.cfg).get("teacher") or {}
+    model = teacher_config(with_preprocessor(runner.cfg), given.get("config"))
+    with DefaultScope.overwrite_default_scope(runner.cfg.get("default_scope", "mmengine")):
+        twin = MODELS.build(model)
+    twin.init_weights()
+    return twin.to(next(runner.model.parameters()).device).eval()

@@ -1,0 +1,135 @@
+"""A trained student as a slim file: its weights alone, and a record of what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+from ..config.teacher import sakd_hook
+from ..config.types import SPIKING_ARGS, spiking_backbones, type_name
+from ..runtime.files import replacing
+from ..timesteps import SweepResult
+from ..transfer import read_state_dict
+from ..transfer.keys import backbone_prefix
+from ..version import __version__
+
+FORMS = ("model", "torchvision")
+SUFFIXES = (".pth", ".safetensors")
+
+
+def weights_hash(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values: the same whatever file they lie in."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {list(value.shape)};".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def torchvision_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The backbone (and a classifier's head) under the names of torchvision's ResNet, which are
+    SpikingJelly's too.
+
+    Raises:
+        ValueError: there is no backbone, or one with a deep stem, for which torchvision has no
+            name.
+    """
+    prefix = backbone_prefix(state)
+    if prefix is None:
+        raise ValueError(
+            f"form='torchvision': no key starts with 'backbone.'; there are {list(state)[:3]} ..."
+        )
+    named = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    if any(k.startswith("stem.") for k in named):
+        raise ValueError(
+            "form='torchvision': the backbone has a deep stem (V1c, V1d), torchvision's ResNet has "
+            "one convolution there; take form='model'"
+        )
+    outer = prefix.removesuffix("backbone.")
+    for key in ("fc.weight", "fc.bias"):
+        if f"{outer}head.{key}" in state:
+            named[key] = state[f"{outer}head.{key}"]
+    return named
+
+
+def record_of(cfg: Config | None, sweep: SweepResult | None, meta: Mapping[str, Any]) -> dict:
+    """What a user of the weights must know; JSON."""
+    record: dict[str, Any] = {"sakd_dense": __version__}
+    classes = (meta.get("dataset_meta") or {}).get("classes")
+    if classes:
+        record["classes"] = list(classes)
+    if cfg is not None:
+        backbone = spiking_backbones(cfg.model)[0]
+        record["backbone"] = {"type": type_name(backbone["type"]), "depth": backbone["depth"]}
+        record["backbone"].update({k: backbone[k] for k in SPIKING_ARGS if k in backbone})
+        record["config"] = cfg.pretty_text
+        hook = sakd_hook(cfg)
+        if hook:
+            record["teacher"] = hook["teacher"]["checkpoint"]
+    if sweep is not None:
+        record["metrics"] = {str(t): row for t, row in sweep.rows.items()}
+    return record
+
+
+def publish(
+    checkpoint: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    config: Config | None = None,
+    sweep: SweepResult | None = None,
+    form: str = "model",
+) -> Path:
+    """Write the slim file and, beside it, its record as JSON; returns the file's path.
+
+    Args:
+        checkpoint: of a SAKD run, or anything that :func:`read_state_dict` reads.
+        out: ``name.pth`` or ``name.safetensors``; the first 8 digits of the weights' hash are put
+            before the suffix.
+        config: the student's config, for the record.
+        sweep: what ``tools/test.py --out`` wrote, for the metrics at each T.
+        form: ``'model'``: the whole model under its own names; ``'torchvision'``: the backbone
+            under torchvision's, which SpikingJelly's models load as well. A ``.pth`` of that form
+            is a bare state dict, as torchvision's are.
+
+    Raises:
+        FileNotFoundError, ValueError: for a checkpoint that cannot be read or fitted into
+            ``form``, another suffix, or a config without a spiking backbone.
+    """
+    out = Path(out)
+    if out.suffix not in SUFFIXES:
+        raise ValueError(f"out={str(out)!r}: take a name that ends in {' or '.join(SUFFIXES)}")
+    if form not in FORMS:
+        raise ValueError(f"form={form!r}: take one of {FORMS}")
+    if config is not None and not spiking_backbones(config.get("model") or {}):
+        raise ValueError(f"config {config.filename} has no spiking backbone: give the student's")
+    state, meta = read_state_dict(checkpoint)
+    state = {k: v for k, v in state.items() if "data_preprocessor." not in k}
+    if form == "torchvision":
+        state = torchvision_names(state)
+    state = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+    digest = weights_hash(state)
+    record = {**record_of(config, sweep, meta), "form": form, "sha256": digest}
+    # Through JSON: nothing in the file but weights and plain values.
+    text = json.dumps(record, indent=2, default=str)
+    target = out.with_name(f"{out.stem}-{digest[:8]}{out.suffix}")
+    with replacing(target) as temporary:
+        if out.suffix == ".safetensors":
+            from safetensors.torch import save_file
+
+            save_file(state, temporary, metadata={"sakd_dense": text})
+        elif form == "torchvision":
+            torch.save(state, temporary)
+        else:
+            kept = {k: meta[k] for k in ("dataset_meta",) if k in meta}
+            torch.save({"state_dict": state, "meta": {**kept, **json.loads(text)}}, temporary)
+    with replacing(target.with_suffix(".json")) as temporary:
+        temporary.write_text(text + "\n")
+    return target

@@ -1,0 +1,109 @@
+"""Firing rates while training: as scalars for every backend, and a warning where a layer died."""
+
+import logging
+from contextlib import AbstractContextManager
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+
+from .counter import SpikeCounter, Spikes
+
+DEAD = (
+    "a layer that does not fire passes nothing on and learns little. What helps: level 1 "
+    "(SAKDHook, or init_cfg=dict(type='SAKDTransfer', ...)), norm_eval=False so that BatchNorm's "
+    "statistics become those of spikes, a lower v_threshold, a longer warm-up or a smaller "
+    "learning rate"
+)
+SATURATED = (
+    "a layer that always fires says the same of every image. What helps: a higher v_threshold, "
+    "norm_eval=False, a smaller learning rate, weight decay"
+)
+
+
+@HOOKS.register_module()
+class FiringRateHook(Hook):
+    """Reads the spikes of one training iteration in ``interval``.
+
+    ``firing_rate`` (of all neurons) joins the log, and with it every backend of MMEngine's
+    visualizer (TensorBoard, ...), as the terms of level 2 do; the rate of each layer,
+    ``firing_rate/<layer>``, goes to the visualizer alone. Rates are those of the training batch on
+    the first process.
+
+    Args:
+        interval: iterations from one reading to the next; in between no PyTorch hook is on.
+        low, high: a layer whose rate is below or above is warned of, once, until it recovers.
+        begin: no warning before this iteration: blocks start as the identity, with their last
+            neurons silent (``zero_init_residual``).
+
+    Raises:
+        ValueError: for numbers that cannot be.
+    """
+
+    priority = "NORMAL"
+
+    def __init__(
+        self, interval: int = 50, low: float = 1e-3, high: float = 0.95, begin: int = 200
+    ) -> None:
+        if interval < 1:
+            raise ValueError(f"FiringRateHook: interval={interval}: take at least 1")
+        if not 0 <= low < high <= 1:
+            raise ValueError(
+                f"FiringRateHook: low={low}, high={high}: take rates with 0 <= low < high <= 1"
+            )
+        self.interval, self.low, self.high, self.begin = interval, low, high, begin
+        self._counter: SpikeCounter | None = None
+        self._counting: AbstractContextManager[None] | None = None
+        self._told: set[str] = set()
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        """Counts this iteration's spikes, if it is its turn."""
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._counter = SpikeCounter(model)
+        self._counting = self._counter.counting()
+        self._counting.__enter__()
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Reports them."""
+        if self._counting is None:
+            return
+        layers = self._stop()
+        if not layers:
+            return
+        whole = sum(layers.values(), Spikes()).rate
+        runner.message_hub.update_scalar("train/firing_rate", whole)
+        rates = {name: spikes.rate for name, spikes in layers.items()}
+        step = runner.iter + 1
+        runner.visualizer.add_scalars({f"firing_rate/{n}": r for n, r in rates.items()}, step=step)
+        if step >= self.begin:
+            self._warn(rates, step, runner.logger)
+
+    def after_train(self, runner: Any) -> None:
+        """Leaves no hook behind."""
+        if self._counting is not None:
+            self._stop()
+
+    def _stop(self) -> dict[str, Spikes]:
+        self._counting.__exit__(None, None, None)
+        layers = self._counter.layers
+        self._counter = self._counting = None
+        return layers
+
+    def _warn(self, rates: dict[str, float], step: int, logger: Any) -> None:
+        for word, out, advice in (
+            ("died", {n: r for n, r in rates.items() if r < self.low}, DEAD),
+            ("saturated", {n: r for n, r in rates.items() if r > self.high}, SATURATED),
+        ):
+            new = {n: r for n, r in out.items() if f"{n} {word}" not in self._told}
+            self._told -= {f"{n} {word}" for n in rates if n not in out}
+            self._told |= {f"{n} {word}" for n in new}
+            if new:
+                named = ", ".join(f"{n} ({100 * r:.2f} %)" for n, r in new.items())
+                text = f"FiringRateHook: iteration {step}: {word}, by its firing rate: {named}; "
+                print_log(text + advice, logger, logging.WARNING)

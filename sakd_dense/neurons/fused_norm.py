@@ -1,0 +1,201 @@
+r"""BatchNorm and the neuron behind it in one pass over time.
+
+.. math::
+    X_t &= a\,Y_t + b, \qquad a = \gamma / \sqrt{\sigma^2 + \epsilon}, \quad b = \beta - a\mu \\
+    O_t &= S_t + I_t
+
+*Y* is what the convolution gives, *X* the neuron's input (``fused.py``), *S* its spikes, *I* the
+shortcut of a SEW block with ``connect='ADD'``, where there is one. X is never written to memory,
+neither is U: backward computes both anew from Y, which is all that is kept. BatchNorm's statistics
+and its gradient are PyTorch's own, and X is rounded as PyTorch rounds it where it multiplies and
+adds in one instruction (x86 with FMA): the spikes are then those of the two one after the other.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from .compiling import run
+from .dynamics import Dynamics, Steps, each_step, fill, join
+from .fused import apart, channels_last, room, unrepeated
+
+
+def _normed(currents: Steps, scale: Tensor, shift: Tensor) -> list[Tensor]:
+    # PyTorch's BatchNorm rounds once, after multiplying and adding, and to the input's dtype.
+    if torch.compiler.is_compiling():
+        # One instruction; converting to double and back took two thirds of the kernel's time.
+        from torch._inductor.inductor_prims import fma
+
+        normed = [fma(y.float(), scale.expand_as(y), shift.expand_as(y)) for y in currents]
+    else:
+        normed = [y.double() * scale.double() + shift.double() for y in currents]
+    return [x.to(y.dtype).float() for x, y in zip(normed, currents, strict=True)]
+
+
+def _write(
+    dynamics: Dynamics,
+    into: Steps,
+    currents: Steps,
+    scale: Tensor,
+    shift: Tensor,
+    identity: Steps | None,
+) -> None:
+    """Y at every t ``[R, C, M]``; a, b ``[C, 1]`` -> O ``into`` T tensors, which may be the Y."""
+    spikes, _ = dynamics.potentials(_normed(currents, scale, shift))
+    fill(into, spikes, identity)
+
+
+def _backward(dynamics: Dynamics, grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """The gradient by S ``[T, R, C, M]`` -> that by X, of the shape of ``x``."""
+    steps = grad.shape[0]
+    currents = [x[t if x.shape[0] == steps else 0] for t in range(steps)]
+    _, above = dynamics.potentials(_normed(currents, scale, shift))
+    found = join(dynamics.gradients(each_step(grad, steps), above), x.dtype)
+    return found if x.shape[0] == steps else found.sum(0, keepdim=True)
+
+
+def _grid(x: Tensor, steps: int) -> Tensor:
+    """``[T*B, C, H, W]`` -> ``[T, R, C, M]``, as it lies in memory."""
+    if channels_last(x):
+        return x.permute(0, 2, 3, 1).view(steps, -1, x.shape[1], 1)
+    return x.view(steps, -1, x.shape[1], x[0, 0].numel())
+
+
+def _as(x: Tensor, like: Tensor) -> Tensor:
+    """``x`` in the layout of ``like``."""
+    return x.contiguous(
+        memory_format=torch.channels_last if channels_last(like) else torch.contiguous_format
+    )
+
+
+#: Mean, variance, and 1 / sqrt(variance + eps), each ``[C]``.
+Statistics = tuple[Tensor, Tensor, Tensor]
+
+
+def _affine(
+    weight: Tensor | None, bias: Tensor | None, statistics: Statistics
+) -> tuple[Tensor, Tensor]:
+    """a and b, ``[C, 1]``, rounded as PyTorch does."""
+    mean, _, inverse = statistics
+    scale = inverse if weight is None else inverse * weight
+    shift = -mean.double() * scale.double()
+    shift = (shift if bias is None else bias + shift).float()
+    return scale.unsqueeze(1), shift.unsqueeze(1)
+
+
+def _forward(
+    x: Tensor,
+    affine: tuple[Tensor, Tensor],
+    identity: Tensor | None,
+    steps: tuple[int, int],
+    dynamics: Dynamics,
+    compiled: bool,
+    owned: bool,
+) -> Tensor:
+    own, wanted = steps
+    grid = _grid(x, own)
+    shortcut = None if identity is None else _grid(identity, wanted)
+    out = room(grid, wanted, shortcut, owned)
+    currents = apart(grid, wanted)
+    into = currents if out is grid else apart(out, wanted)
+    shortcut = None if shortcut is None else apart(shortcut, wanted)
+    run(_write, dynamics, compiled, into, currents, *affine, shortcut)
+    if channels_last(x):
+        return out.view(-1, *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
+    return out.view(-1, *x.shape[1:])
+
+
+class _NormFire(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        identity: Tensor | None,
+        statistics: Statistics,
+        eps: float,
+        in_training: bool,
+        steps: tuple[int, int],
+        dynamics: Dynamics,
+        compiled: bool,
+    ) -> Tensor:
+        affine = _affine(weight, bias, statistics)
+        ctx.save_for_backward(x, weight, *affine, *statistics)
+        ctx.how = dynamics, compiled, steps, in_training, eps
+        return _forward(x, affine, identity, steps, dynamics, compiled, owned=False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        x, weight, scale, shift, mean, variance, inverse = ctx.saved_tensors
+        dynamics, compiled, (own, wanted), in_training, eps = ctx.how
+        slope = _grid(_as(grad, x), wanted)
+        by_x = run(_backward, dynamics, compiled, slope, _grid(x, own), scale, shift)
+        by_x = by_x.as_strided(x.shape, x.stride())
+        need = [*ctx.needs_input_grad[:2], weight is not None and ctx.needs_input_grad[2]]
+        by_y, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
+            by_x, x, weight, mean, variance, mean, inverse, in_training, eps, need
+        )
+        by_identity = grad if ctx.needs_input_grad[3] else None
+        return by_y, by_weight, by_bias, by_identity, *[None] * 6
+
+
+def fits(norm: nn.Module | None, x: Tensor) -> bool:
+    """Whether ``norm`` is a plain BatchNorm whose statistics PyTorch takes by itself."""
+    if type(norm) is not nn.BatchNorm2d or norm._forward_hooks or norm._forward_pre_hooks:
+        return False
+    images, _ = unrepeated(x, 1)
+    return not norm.training or images.numel() > images.shape[1]  # else it says what is wrong
+
+
+def _statistics(norm: nn.BatchNorm2d, x: Tensor) -> tuple[Tensor, Tensor, bool]:
+    """Mean and variance to use, and whether they are the batch's; counts the batch (as PyTorch)."""
+    if not norm.training and norm.running_mean is not None:
+        return norm.running_mean, norm.running_var, False
+    momentum = norm.momentum
+    if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+        if momentum is None:
+            momentum = 1.0 / float(norm.num_batches_tracked)
+    tracked = norm.training and norm.track_running_stats
+    kept = (norm.running_mean, norm.running_var) if tracked else (None, None)
+    mean, variance = torch.batch_norm_update_stats(x.detach(), *kept, momentum or 0.0)
+    return mean, variance, True
+
+
+def norm_fire(
+    x: Tensor,
+    norm: nn.BatchNorm2d,
+    steps: int,
+    dynamics: Dynamics,
+    identity: Tensor | None = None,
+    compiled: bool = True,
+    owned: bool = False,
+) -> Tensor:
+    """``fire(norm(x)) + identity``, ``[T*B, C, H, W]``.
+
+    Args:
+        x: ``[T*B, C, H, W]``, T outermost, or ``[T, B, C, H, W]`` expanded from
+            ``[B, C, H, W]``; contiguous or channels last; the result is laid out alike.
+        norm: see :func:`fits`. In train mode it counts the batch.
+        identity: of the result's shape.
+        owned: ``x`` may be overwritten, where no gradient is asked for.
+    """
+    x, own = unrepeated(x, steps)
+    x = _as(x, x)
+    with torch.no_grad():
+        mean, variance, of_batch = _statistics(norm, x)
+        exact = variance.double() if of_batch else variance  # as PyTorch does it
+        inverse = (exact + norm.eps).rsqrt().to(variance.dtype)
+    statistics, times = (mean, variance, inverse), (own, steps)
+    if identity is not None:
+        identity = _as(identity, x)
+    given = x, norm.weight, norm.bias, identity
+    if torch.is_grad_enabled() and any(y is not None and y.requires_grad for y in given):
+        return _NormFire.apply(*given, statistics, norm.eps, of_batch, times, dynamics, compiled)
+    with torch.no_grad():
+        affine = _affine(norm.weight, norm.bias, statistics)
+    return _forward(x, affine, identity, times, dynamics, compiled, owned)

@@ -1,0 +1,226 @@
+"""SpikingJelly neurons from a config dict.
+
+The dynamics are SpikingJelly's; what is added is the fold of time into the batch axis, the rule
+that no membrane potential survives a forward, and a compiled pass over all T
+(:mod:`sakd_dense.neurons.fused`).
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from spikingjelly.activation_based import neuron as sj_neuron
+from spikingjelly.activation_based import surrogate as sj_surrogate
+from spikingjelly.activation_based.base import StepModule
+from torch import Tensor, nn
+
+from .compiling import payback
+from .dynamics import Dynamics
+from .fused import channels_last, fire, unrepeated
+from .fused_norm import fits, norm_fire
+
+#: Who runs a neuron: SpikingJelly; one compiled pass (IF and LIF); the better of the two.
+BACKENDS = ("auto", "spikingjelly", "compiled")
+
+#: Measured on BCCD (docs/results.md): ours, not the paper's, which names no neuron.
+DEFAULT_NEURON: dict[str, Any] = dict(
+    type="LIFNode",
+    tau=2.0,
+    decay_input=False,
+    v_threshold=1.0,
+    v_reset=None,
+    detach_reset=True,
+    surrogate_function=dict(type="ATan", alpha=2.0),
+)
+
+
+def _class_of(module: Any, name: Any, what: str, base: type) -> type:
+    if isinstance(name, str):
+        found = getattr(module, name, None)
+        if inspect.isclass(found) and issubclass(found, base):
+            return found
+    known = sorted(
+        n
+        for n, c in vars(module).items()
+        if inspect.isclass(c) and issubclass(c, base) and not n.startswith("_")
+    )
+    raise ValueError(f"{what} type {name!r} is not in {module.__name__}; known: {', '.join(known)}")
+
+
+def build_surrogate(cfg: Mapping[str, Any] | str) -> nn.Module:
+    """A SpikingJelly surrogate gradient from ``'ATan'`` or ``dict(type='ATan', alpha=2.0)``."""
+    args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
+    cls = _class_of(
+        sj_surrogate,
+        args.pop("type", None),
+        "surrogate_function",
+        sj_surrogate.SurrogateFunctionBase,
+    )
+    try:
+        return cls(**args)
+    except TypeError as error:
+        raise ValueError(f"surrogate_function={cfg!r}: {error}") from error
+
+
+def build_node(cfg: Mapping[str, Any] | str, time_steps: int) -> nn.Module:
+    """A multi-step SpikingJelly neuron.
+
+    Args:
+        cfg: ``'LIFNode'`` or ``dict(type='LIFNode', tau=2.0, surrogate_function='ATan', ...)``:
+            any class of ``spikingjelly.activation_based.neuron`` that runs step mode ``'m'``.
+            ``surrogate_function`` may be a name or a dict. What is not given is SpikingJelly's.
+        time_steps: only used by neurons whose weights depend on it (``PSN``'s ``T``).
+
+    Raises:
+        ValueError: for an unknown type or an argument that the neuron does not take.
+    """
+    args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
+    cls = _class_of(sj_neuron, args.pop("type", None), "neuron", nn.Module)
+    surrogate = args.get("surrogate_function")
+    if isinstance(surrogate, str | Mapping):
+        args["surrogate_function"] = build_surrogate(surrogate)
+    accepted = inspect.signature(cls.__init__).parameters
+    if "T" in accepted:
+        args.setdefault("T", time_steps)
+    if "step_mode" in accepted:
+        args["step_mode"] = "m"
+    try:
+        node = cls(**args)
+    except TypeError as error:
+        raise ValueError(f"neuron={cfg!r}: {error}") from error
+    if not (isinstance(node, StepModule) and "m" in node.supported_step_mode()):
+        raise ValueError(
+            f"neuron type {cls.__name__!r} has no multi-step mode; take IFNode, LIFNode ..."
+        )
+    node.step_mode = "m"
+    return node
+
+
+class Clock:
+    """What all neurons of a backbone share in the forward that is running.
+
+    Attributes:
+        time_steps: T.
+        compiled: whether neurons with ``backend='auto'`` run compiled. Settled once a forward, so
+            that a checkpointed block is recomputed as it was computed.
+    """
+
+    def __init__(self, time_steps: int) -> None:
+        self.time_steps = time_steps
+        self.compiled = False
+
+
+class SpikingNeuron(nn.Module):
+    """A layer of neurons on a sequence whose time is folded into the batch axis.
+
+    Input: ``[T*B, C, H, W]`` (T outermost) or a whole sequence ``[T, B, C, H, W]``;
+    output: spikes ``[T*B, C, H, W]``. The state starts afresh in every call and is dropped at its
+    end, so two calls never see each other: not two images, not two slide windows, not the
+    recomputation of a checkpointed block.
+
+    Args:
+        cfg: see :func:`build_node`, and ``backend``: ``'spikingjelly'`` runs the node itself;
+            ``'compiled'`` runs IF and LIF neurons by :func:`.fused.fire`, to the same spikes and
+            gradients, with the BatchNorm before them (:func:`.fused_norm.norm_fire`); ``'auto'``
+            (default) does so on a CPU as soon as it pays.
+        clock: tells T.
+    """
+
+    def __init__(self, cfg: Mapping[str, Any] | str, clock: Clock) -> None:
+        super().__init__()
+        args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
+        self.backend = args.pop("backend", "auto")
+        if self.backend not in BACKENDS:
+            raise ValueError(f"neuron: backend={self.backend!r}: take one of {BACKENDS}")
+        self.node = build_node(args, clock.time_steps)
+        if self.backend == "compiled" and Dynamics.of(self.node) is None:
+            raise ValueError(
+                f"neuron={cfg!r}: backend='compiled' is for IFNode and LIFNode with a surrogate of "
+                "SpikingJelly; take 'auto' or 'spikingjelly'"
+            )
+        self.clock = clock
+
+    @property
+    def causal(self) -> bool:
+        """Whether the spikes at t depend on the input up to t alone."""
+        return not isinstance(self.node, sj_neuron.PSN)
+
+    def forward(
+        self, x: Tensor, norm: nn.Module | None = None, identity: Tensor | None = None
+    ) -> Tensor:
+        """``spikes(norm(x)) + identity``; a fused neuron does all of it in one pass.
+
+        Args:
+            x: see the class.
+            norm: in front of the neuron; its statistics are those of all steps. Given one, the
+                neuron may write its spikes over ``x`` where no gradient is asked for, as an
+                in-place ReLU does: nobody else reads what a convolution gives its norm.
+            identity: the shortcut of a block with ``connect='ADD'``, of the output's shape.
+        """
+        steps = self.clock.time_steps
+        dynamics = self._fused(x)
+        if dynamics is not None and fits(norm, x):
+            return norm_fire(x, norm, steps, dynamics, identity, owned=True)
+        if norm is not None:
+            x, own = unrepeated(x, steps)
+            x = norm(x) if own == steps else repeat_in_time(norm(x), steps)
+        if dynamics is not None:
+            return fire(x, steps, dynamics, identity, owned=norm is not None)
+        spikes = self._spikes(x)
+        return spikes if identity is None else spikes + identity
+
+    def _spikes(self, x: Tensor) -> Tensor:
+        steps = self.clock.time_steps
+        sequence = x if x.dim() == 5 else x.unflatten(0, (steps, -1))
+        fixed = getattr(self.node, "T", None)
+        if isinstance(self.node, sj_neuron.PSN) and fixed != sequence.shape[0]:
+            raise ValueError(
+                f"neuron {type(self.node).__name__} was built for T={fixed} and cannot run "
+                f"T={sequence.shape[0]}: its weights are a T by T matrix. Take IFNode or LIFNode."
+            )
+        self._reset()
+        spikes = self.node(sequence)
+        self._reset()
+        return spikes.flatten(0, 1)
+
+    def _fused(self, x: Tensor) -> Dynamics | None:
+        # Whoever hooks into the node wants to see it run.
+        if self.backend == "spikingjelly" or self.node._forward_hooks:
+            return None
+        if self.backend == "auto":
+            payback.count(self.clock.time_steps, x.numel())
+            # On a GPU SpikingJelly has kernels of its own.
+            if x.device.type != "cpu" or not self.clock.compiled or payback.broken:
+                return None
+        return Dynamics.of(self.node)
+
+    def _reset(self) -> None:
+        if hasattr(self.node, "reset"):
+            self.node.reset()
+
+
+def repeat_in_time(x: Tensor, time_steps: int) -> Tensor:
+    """``[B, ...]`` -> ``[T, B, ...]`` without a copy: direct encoding, the same at every t."""
+    return x.unsqueeze(0).expand(time_steps, *x.shape)
+
+
+def rate(sequence: Tensor) -> Tensor:
+    """Firing rate ``[B, ...]`` of a sequence ``[T, B, ...]``: the mean over T; contiguous."""
+    if sequence.dim() == 5 and channels_last(sequence.flatten(0, 1)):
+        # As it lies: a mean across strides takes 30 times as long.
+        laid = sequence.permute(0, 1, 3, 4, 2)
+        mean = laid.flatten(1).mean(0).view(laid.shape[1:])
+        return mean.permute(0, 3, 1, 2).contiguous()
+    return sequence.mean(0)
+
+
+__all__ = [
+    "BACKENDS",
+    "DEFAULT_NEURON",
+    "Clock",
+    "SpikingNeuron",
+    "build_node",
+    "build_surrogate",
+    "rate",
+    "repeat_in_time",
+]

@@ -1,0 +1,70 @@
+"""How an upstream neck or head becomes a spiking one: declared by name, or in a config."""
+
+import functools
+from typing import Any
+
+from mmengine.registry import MODELS
+from torch import nn
+
+from ..config.types import PARTS
+from .part import SpikingDecodeHead, SpikingDenseHead, SpikingNeck, SpikingPart
+
+
+def declare(
+    upstream: type[nn.Module], kind: type[SpikingPart], name: str = "", **defaults: Any
+) -> type[nn.Module]:
+    """Registers ``Spiking<upstream>``; the ANN that teaches it is ``upstream`` itself.
+
+    ::
+
+        declare(ATSSHead, SpikingDenseHead)       # bbox_head=dict(type='SpikingATSSHead', ...)
+
+    Args:
+        upstream: a neck or head whose activations are modules (mmcv's ``ConvModule``).
+        kind: :class:`SpikingNeck`, :class:`SpikingDenseHead` or :class:`SpikingDecodeHead`.
+        name: instead of ``Spiking<upstream>``.
+        defaults: arguments of ``upstream`` that are set where a config does not, in the student and
+            in its teacher alike.
+    """
+    name = name or f"Spiking{upstream.__name__}"
+    part = _class_of(upstream, kind, name, **defaults)
+    MODELS.register_module(name=name, module=part)
+    PARTS[name] = dict(type=upstream.__name__, **defaults)
+    return part
+
+
+def _class_of(
+    upstream: type[nn.Module], kind: type[SpikingPart], name: str, **defaults: Any
+) -> type[nn.Module]:
+    doc = f":class:`{upstream.__name__}` with neurons, see :mod:`sakd_dense.parts.part`."
+    return type(
+        name,
+        (kind, upstream),
+        dict(defaults=defaults, __doc__=doc, __module__=kind.__module__),
+    )
+
+
+@functools.cache
+def _undeclared(upstream: type[nn.Module], kind: type[SpikingPart]) -> type[nn.Module]:
+    return _class_of(upstream, kind, f"Spiking{upstream.__name__}")
+
+
+def _offer(kind: type[SpikingPart]) -> None:
+    """Registers ``kind`` as ``dict(type='SpikingNeck', of='NASFCOS_FPN', ...)``."""
+
+    def build(of: str, **arguments: Any) -> nn.Module:
+        with MODELS.switch_scope_and_registry(None) as registry:
+            upstream = registry.get(of)
+        if not isinstance(upstream, type) or not issubclass(upstream, nn.Module):
+            raise ValueError(
+                f"{kind.__name__}: of={of!r} is no module of the registry {registry.name!r} in the "
+                f"scope {registry.scope!r}: give the type of an upstream neck or head"
+            )
+        return _undeclared(upstream, kind)(**arguments)
+
+    MODELS.register_module(name=kind.__name__, module=build)
+    PARTS[kind.__name__] = {}
+
+
+for _kind in (SpikingNeck, SpikingDenseHead, SpikingDecodeHead):
+    _offer(_kind)

@@ -1,0 +1,126 @@
+"""Tests a checkpoint at several T and gathers what was found."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from ..backbones.time_steps import check_time_steps, find_spiking_backbone, spiking_backbones
+from ..transfer.load import load_for_test, runner_for_test
+from .loops import TimeStepTestLoop
+from .result import SweepResult
+from .table import FIRING_RATE, MS
+from .timing import ms_per_image
+
+
+def sweep(
+    cfg_or_runner: Config | Runner,
+    checkpoint: str | None = None,
+    time_steps: Iterable[int] | None = None,
+    timed_batches: int = 4,
+    fuse: bool = False,
+) -> SweepResult:
+    """The test metrics of a model at several T, from one backbone pass a batch.
+
+    Args:
+        cfg_or_runner: a config, from which a runner is built, or a runner, whose model, test data
+            and test evaluator are taken. A runner is given back as it was, but for its weights if
+            a checkpoint is given.
+        checkpoint: loaded strictly and safely, see :func:`load_for_test`. A runner may go without:
+            then its model is tested as it is. A config may have it in ``load_from``.
+        time_steps: the T to read, in the order of the rows. None: those of the config's
+            ``TimeStepTestLoop`` if it has one, else the model's own T. A model without a spiking
+            backbone (the ANN teacher) is tested as it is, and takes None only.
+        timed_batches: over how many batches the time of each T alone is measured; 0: not at all.
+        fuse: fold the BatchNorms of spiking backbones (:meth:`SpikingBackbone.fuse`): faster, the
+            same to rounding. The model of a runner stays folded.
+
+    Raises:
+        FileNotFoundError: for a checkpoint that is not there.
+        SweepError (a ValueError): for one that does not fit, for bad ``time_steps``, and for a
+            model of which several T cannot be read.
+    """
+    steps = None if time_steps is None else check_time_steps(time_steps)
+    if isinstance(cfg_or_runner, Runner):
+        runner = cfg_or_runner
+    else:
+        runner, checkpoint = runner_for_test(cfg_or_runner, checkpoint)
+    if checkpoint is not None:
+        load_for_test(runner.model, checkpoint)
+    if fuse:
+        for backbone in spiking_backbones(runner.model).values():
+            backbone.fuse()
+    with _for_test(runner, loaded=checkpoint is not None):
+        loop = runner.test_loop
+        if steps is None:
+            steps = _steps_of(runner, loop)
+        fp16 = getattr(loop, "fp16", False)
+        if steps is not None:
+            find_spiking_backbone(runner.model)
+            loop = TimeStepTestLoop(runner, loop.dataloader, loop.evaluator, fp16, steps)
+            runner._test_loop = loop
+        metrics = runner.test()
+        rows = _rows(metrics, steps)
+        batches = list(islice(iter(loop.dataloader), timed_batches)) if timed_batches else []
+        if batches:
+            for t, row in rows.items():
+                row[MS] = ms_per_image(runner.model, batches, t, fp16)
+    sizes = [_batch_size(batch) for batch in batches]
+    return SweepResult(
+        rows=rows,
+        config=str(runner.cfg.filename or ""),
+        checkpoint=checkpoint,
+        images=len(loop.dataloader.dataset),
+        sweep_ms_per_image=None if steps is None else 1000 * loop.seconds_per_image,
+        timed_images=sum(sizes),
+        batch_size=max(sizes, default=0),
+        device=_device(runner.model),
+    )
+
+
+@contextmanager
+def _for_test(runner: Runner, loaded: bool) -> Iterator[None]:
+    """Puts the runner's loop and mode back at the end."""
+    loop, has_loaded = runner._test_loop, runner._has_loaded
+    runner._has_loaded = has_loaded or loaded
+    training = runner.model.training
+    try:
+        yield
+    finally:
+        runner._test_loop = loop
+        runner.model.train(training)
+
+
+def _steps_of(runner: Runner, loop: Any) -> tuple[int, ...] | None:
+    if isinstance(loop, TimeStepTestLoop):
+        return loop.time_steps
+    found = spiking_backbones(runner.model)
+    return (find_spiking_backbone(runner.model).time_steps,) if found else None
+
+
+def _rows(
+    metrics: dict[str, float], steps: tuple[int, ...] | None
+) -> dict[int | None, dict[str, float]]:
+    if steps is None:
+        return {None: dict(metrics)}
+    rows: dict[int | None, dict[str, float]] = {}
+    for t in steps:
+        row = {k.removeprefix(f"T{t}/"): v for k, v in metrics.items() if k.startswith(f"T{t}/")}
+        row[FIRING_RATE] = row.pop(FIRING_RATE)
+        rows[t] = row
+    return rows
+
+
+def _batch_size(batch: Any) -> int:
+    inputs = batch["inputs"] if isinstance(batch, dict) else batch[0]
+    # Test-time augmentation: a list of views, each a list of images.
+    return len(inputs[0]) if inputs and isinstance(inputs[0], list) else len(inputs)
+
+
+def _device(model: torch.nn.Module) -> str:
+    device = next(model.parameters()).device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

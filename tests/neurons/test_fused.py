@@ -1,0 +1,242 @@
+"""The fused neuron gives what SpikingJelly's gives."""
+
+import pytest
+import torch
+from spikingjelly.activation_based import neuron, surrogate
+
+from sakd_dense.backbones import SEWResNet
+from sakd_dense.neurons.compiling import Payback, payback
+from sakd_dense.neurons.dynamics import Dynamics
+from sakd_dense.neurons.fused import fire
+from sakd_dense.neurons.fused_norm import norm_fire
+from sakd_dense.neurons.layer import Clock, SpikingNeuron, rate
+
+NODES = [
+    dict(type="IFNode"),
+    dict(type="LIFNode", tau=2.0, decay_input=False),
+    dict(type="LIFNode", tau=3.0, decay_input=True),
+]
+
+
+def layer(time_steps=4, **cfg):
+    return SpikingNeuron(cfg, Clock(time_steps))
+
+
+def run_both(cfg, x, expand=lambda x: x):
+    """Spikes and gradient of SpikingJelly's neuron and of the fused one, not compiled."""
+    node = layer(backend="spikingjelly", **cfg)
+    for run in (node, lambda x: plain(x, node.node)):
+        mine = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+        spikes = run(expand(mine))
+        (spikes * torch.arange(float(spikes.numel())).sin().view_as(spikes)).sum().backward()
+        yield spikes.detach(), mine.grad
+
+
+def plain(x, node):
+    return fire(x, 4, Dynamics.of(node), compiled=False)
+
+
+def assert_equal(pair):
+    (spikes, grad), (fused, fused_grad) = pair
+    assert torch.equal(fused, spikes)
+    assert 0 < spikes.mean() < 1
+    torch.testing.assert_close(fused_grad, grad, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("cfg", NODES)
+@pytest.mark.parametrize("v_reset", [None, 0.0, -0.3])
+@pytest.mark.parametrize("detach_reset", [True, False])
+@pytest.mark.parametrize("gradient", ["ATan", "Sigmoid", "PiecewiseQuadratic", "Erf"])
+def test_spikes_and_gradients(cfg, v_reset, detach_reset, gradient):
+    cfg = dict(cfg, v_reset=v_reset, detach_reset=detach_reset, surrogate_function=gradient)
+    assert_equal(run_both(cfg, 1.5 * torch.randn(8, 3, 5, 5)))
+
+
+@pytest.mark.parametrize("cfg", NODES)
+def test_the_same_input_at_every_step_is_read_once(cfg):
+    x = torch.randn(2, 3, 5, 5)
+    assert_equal(run_both(cfg, x, lambda x: x.unsqueeze(0).expand(4, *x.shape)))
+
+
+@pytest.mark.parametrize("cfg", NODES)
+def test_channels_last_stays_so(cfg):
+    x = (1.5 * torch.randn(8, 3, 5, 5)).to(memory_format=torch.channels_last)
+    assert_equal(run_both(cfg, x))
+    node = layer(backend="spikingjelly", **cfg).node
+    assert plain(x, node).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("learns", ["x", "identity", "neither"])
+def test_a_shortcut_is_added(layout, learns):
+    x, identity = torch.randn(2, 8, 3, 5, 5).unbind()
+    x, identity = (v.to(memory_format=layout) for v in (x, identity.round()))
+    node = layer(backend="spikingjelly", **NODES[1])
+    want = node(x) + identity
+    x.requires_grad_(learns == "x")
+    identity.requires_grad_(learns == "identity")
+    out = fire(x, 4, Dynamics.of(node.node), identity, compiled=False)
+    assert torch.equal(out, want)
+    assert out.is_contiguous(memory_format=layout)
+    assert out.requires_grad == (learns != "neither")
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("with_identity", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@torch.no_grad()
+def test_owned_input_is_overwritten(layout, with_identity, compiled):
+    x = (1.5 * torch.randn(8, 3, 5, 5)).to(memory_format=layout)
+    identity = x.round() if with_identity else None
+    node = layer(backend="spikingjelly", **NODES[1])
+    want = node(x) if identity is None else node(x) + identity
+    given = x.clone(memory_format=torch.preserve_format)
+    dynamics = Dynamics.of(node.node)
+    assert torch.equal(fire(given, 4, dynamics, identity, compiled), want)
+    assert torch.equal(given, x)
+    out = fire(given, 4, dynamics, identity, compiled, owned=True)
+    assert torch.equal(out, want)
+    assert out.data_ptr() == given.data_ptr()
+
+
+@torch.no_grad()
+def test_an_input_that_is_shared_or_narrower_than_the_shortcut_is_kept():
+    x, dynamics = torch.randn(2, 3, 5, 5), Dynamics.of(layer(**NODES[1]).node)
+    for given, identity in (
+        (x.expand(4, *x.shape), None),
+        (x.repeat(4, 1, 1, 1).bfloat16(), torch.ones(8, 3, 5, 5)),
+    ):
+        before = given.clone()
+        out = fire(given, 4, dynamics, identity, compiled=False, owned=True)
+        assert out.dtype == torch.float32
+        assert torch.equal(given, before)
+
+
+@torch.no_grad()
+def test_a_neuron_called_by_itself_leaves_its_input_alone():
+    x = torch.randn(8, 3, 5, 5)
+    before = x.clone()
+    layer(backend="compiled", **NODES[0])(x)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 3, 5, 6), (4, 1, 3, 1, 6), (1, 2, 8, 5, 5), (4, 2, 3)])
+def test_a_rate_is_the_mean_however_its_sequence_lies(shape):
+    plain = torch.rand(shape, requires_grad=True)
+    want = plain.mean(0)
+    weights = torch.rand_like(want)
+    (want * weights).sum().backward()
+    laid = plain.detach()
+    if len(shape) == 5:
+        laid = laid.flatten(0, 1).to(memory_format=torch.channels_last).unflatten(0, shape[:2])
+    laid.requires_grad_()
+    got = rate(laid)
+    (got * weights).sum().backward()
+    assert got.is_contiguous()
+    torch.testing.assert_close(got, want)
+    torch.testing.assert_close(laid.grad, plain.grad)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_spikes_as_single_precision_does(dtype):
+    x = torch.randn(8, 3, 50, 50).to(dtype)
+    node = layer(backend="spikingjelly", **NODES[1])
+    assert plain(x, node.node).dtype == dtype
+    assert torch.equal(plain(x, node.node).float(), node(x.float()))
+    assert (plain(x, node.node) != node(x)).float().mean() < 2e-3
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        neuron.ParametricLIFNode(),
+        neuron.QIFNode(),
+        neuron.IFNode(store_v_seq=True),
+        neuron.IFNode(surrogate_function=surrogate.ATan(spiking=False)),
+    ],
+)
+def test_other_neurons_are_left_to_spikingjelly(node):
+    assert Dynamics.of(node) is None
+
+
+def test_a_compiled_qif_is_refused():
+    with pytest.raises(ValueError, match=r"backend='compiled' is for IFNode and LIFNode"):
+        layer(type="QIFNode", backend="compiled")
+    with pytest.raises(ValueError, match="backend='fast'"):
+        layer(type="IFNode", backend="fast")
+
+
+def test_a_failing_compiler_is_said_and_done_without(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr("sakd_dense.neurons.compiling._compiled", lambda *_: fail)
+    monkeypatch.setattr(payback, "broken", False)
+    node, x = layer(backend="compiled", **NODES[0]), torch.randn(8, 3, 5, 5)
+    with pytest.warns(UserWarning, match=r"uncompiled.*no C\+\+ compiler"):
+        spikes = node(x)
+    assert payback.broken
+    assert torch.equal(spikes, layer(backend="spikingjelly", **NODES[0])(x))
+
+
+def test_a_kernel_is_due_once_it_has_paid():
+    pay = Payback(elements=100)
+    pay.count(4, 60)
+    assert not pay.due(4)
+    pay.count(4, 60)
+    assert pay.due(4) and not pay.due(2)
+    with torch.no_grad():
+        assert not pay.due(4)
+    pay.broken = True
+    assert not pay.due(4)
+
+
+@pytest.mark.parametrize("with_cp", [False, True])
+def test_training_goes_on_where_the_kernel_becomes_due(monkeypatch, with_cp):
+    """Whenever that is: in a forward, or while a checkpointed block is recomputed."""
+    fired = []
+
+    def norm_fire_plainly(*args, **kwargs):
+        fired.append(1)
+        return norm_fire(*args, compiled=False, **kwargs)
+
+    monkeypatch.setattr("sakd_dense.neurons.layer.norm_fire", norm_fire_plainly)
+    model = SEWResNet(18, base_channels=8, time_steps=2, with_cp=with_cp)
+    x = torch.rand(1, 3, 32, 32)
+    for elements in range(0, 60_000, 3_000):
+        monkeypatch.setattr("sakd_dense.backbones.base.payback", pay := Payback(elements))
+        monkeypatch.setattr("sakd_dense.neurons.layer.payback", pay)
+        for _ in range(3):
+            sum(out.sum() for out in model(x)).backward()
+    assert fired
+
+
+def test_hooks_on_a_node_see_it_run():
+    node, seen = layer(backend="compiled", **NODES[0]), []
+    node.node.register_forward_hook(lambda *_: seen.append(1))
+    node(torch.randn(8, 3, 5, 5))
+    assert seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_cp", [False, True])
+def test_a_compiled_backbone_is_spikingjellys(with_cp):
+    found = []
+    for backend in ("spikingjelly", "compiled"):
+        torch.manual_seed(3)
+        model = SEWResNet(
+            18, base_channels=8, with_cp=with_cp, neuron=dict(NODES[1], backend=backend)
+        )
+        for steps, size in ((4, 64), (4, 96), (2, 64)):  # other sizes, another T
+            model.time_steps = steps
+            x = torch.randn(2, 3, size, size, requires_grad=True)
+            outs = model(x)
+            sum((o * o.sin()).sum() for o in outs).backward()
+            with torch.no_grad():
+                quiet = model.eval()(x)
+            model.train()
+            found.append((*outs, *quiet, x.grad, *(p.grad.clone() for p in model.parameters())))
+    for a, b in zip(found[:3], found[3:], strict=True):
+        for left, right in zip(a, b, strict=True):
+            atol = 1e-5 * max(left.abs().max().item(), 1e-3)
+            torch.testing.assert_close(left, right, rtol=1e-3, atol=atol)

@@ -1,0 +1,74 @@
+"""Neurons from a config."""
+
+import pytest
+import torch
+from spikingjelly.activation_based import neuron, surrogate
+
+from sakd_dense.backbones import SEWResNet
+from sakd_dense.neurons.layer import Clock, SpikingNeuron, build_node
+
+
+@pytest.mark.parametrize(
+    "kind", ["IFNode", "LIFNode", "ParametricLIFNode", "QIFNode", "EIFNode", "IzhikevichNode"]
+)
+@pytest.mark.parametrize("gradient", ["ATan", "Sigmoid", "PiecewiseQuadratic"])
+def test_any_neuron_and_surrogate_by_name(kind, gradient):
+    node = build_node(dict(type=kind, surrogate_function=gradient), 2)
+    assert type(node) is getattr(neuron, kind)
+    assert type(node.surrogate_function) is getattr(surrogate, gradient)
+    layer = SpikingNeuron(dict(type=kind, surrogate_function=gradient), Clock(2))
+    x = torch.randn(6, 4, 5, 5, requires_grad=True)
+    spikes = layer(x)
+    assert spikes.shape == x.shape
+    assert set(spikes.unique().tolist()) <= {0.0, 1.0}
+    spikes.sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_surrogate_arguments_arrive():
+    cfg = dict(type="IFNode", surrogate_function=dict(type="ATan", alpha=3.5))
+    assert build_node(cfg, 1).surrogate_function.alpha == 3.5
+
+
+def test_a_layer_is_spikingjellys_own_node():
+    layer = SpikingNeuron(dict(type="LIFNode", tau=3.0), Clock(4))
+    x = torch.randn(4, 2, 3, 5, 5)
+    reference = neuron.LIFNode(tau=3.0, step_mode="m")(x)
+    assert torch.equal(layer(x.flatten(0, 1)), reference.flatten(0, 1))
+    assert torch.equal(layer(x), reference.flatten(0, 1))
+
+
+def test_no_state_outlives_a_call():
+    layer = SpikingNeuron("IFNode", Clock(2))
+    x = torch.full((2, 1, 1, 1), 0.6)
+    assert layer(x).flatten().tolist() == layer(x).flatten().tolist() == [0.0, 1.0]
+    assert not any(torch.is_tensor(m) for m in layer.node.memories())
+
+
+def test_psn_is_bound_to_its_own_t():
+    backbone = SEWResNet(18, base_channels=8, time_steps=2, neuron="PSN")
+    assert not backbone.causal
+    backbone(torch.rand(1, 3, 32, 32))
+    backbone.time_steps = 4
+    with pytest.raises(ValueError, match="T=2 and cannot run T=4"):
+        backbone(torch.rand(1, 3, 32, 32))
+
+
+def test_learnable_neurons_are_parameters():
+    names = SEWResNet(18, base_channels=8, neuron="ParametricLIFNode").state_dict()
+    assert "layer1.0.sn1.node.w" in names
+
+
+@pytest.mark.parametrize(
+    "cfg,says",
+    [
+        ("Nope", "'Nope'.*known"),
+        (dict(tau=2.0), "None"),
+        (dict(type="IFNode", leak=1), "leak"),
+        (dict(type="IFNode", surrogate_function=dict(type="ATan", beta=1)), "beta"),
+        (dict(type="IFNode", surrogate_function="Nope"), "surrogate_function type 'Nope'"),
+    ],
+)
+def test_bad_configs_are_named(cfg, says):
+    with pytest.raises(ValueError, match=says):
+        SpikingNeuron(cfg, Clock(2))(torch.rand(2, 1, 2, 2))

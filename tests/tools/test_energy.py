@@ -1,0 +1,90 @@
+"""tools/energy.py from the command line."""
+
+import pytest
+
+from sakd_dense.config.twins import ann_of
+from sakd_dense.energy import EnergyReport
+from tests.helpers.scenes import (
+    build,
+    detection_config,
+    retinanet,
+    write_checkpoint,
+    write_scenes,
+)
+from tests.helpers.tooling import tool
+
+main = tool("energy")
+
+
+@pytest.fixture
+def files(tmp_path):
+    write_scenes(tmp_path)
+    detection_config(tmp_path, retinanet()).dump(tmp_path / "config.py")
+    checkpoint = write_checkpoint(build(retinanet()), tmp_path / "snn.pth")
+    return tmp_path, [str(tmp_path / "config.py"), checkpoint, "--work-dir", str(tmp_path / "w")]
+
+
+def test_every_layer_and_part_at_each_t(files, capsys):
+    root, arguments = files
+    teacher = write_checkpoint(build(ann_of(retinanet())), root / "ann.pth")
+    out = root / "energy.json"
+    main(
+        [*arguments, "--time-steps", "1", "4", "--samples", "2", "--out", str(out)]
+        + ["--teacher-checkpoint", teacher, "--estimators", "simple", "spikesim"]
+    )
+    printed = capsys.readouterr().out
+    report = EnergyReport.from_json(out)
+    assert list(report.readings) == [1, 4] and report.images == 2 and report.trained_teacher
+    rows = [line.split() for line in printed.splitlines()]
+    firsts = [(row[0], row[1]) for row in rows if len(row) > 1]
+    for t in "14":
+        for part in ("backbone", "neck", "bbox_head", "total"):
+            assert (part, t) in firsts
+    for name, layer in report.readings[4].layers.items():
+        assert (name, "4") in firsts
+        assert layer.operations.dense or layer.spikes.neurons
+    assert "ANN total, int8" in printed and "mJ spike-count" in printed
+    tables = report.estimates().split("\n\n")
+    assert [[row.split()[0] for row in table.splitlines()] for table in tables] == [
+        ["simple", "1", "4", "ANN"],
+        ["spikesim", "1", "4"],  # it has no word on an ANN
+    ]
+    assert all(table in printed for table in tables)
+    assert "random weights" not in printed
+    teacher_macs = report.teacher.total().operations
+    student = report.readings[1].total().operations
+    assert teacher_macs.dense == student.dense  # T = 1 is the ANN's work
+    assert (root / "energy.png").read_bytes().startswith(b"\x89PNG")
+    again = EnergyReport.from_json(out)
+    again.to_json(root / "again.json")
+    assert (root / "again.json").read_text() == out.read_text()
+
+
+@pytest.mark.parametrize(
+    "more,says",
+    [
+        (["--time-steps", "0"], "0 is not a whole number"),
+        (["--samples", "0"], "samples=0"),
+        (["--e-mac", "-1"], "e_mac=-1"),
+        (["--teacher-checkpoint", "nowhere.pth"], "nowhere.pth"),
+    ],
+)
+def test_bad_arguments_are_named(files, more, says):
+    _, arguments = files
+    with pytest.raises(SystemExit, match=says):
+        main([*arguments, *more])
+
+
+def test_an_ann_has_no_time_steps(files):
+    root, arguments = files
+    detection_config(root, ann_of(retinanet())).dump(root / "ann.py")
+    checkpoint = write_checkpoint(build(ann_of(retinanet())), root / "ann.pth")
+    with pytest.raises(SystemExit, match="no spiking backbone"):
+        main([str(root / "ann.py"), checkpoint, "--work-dir", str(root / "w")])
+
+
+def test_a_file_that_is_no_report(files):
+    root, _ = files
+    (root / "x.json").write_text("{}")
+    with pytest.raises(ValueError, match="x.json is not an energy report"):
+        EnergyReport.from_json(root / "x.json")
