@@ -105,7 +105,7 @@ def check_torch(probe: Probe) -> Finding:
 
 
 def check_torchvision(probe: Probe) -> Finding:
-    """torchvision 0.(N + 15) belongs to torch 2.N; with another, its operators are missing."""
+    """Torchvision 0.(N + 15) belongs to torch 2.N; with another, its operators are missing."""
     name = "torchvision"
     torch_version = probe.version("torch") or ""
     fitting = "the same release"
@@ -156,7 +156,7 @@ def check_openmmlab(probe: Probe, name: str) -> Finding:
 
 
 def check_mmcv_operators(probe: Probe) -> Finding:
-    """mmcv can be installed without its compiled operators, or with those of another torch."""
+    """Mmcv can be installed without its compiled operators, or with those of another torch."""
     name = "mmcv operators"
     mend = (
         "Run `make install`. By hand: pip uninstall mmcv mmcv-lite onedl-mmcv, then, with torch, "

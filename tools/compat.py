@@ -15,8 +15,10 @@ from pathlib import Path
 
 import torch
 
-from sakd_dense.compat import find_cases, markdown, sweep
+from sakd_dense.commands.arguments import add_time_steps, reported
+from sakd_dense.compat import find_cases, markdown, run_cases
 from sakd_dense.compat.cases import PACKAGES
+from sakd_dense.runtime.errors import UserError
 from sakd_dense.runtime.files import replacing
 
 
@@ -28,42 +30,35 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--match", default="*", metavar="GLOB", help="of a config's path")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default: 2)")
     parser.add_argument("--size", type=int, default=128, help="of the images (default: 128)")
-    parser.add_argument("--time-steps", type=int, default=2, metavar="T", help="(default: 2)")
+    add_time_steps(parser, nargs=None, default=2, help="(default: 2)")
     parser.add_argument(
         "--seconds", type=float, default=300.0, help="after which a config is stopped"
     )
     parser.add_argument("--out", type=Path, default=Path("work_dirs/compat.json"), metavar="JSON")
     parser.add_argument("--table", type=Path, metavar="MD", help="write the table here, too")
     args = parser.parse_args(argv)
-    for name in ("jobs", "size", "time_steps", "seconds"):
+    for name in ("jobs", "size", "seconds"):
         if getattr(args, name) <= 0:
             parser.error(f"--{name.replace('_', '-')} {getattr(args, name)}: take at least 1")
     return args
 
 
+@reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     torch.set_num_threads(1)  # before anything forks
+    cases = []
+    for package in args.package:
+        print(f"reading the configs of {package}", flush=True)
+        cases += find_cases(package, args.match, progress=True)
+        print()
+    if not cases:
+        raise UserError(f"no config with a ResNet-family backbone matches {args.match!r}")
+    configs = sum(len(case.configs) for case in cases)
+    print(f"{configs} configs, {len(cases)} different models", flush=True)
+    options = dict(size=args.size, time_steps=args.time_steps)
     try:
-        cases = []
-        for package in args.package:
-            print(f"reading the configs of {package}", flush=True)
-            cases += find_cases(package, args.match, progress=True)
-            print()
-        if not cases:
-            sys.exit(f"error: no config with a ResNet-family backbone matches {args.match!r}")
-        configs = sum(len(case.configs) for case in cases)
-        print(f"{configs} configs, {len(cases)} different models", flush=True)
-        result = sweep(
-            cases,
-            args.out,
-            args.jobs,
-            args.seconds,
-            size=args.size,
-            time_steps=args.time_steps,
-        )
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
+        result = run_cases(cases, args.out, args.jobs, args.seconds, **options)
     except KeyboardInterrupt:
         sys.exit(f"\nstopped; what is known lies in {args.out}, the next start goes on from there")
     table = markdown(result)

@@ -8,11 +8,10 @@ tools/train.py CONFIG --sakd does the same without a file.
 """
 
 import argparse
-import sys
 
 from mmengine.config import DictAction
 
-from sakd_dense.commands.arguments import CONFIG_HELP, add_sakd_arguments
+from sakd_dense.commands.arguments import CONFIG_HELP, add_sakd_arguments, reported
 from sakd_dense.commands.prepare import apply_sakd
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.write import read_as_base, write_config
@@ -31,17 +30,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    try:
-        load_config(args.config)
-        cfg = apply_sakd(read_as_base(args.config), args)
-        if args.cfg_options:
-            cfg.merge_from_dict(args.cfg_options)
-        comment = f"Written by tools/convert_config.py from {args.config}"
-        write_config(args.config, cfg, args.out, comment)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    load_config(args.config)
+    cfg = apply_sakd(read_as_base(args.config), args)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    comment = f"Written by tools/convert_config.py from {args.config}"
+    write_config(args.config, cfg, args.out, comment)
     print(f"wrote {args.out}")
 
 

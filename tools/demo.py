@@ -9,7 +9,7 @@ pictures. Started again, it does not redo what is done.
 import argparse
 import sys
 
-from sakd_dense.backbones.time_steps import check_time_steps
+from sakd_dense.commands.arguments import add_time_steps, reported
 from sakd_dense.demo import TIME_STEPS, Demo
 
 
@@ -20,28 +20,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--work-dir", default="work_dirs/demo", help="for models and results (default: %(default)s)"
     )
-    parser.add_argument(
-        "--time-steps",
-        type=int,
-        nargs="+",
-        default=list(TIME_STEPS),
-        metavar="T",
-        help="the T to read (default: 1 2 4 8)",
-    )
-    args = parser.parse_args(argv)
-    try:
-        check_time_steps(args.time_steps)
-    except ValueError as error:
-        parser.error(f"--time-steps: {error}")
-    return args
+    add_time_steps(parser, default=list(TIME_STEPS), help="the T to read (default: 1 2 4 8)")
+    return parser.parse_args(argv)
 
 
+@reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     try:
         Demo(args.work_dir, args.time_steps).run()
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("\nstopped; the next start goes on from the last checkpoint")
 

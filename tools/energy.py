@@ -9,10 +9,9 @@ binary makes the next layer multiply) and spike-count (an integer n is n accumul
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from sakd_dense.commands.arguments import add_config_arguments
+from sakd_dense.commands.arguments import add_config_arguments, add_time_steps, reported
 from sakd_dense.commands.prepare import apply_run_arguments
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.teacher import teacher_file
@@ -29,9 +28,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "checkpoint", metavar="CHECKPOINT", help="a file or URL; it must fit the config's model"
     )
-    parser.add_argument(
-        "--time-steps", type=int, nargs="+", metavar="T", help="such as 1 2 4 8 (default: its own)"
-    )
+    add_time_steps(parser, help="such as 1 2 4 8 (default: its own)")
     parser.add_argument(
         "--samples", type=int, default=8, metavar="N", help="images, one at a time (default: 8)"
     )
@@ -59,33 +56,29 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="NAME",
     )
     parser.add_argument("--out", metavar="JSON", help="write everything, and a plot beside it")
-    # What train.py has and this has no use for.
-    parser.set_defaults(amp=False, auto_scale_lr=False, resume=None)
     return parser.parse_args(argv)
 
 
+@reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    try:
-        cfg = load_config(args.config, args.cfg_options)
-        apply_run_arguments(cfg, args)
-        teacher = args.teacher_checkpoint or teacher_file(cfg)
-        for file in (args.checkpoint, teacher):
-            if file is not None:
-                verify_checkpoint(file)
-        report = study(
-            cfg,
-            args.checkpoint,
-            args.time_steps,
-            args.samples,
-            args.cost,
-            args.e_mac,
-            args.e_ac,
-            teacher,
-            args.estimators,
-        )
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    cfg = load_config(args.config, args.cfg_options)
+    apply_run_arguments(cfg, args)
+    teacher = args.teacher_checkpoint or teacher_file(cfg)
+    for file in (args.checkpoint, teacher):
+        if file is not None:
+            verify_checkpoint(file)
+    report = study(
+        cfg,
+        args.checkpoint,
+        args.time_steps,
+        args.samples,
+        args.cost,
+        args.e_mac,
+        args.e_ac,
+        teacher,
+        args.estimators,
+    )
     longest = max(report.readings)
     texts = (report.layers(longest), report.summary(), report.estimates(), report.notes())
     print("\n\n".join([f"\n{args.config}  {args.checkpoint}", *filter(None, texts)]))

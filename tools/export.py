@@ -11,7 +11,6 @@ refused by name.
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
-from sakd_dense.backbones.time_steps import check_time_steps, find_spiking_backbone
-from sakd_dense.commands.arguments import add_config_arguments
+from sakd_dense.backbones.time_steps import find_spiking_backbone
+from sakd_dense.commands.arguments import add_config_arguments, add_time_steps, reported
 from sakd_dense.commands.prepare import apply_run_arguments
 from sakd_dense.config.models import with_preprocessor
 from sakd_dense.config.scopes import load_config
@@ -38,7 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="it must fit the config's model")
     parser.add_argument("--format", choices=("onnx", "nir"), default="onnx")
     parser.add_argument("--part", choices=("backbone", "model"), default="backbone")
-    parser.add_argument("--time-steps", type=int, metavar="T", help="default: the config's")
+    add_time_steps(parser, nargs=None, help="default: the config's")
     parser.add_argument(
         "--size",
         type=int,
@@ -47,13 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="of the images, filled with noise (default: the first image of the test set)",
     )
     parser.add_argument("--out", metavar="FILE", help="default: CHECKPOINT's name with .onnx, .nir")
-    parser.set_defaults(amp=False, auto_scale_lr=False, resume=None)
     args = parser.parse_args(argv)
-    if args.time_steps is not None:
-        try:
-            check_time_steps([args.time_steps])
-        except ValueError as error:
-            parser.error(f"--time-steps: {error}")
     if args.size is not None and min(args.size) < 1:
         parser.error(f"--size {args.size[0]} {args.size[1]}: give at least 1")
     return args
@@ -73,31 +66,29 @@ def load(cfg: Config, args: argparse.Namespace) -> tuple[nn.Module, Tensor]:
     return model, torch.randn(1, channels, *args.size, generator=torch.Generator().manual_seed(0))
 
 
+@reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     out = args.out or str(Path(args.checkpoint).with_suffix(f".{args.format}"))
-    try:
-        cfg = load_config(args.config, args.cfg_options)
-        apply_run_arguments(cfg, args)
-        verify_checkpoint(args.checkpoint)
-        model, images = load(cfg, args)
-        backbone = find_spiking_backbone(model)
-        t, shape = backbone.time_steps, "x".join(map(str, images.shape))
-        part = backbone if args.part == "backbone" else model
-        if args.format == "nir":
-            difference = export_nir(part, out, images)
-            found = (
-                f"read back and run {t} steps by SpikingJelly: the mean over them differs by at "
-                f"most {difference:.2g}"
-            )
-        else:
-            share = export_onnx(part if part is backbone else RawModel(model), out, images)
-            found = (
-                f"{t} steps unrolled, run in onnxruntime: {100 * share:.3g} % of the outputs "
-                "differ by more than 1e-4"
-            )
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    cfg = load_config(args.config, args.cfg_options)
+    apply_run_arguments(cfg, args)
+    verify_checkpoint(args.checkpoint)
+    model, images = load(cfg, args)
+    backbone = find_spiking_backbone(model)
+    t, shape = backbone.time_steps, "x".join(map(str, images.shape))
+    part = backbone if args.part == "backbone" else model
+    if args.format == "nir":
+        difference = export_nir(part, out, images)
+        found = (
+            f"read back and run {t} steps by SpikingJelly: the mean over them differs by at "
+            f"most {difference:.2g}"
+        )
+    else:
+        share = export_onnx(part if part is backbone else RawModel(model), out, images)
+        found = (
+            f"{t} steps unrolled, run in onnxruntime: {100 * share:.3g} % of the outputs "
+            "differ by more than 1e-4"
+        )
     print(f"the {args.part} on images of {shape}, {found}\nwrote {out}")
 
 

@@ -1,20 +1,20 @@
 #!/usr/bin/env python
 """Draw the boxes of the teacher and of the spiking student at several T side by side.
 
-  python tools/image_demo.py data/bccd/JPEGImages/BloodImage_00007.jpg \\
+python tools/image_demo.py data/bccd/JPEGImages/BloodImage_00007.jpg \\
       configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 4
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from sakd_dense.backbones.time_steps import SweepError, check_time_steps, find_spiking_backbone
-from sakd_dense.commands.arguments import CONFIG_HELP
+from sakd_dense.backbones.time_steps import find_spiking_backbone
+from sakd_dense.commands.arguments import CONFIG_HELP, add_time_steps, reported
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.teacher import sakd_hook, teacher_config, teacher_file
 from sakd_dense.config.types import spiking_backbones
 from sakd_dense.report.visualization import Panel, draw_panels, load_detector, predict
+from sakd_dense.runtime.errors import UserError
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -24,13 +24,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("image", metavar="IMAGE")
     parser.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="of the config's model")
-    parser.add_argument(
-        "--time-steps",
-        type=int,
-        nargs="+",
-        metavar="T",
-        help="the T to draw, such as 1 4 (default: that of the config)",
-    )
+    add_time_steps(parser, help="the T to draw, such as 1 4 (default: that of the config)")
     parser.add_argument(
         "--teacher-checkpoint",
         metavar="X",
@@ -50,11 +44,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not 0 <= args.score_thr <= 1:
         parser.error(f"--score-thr {args.score_thr}: give a number from 0 to 1")
-    if args.time_steps is not None:
-        try:
-            check_time_steps(args.time_steps)
-        except ValueError as error:
-            parser.error(f"--time-steps: {error}")
     return args
 
 
@@ -64,7 +53,7 @@ def panels_of(args: argparse.Namespace) -> tuple[list[Panel], dict]:
     teacher = args.teacher_checkpoint or teacher_file(cfg)
     if not spiking_backbones(cfg.model):
         if args.time_steps or args.teacher_checkpoint:
-            raise SweepError(
+            raise UserError(
                 f"{args.config} is an ANN: it has no time steps and no teacher; leave "
                 "--time-steps and --teacher-checkpoint out"
             )
@@ -86,15 +75,13 @@ def panels_of(args: argparse.Namespace) -> tuple[list[Panel], dict]:
     return [panel.above(args.score_thr) for panel in panels], model.dataset_meta
 
 
+@reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     out = args.out or f"work_dirs/image_demo/{Path(args.image).stem}.png"
-    try:
-        panels, meta = panels_of(args)
-        classes, palette = meta.get("classes", ()), meta.get("palette", ())
-        draw_panels([panels], out, classes, palette, panel_inches=5)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    panels, meta = panels_of(args)
+    classes, palette = meta.get("classes", ()), meta.get("palette", ())
+    draw_panels([panels], out, classes, palette, panel_inches=5)
     for panel in panels:
         print(f"{panel.title}: {len(panel.boxes)} boxes with a score of {args.score_thr:g} or more")
     print(f"wrote {out}")

@@ -10,14 +10,14 @@ ResNet, SpikingJelly's models and any init_cfg=dict(type='Pretrained').
 """
 
 import argparse
-import sys
 
-from sakd_dense.commands.arguments import CONFIG_HELP
+from sakd_dense.commands.arguments import CONFIG_HELP, reported
 from sakd_dense.config.scopes import load_config
 from sakd_dense.export.publish import FORMS, publish
 from sakd_dense.timesteps import SweepResult
 
 
+@reported
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -32,12 +32,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--form", choices=FORMS, default="model")
     args = parser.parse_args(argv)
-    try:
-        config = load_config(args.config) if args.config else None
-        sweep = SweepResult.from_json(args.sweep) if args.sweep else None
-        file = publish(args.checkpoint, args.out, config, sweep, args.form)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    config = load_config(args.config) if args.config else None
+    sweep = SweepResult.from_json(args.sweep) if args.sweep else None
+    file = publish(args.checkpoint, args.out, config, sweep, args.form)
     print(f"wrote {file} ({file.stat().st_size / 2**20:.1f} MiB) and {file.with_suffix('.json')}")
 
 

@@ -10,10 +10,9 @@ measured first and kept there.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from sakd_dense.backbones.time_steps import check_time_steps
+from sakd_dense.commands.arguments import add_time_steps, reported
 from sakd_dense.report import measure_run, open_run, sample_pictures, write_page
 
 
@@ -26,33 +25,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--compare", nargs="+", default=[], metavar="RUN_DIR", help="runs on the same test set"
     )
     parser.add_argument("--out", metavar="HTML", help="default: RUN_DIR/report.html")
-    parser.add_argument(
-        "--time-steps", type=int, nargs="+", default=[1, 2, 4, 8], metavar="T", help="if measured"
-    )
+    add_time_steps(parser, default=[1, 2, 4, 8], help="if measured")
     parser.add_argument("--samples", type=int, default=8, help="images for energy (default: 8)")
     parser.add_argument("--pictures", type=int, default=3, help="sample images (default: 3)")
     args = parser.parse_args(argv)
-    try:
-        check_time_steps(args.time_steps)
-    except ValueError as error:
-        parser.error(f"--time-steps: {error}")
     if args.pictures < 0:
         parser.error(f"--pictures {args.pictures}: give 0 or more")
     return args
 
 
+@reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     out = Path(args.out or Path(args.run) / "report.html")
-    try:
-        runs = [open_run(folder) for folder in (args.run, *args.compare)]
-        for run in runs:
-            measure_run(run, args.time_steps, args.samples)
-        steps = [t for t in runs[0].sweep.rows if t is not None]
-        pictures = sample_pictures(runs[0], steps, args.pictures) if args.pictures else []
-        write_page(out, runs, pictures)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    runs = [open_run(folder) for folder in (args.run, *args.compare)]
+    for run in runs:
+        measure_run(run, args.time_steps, args.samples)
+    steps = [t for t in runs[0].sweep.rows if t is not None]
+    pictures = sample_pictures(runs[0], steps, args.pictures) if args.pictures else []
+    write_page(out, runs, pictures)
     print(f"wrote {out}")
 
 

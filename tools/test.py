@@ -10,13 +10,11 @@ runs. Without --time-steps the model runs at the T of its config; an ANN has non
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from mmengine.dist import is_main_process
 
-from sakd_dense.backbones.time_steps import SweepError, check_time_steps
-from sakd_dense.commands.arguments import add_config_arguments
+from sakd_dense.commands.arguments import add_config_arguments, add_time_steps, reported
 from sakd_dense.commands.prepare import apply_run_arguments
 from sakd_dense.commands.tta import draw_to, use_tta
 from sakd_dense.config.scopes import load_config
@@ -34,9 +32,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "checkpoint", metavar="CHECKPOINT", help="a file or URL; it must fit the config's model"
     )
-    parser.add_argument(
-        "--time-steps", type=int, nargs="+", metavar="T", help="the T to read, such as 1 2 4 8"
-    )
+    add_time_steps(parser, help="the T to read, such as 1 2 4 8")
     parser.add_argument("--out", metavar="JSON", help="write what was found, and a plot beside it")
     parser.add_argument("--plot", metavar="PNG", help="where the plot goes (default: beside --out)")
     parser.add_argument(
@@ -63,39 +59,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="leave the backbone's BatchNorms where they are, instead of folding them into its "
         "convolutions: slower, and to the last digit what validation while training gives",
     )
-    # What train.py has and a test has no use for.
-    parser.set_defaults(amp=False, auto_scale_lr=False, resume=None)
     args = parser.parse_args(argv)
     if args.timed_batches < 0:
         parser.error(f"--timed-batches {args.timed_batches}: give 0 or more")
-    if args.time_steps is not None:
-        try:
-            check_time_steps(args.time_steps)
-        except ValueError as error:
-            parser.error(f"--time-steps: {error}")
     return args
 
 
+@reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     keep_freed_memory()
-    try:
-        cfg = load_config(args.config, args.cfg_options)
-        apply_run_arguments(cfg, args)
-        verify_checkpoint(args.checkpoint)
-        if args.show_dir:
-            draw_to(cfg, args.show_dir)
-        if args.tta:
-            use_tta(cfg)
-        join_process_group(cfg)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
-    try:
-        result = sweep(
-            cfg, args.checkpoint, args.time_steps, args.timed_batches, fuse=not args.no_fuse
-        )
-    except SweepError as error:
-        sys.exit(f"error: {error}")
+    cfg = load_config(args.config, args.cfg_options)
+    apply_run_arguments(cfg, args)
+    verify_checkpoint(args.checkpoint)
+    if args.show_dir:
+        draw_to(cfg, args.show_dir)
+    if args.tta:
+        use_tta(cfg)
+    join_process_group(cfg)
+    result = sweep(cfg, args.checkpoint, args.time_steps, args.timed_batches, fuse=not args.no_fuse)
     if not is_main_process():
         return
     plot = args.plot or (args.out and str(Path(args.out).with_suffix(".png")))

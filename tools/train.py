@@ -17,10 +17,15 @@ import warnings
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from sakd_dense.commands.arguments import add_config_arguments, add_sakd_arguments
+from sakd_dense.commands.arguments import (
+    add_config_arguments,
+    add_sakd_arguments,
+    reported,
+)
 from sakd_dense.commands.prepare import (
     apply_run_arguments,
     apply_sakd,
+    apply_training_arguments,
     guard_checkpoints,
     watch_firing_rates,
 )
@@ -64,25 +69,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+@reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     keep_freed_memory()
-    try:
-        cfg = load_config(args.config)
-        if args.sakd:
-            cfg = apply_sakd(cfg, args)
-        if args.cfg_options:
-            cfg.merge_from_dict(args.cfg_options)
-        if not sakd_hook(cfg):
-            for warning in check_norm_policy(cfg):  # the hook says it by itself
-                warnings.warn(warning, stacklevel=1)
-        apply_run_arguments(cfg, args)
-        watch_firing_rates(cfg)
-        cfg.command = shlex.join(["python", *sys.argv])  # for the report of the run
-        guard_checkpoints(cfg)
-        join_process_group(cfg)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    cfg = load_config(args.config)
+    if args.sakd:
+        cfg = apply_sakd(cfg, args)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if not sakd_hook(cfg):
+        for warning in check_norm_policy(cfg):  # the hook says it by itself
+            warnings.warn(warning, stacklevel=1)
+    apply_run_arguments(cfg, args)
+    apply_training_arguments(cfg, args)
+    watch_firing_rates(cfg)
+    cfg.command = shlex.join(["python", *sys.argv])  # for the report of the run
+    guard_checkpoints(cfg)
+    join_process_group(cfg)
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     runner.train()
 

@@ -9,7 +9,6 @@ The result is used as load_from. Every key is accounted for; one that nothing ex
 """
 
 import argparse
-import sys
 
 import torch
 from mmengine.config import Config, DictAction
@@ -19,7 +18,7 @@ from mmengine.runner import Runner, set_random_seed
 from torch import nn
 
 from sakd_dense import __version__
-from sakd_dense.commands.arguments import CONFIG_HELP
+from sakd_dense.commands.arguments import CONFIG_HELP, reported
 from sakd_dense.config.models import with_preprocessor, without_checkpoints
 from sakd_dense.config.scopes import load_config
 from sakd_dense.transfer import TransferError, read_state_dict, transfer
@@ -92,6 +91,7 @@ def build_model(cfg: Config) -> nn.Module:
     return model
 
 
+@reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     try:
@@ -103,9 +103,7 @@ def main(argv: list[str] | None = None) -> None:
     except TransferError as error:
         if args.report and error.report is not None:
             error.report.to_json(args.report)
-        sys.exit(f"error: {error}")
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
+        raise
     if args.reestimate_bn:
         model.to("cuda" if torch.cuda.is_available() else "cpu")
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)

@@ -8,6 +8,6 @@ train_dataloader = dict(
 
 max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs, val_interval=4)
-param_scheduler = _base_.param_scheduler  # noqa: F821
+param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(T_max=max_epochs, end=max_epochs)
 default_hooks = dict(checkpoint=dict(interval=4))

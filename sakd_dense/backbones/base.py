@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..neurons.compiling import payback
 from ..neurons.layer import Clock, SpikingNeuron, rate
+from ..runtime.errors import UserError
 from .folding import fold_batchnorm
 from .memory_format import plain_convolutions
 
@@ -83,7 +84,7 @@ class SpikingBackbone(BaseModule):
     @output.setter
     def output(self, value: str) -> None:
         if value not in OUTPUTS:
-            raise ValueError(f"output={value!r}: take one of {OUTPUTS}")
+            raise UserError(f"output={value!r}: take one of {OUTPUTS}")
         self.readout.output = value
 
     @property
@@ -126,7 +127,7 @@ class SpikingBackbone(BaseModule):
                 frames ``[T, B, C, H, W]``, whose own T is taken.
         """
         if x.dim() not in (4, 5) or 0 in x.shape:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__} takes images [B, C, H, W] or frames [T, B, C, H, W], "
                 f"none of them empty, not a tensor of shape {tuple(x.shape)}"
             )
@@ -138,5 +139,5 @@ class SpikingBackbone(BaseModule):
 
 def _positive(time_steps: int) -> int:
     if isinstance(time_steps, bool) or not isinstance(time_steps, int) or time_steps < 1:
-        raise ValueError(f"time_steps={time_steps!r}: take a whole number of at least 1")
+        raise UserError(f"time_steps={time_steps!r}: take a whole number of at least 1")
     return time_steps

@@ -29,6 +29,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..neurons.layer import Clock, SpikingNeuron
+from ..runtime.errors import UserError
 from .memory_format import give_contiguous
 from .saved_spikes import Kept, checkpointed
 
@@ -94,7 +95,7 @@ class ResidualBlock(BaseModule):
                 postfix = cfg.pop("postfix", "")
                 name, layer = build_plugin_layer(cfg, postfix, in_channels=channels)
                 if hasattr(self, name):
-                    raise ValueError(
+                    raise UserError(
                         f"plugins: two are named {name!r} in one block; give one of them a postfix"
                     )
                 self.add_module(name, give_contiguous(layer))

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.registry import MODELS
 from torch import nn
 
+from ..runtime.errors import UserError
 from .blocks import CONNECTS
 from .resnet import ResidualBackbone
 
@@ -39,7 +40,7 @@ class Cifar:
 
     def __init__(self, depth: int, deep_stem: bool = False, **kwargs: Any) -> None:
         if deep_stem:
-            raise ValueError(
+            raise UserError(
                 "deep_stem=True: a ResNet for CIFAR has one 3x3 convolution as its stem; "
                 "take the type without _CIFAR"
             )
@@ -81,7 +82,8 @@ class SEWResNet_CIFAR(Cifar, SEWResNet):  # noqa: N801  (upstream's name)
 @MODELS.register_module()
 class SpikingResNet(ResidualBackbone):
     """Spiking-ResNet: the block's last neuron fires on the sum of both branches, so that its
-    output is 0 or 1."""
+    output is 0 or 1.
+    """
 
     connects = ("BEFORE",)
 

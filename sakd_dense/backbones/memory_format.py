@@ -21,7 +21,7 @@ def plain_convolutions(module: nn.Module) -> Iterator[nn.Conv2d]:
 
 
 def guard_operators(module: nn.Module) -> None:
-    """mmcv's operators in ``module`` get contiguous images, as many at a time as divide them.
+    """Mmcv's operators in ``module`` get contiguous images, as many at a time as divide them.
 
     ``DCNv2`` reads any other layout as if it were that, and says nothing. ``DCN`` refuses T*B = 36,
     since it takes 32 at a time.

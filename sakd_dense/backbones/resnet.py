@@ -42,7 +42,7 @@ class ResidualBackbone(SpikingBackbone):
             little time; goes with ``with_cp``, which saves more for more.
 
     Raises:
-        ValueError: for an argument outside its range.
+        UserError: for an argument outside its range.
     """
 
     connects: tuple[str, ...]

@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ..neurons.layer import SpikingNeuron
+from ..runtime.errors import UserError
 
 
 class Kept:
@@ -110,11 +111,11 @@ def checkpointed(
 
 
 def check_spikes(neurons: Iterable[SpikingNeuron]) -> None:
-    """Raises ValueError for neurons whose output no byte holds."""
+    """Raises UserError for neurons whose output no byte holds."""
     for neuron in neurons:
         gradient = getattr(neuron.node, "surrogate_function", None)
         if not getattr(gradient, "spiking", False):
-            raise ValueError(
+            raise UserError(
                 f"compress_spikes=True: {type(neuron.node).__name__} with {gradient} gives no "
                 "spikes of 0 and 1; leave compress_spikes out or take another neuron"
             )

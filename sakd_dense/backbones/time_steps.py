@@ -5,28 +5,25 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from ..runtime.errors import UserError
 from .base import SpikingBackbone
-
-
-class SweepError(ValueError):
-    """What was asked for cannot be tested; the message says why and what to do instead."""
 
 
 def check_time_steps(time_steps: Iterable[int]) -> tuple[int, ...]:
     """The T to read, in the order given.
 
     Raises:
-        SweepError: for no T at all, a T below 1, one that is no whole number, or one given twice.
+        UserError: for no T at all, a T below 1, one that is no whole number, or one given twice.
     """
     steps = tuple(time_steps)
     if not steps:
-        raise SweepError("time_steps is empty: give at least one T, such as 4")
+        raise UserError("time_steps is empty: give at least one T, such as 4")
     for step in steps:
         if isinstance(step, bool) or not isinstance(step, int) or step < 1:
-            raise SweepError(f"time_steps={steps}: {step!r} is not a whole number of at least 1")
+            raise UserError(f"time_steps={steps}: {step!r} is not a whole number of at least 1")
     doubles = sorted({step for step in steps if steps.count(step) > 1})
     if doubles:
-        raise SweepError(f"time_steps={steps}: T={doubles[0]} is given more than once")
+        raise UserError(f"time_steps={steps}: T={doubles[0]} is given more than once")
     return steps
 
 
@@ -39,16 +36,16 @@ def find_spiking_backbone(model: nn.Module) -> SpikingBackbone:
     """The one spiking backbone of ``model``.
 
     Raises:
-        SweepError: if there is none, or more than one.
+        UserError: if there is none, or more than one.
     """
     found = spiking_backbones(model)
     if not found:
-        raise SweepError(
+        raise UserError(
             f"{type(model).__name__} has no spiking backbone, so there are no time steps to read; "
             "leave time_steps out to evaluate an ANN"
         )
     if len(found) > 1:
-        raise SweepError(
+        raise UserError(
             f"{type(model).__name__} has {len(found)} spiking backbones ({', '.join(found)}); "
             "several T can be read from a model with one"
         )

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 from mmengine.config import DictAction
 
+from ..backbones.time_steps import check_time_steps
 from ..config.types import PREFIXES
+from ..runtime.errors import UserError
 
 CONFIG_HELP = "a config file, or one of a package: mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 
@@ -41,7 +47,7 @@ def add_sakd_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="the trained ANN of the same architecture: a file, a URL, open-mmlab://...",
     )
-    parser.add_argument("--time-steps", type=int, metavar="T", help="time steps (default: 4)")
+    add_time_steps(parser, nargs=None, help="time steps (default: 4)")
     parser.add_argument(
         "--family",
         choices=PREFIXES,
@@ -60,3 +66,43 @@ def add_sakd_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the first weights come from: from an ANN, BatchNorm is trained; from a "
         "distilled SNN (load_from), norm_eval and frozen_stages of the config stand",
     )
+
+
+def add_time_steps(
+    parser: argparse.ArgumentParser, nargs: str | None = "+", **options: Any
+) -> None:
+    """``--time-steps``: one T (``nargs=None``) or several, refused unless they can be run."""
+    parser.add_argument(
+        "--time-steps", type=int, nargs=nargs, metavar="T", action=_TimeSteps, **options
+    )
+
+
+class _TimeSteps(argparse.Action):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        try:
+            check_time_steps(values if isinstance(values, list) else [values])
+        except UserError as error:
+            parser.error(f"{option_string}: {error}")
+        setattr(namespace, self.dest, values)
+
+
+def reported(main: Callable[..., None]) -> Callable[..., None]:
+    """``main`` of a tool: a :class:`UserError` ends it with the message alone and exit status 1.
+
+    Any other exception is a bug and keeps its traceback.
+    """
+
+    @wraps(main)
+    def run(argv: list[str] | None = None) -> None:
+        try:
+            main(argv)
+        except UserError as error:
+            sys.exit(f"error: {error}")
+
+    return run

@@ -16,6 +16,7 @@ from ..config.scopes import config_file
 from ..config.teacher import sakd_hook
 from ..config.types import spiking_backbones, type_name
 from ..runtime.amp import with_amp
+from ..runtime.errors import UserError
 from ..transfer import verify_checkpoint
 
 
@@ -32,11 +33,7 @@ def apply_sakd(cfg: Config, args: argparse.Namespace) -> Config:
 
 
 def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
-    """``--work-dir``, ``--launcher``, ``--amp``, ``--auto-scale-lr`` and ``--resume``, in place.
-
-    Raises:
-        ValueError: the config cannot do what an argument asks for.
-    """
+    """``--work-dir`` and ``--launcher``, in place."""
     cfg.launcher = args.launcher
     if args.local_rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
@@ -44,13 +41,21 @@ def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(config_file(args.config)).stem)
+
+
+def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
+    """``--amp``, ``--auto-scale-lr`` and ``--resume``, in place.
+
+    Raises:
+        UserError: the config cannot do what an argument asks for.
+    """
     if args.amp:
         if not cfg.get("optim_wrapper"):
-            raise ValueError("--amp: the config has no optim_wrapper")
+            raise UserError("--amp: the config has no optim_wrapper")
         cfg.optim_wrapper = ConfigDict(with_amp(cfg.optim_wrapper))
     if args.auto_scale_lr:
         if not (cfg.get("auto_scale_lr") or {}).get("base_batch_size"):
-            raise ValueError(
+            raise UserError(
                 "--auto-scale-lr: the config does not say for which batch its learning rate is; "
                 "set auto_scale_lr=dict(base_batch_size=16)"
             )
@@ -79,13 +84,13 @@ def guard_checkpoints(cfg: Config) -> None:
     lies at an address is fetched, for ``load_from`` alone.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`~sakd_dense.transfer.verify_checkpoint`.
+        MissingFileError, UserError: as :func:`~sakd_dense.transfer.verify_checkpoint`.
     """
     file = (sakd_hook(cfg).get("teacher") or {}).get("checkpoint")
     if file and "://" not in file:
         try:
             verify_checkpoint(file)
-        except (FileNotFoundError, ValueError) as error:
+        except UserError as error:
             raise type(error)(f"SAKDHook's teacher: {error}") from error
     for file in initial_checkpoints(cfg.get("model") or {}):
         if "://" not in file:
@@ -95,7 +100,7 @@ def guard_checkpoints(cfg: Config) -> None:
         load_from = _latest(cfg.work_dir)
     if load_from is not None:
         if str(load_from).endswith(".safetensors"):
-            raise ValueError(
+            raise UserError(
                 f"load_from={str(load_from)!r}: MMEngine loads .pth alone; start from it by "
                 "tools/transfer.py, or publish the student as .pth"
             )

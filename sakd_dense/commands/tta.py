@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from ..config.types import type_name
+from ..runtime.errors import UserError
 
 #: What mmdet's DetTTAModel needs to undo a view.
 _META_KEYS = (
@@ -25,14 +26,14 @@ def use_tta(cfg: Config) -> None:
     A detector without them gets mmdet's default: the image and its mirror image.
 
     Raises:
-        ValueError: if another model has none.
+        UserError: if another model has none.
     """
     dataset = cfg.test_dataloader.dataset
     while "dataset" in dataset:
         dataset = dataset["dataset"]
     if "tta_model" not in cfg or "tta_pipeline" not in cfg:
         if cfg.get("default_scope", "mmdet") != "mmdet":
-            raise ValueError(
+            raise UserError(
                 f"--tta: the config ({cfg.filename}) has no tta_model and tta_pipeline, and there "
                 f"is no default for {cfg.default_scope}"
             )
@@ -64,11 +65,11 @@ def draw_to(cfg: Config, folder: str) -> None:
     """Has the visualisation hook of ``cfg`` draw its predictions into ``folder``.
 
     Raises:
-        ValueError: if ``default_hooks`` has none.
+        UserError: if ``default_hooks`` has none.
     """
     hook = cfg.default_hooks.get("visualization") if "default_hooks" in cfg else None
     if hook is None:
-        raise ValueError(
+        raise UserError(
             "--show-dir: the config has no default_hooks.visualization, such as "
             'visualization=dict(type="DetVisualizationHook")'
         )

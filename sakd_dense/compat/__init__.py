@@ -2,7 +2,7 @@
 
 from .cases import Case, find_cases
 from .checks import CHECKS, check
-from .run import sweep
+from .run import run_cases
 from .table import markdown
 
-__all__ = ["CHECKS", "Case", "check", "find_cases", "markdown", "sweep"]
+__all__ = ["CHECKS", "Case", "check", "find_cases", "markdown", "run_cases"]

@@ -14,6 +14,7 @@ from mmengine.utils import ProgressBar
 
 from ..config.models import drop_checkpoints, with_preprocessor
 from ..config.types import ann_backbones, type_name
+from ..runtime.errors import MissingPackageError, UserError
 
 PACKAGES = ("mmdet", "mmseg", "mmpretrain")
 
@@ -53,7 +54,7 @@ def config_folder(package: str) -> Path:
     """Where an installed ``package`` keeps its configs.
 
     Raises:
-        ModuleNotFoundError: it is not installed, or was installed without them.
+        MissingPackageError: it is not installed, or was installed without them.
     """
     spec = find_spec(package)
     places = [
@@ -62,7 +63,7 @@ def config_folder(package: str) -> Path:
     for folder in places:
         if folder.is_dir():
             return folder
-    raise ModuleNotFoundError(
+    raise MissingPackageError(
         f"{package} is not installed, or has no configs in {places or '.mim'}"
     )
 
@@ -70,7 +71,7 @@ def config_folder(package: str) -> Path:
 def find_cases(package: str, match: str = "*", progress: bool = False) -> list[Case]:
     """Every case of ``package`` with a config that ``match`` (a glob: ``retinanet/*r50*``) fits."""
     if package not in PACKAGES:
-        raise ValueError(f"package={package!r}: take one of {PACKAGES}")
+        raise UserError(f"package={package!r}: take one of {PACKAGES}")
     folder = config_folder(package)
     files = sorted(f for f in folder.rglob("*.py") if "_base_" not in f.relative_to(folder).parts)
     files = [f for f in files if fnmatch(str(f.relative_to(folder)), match)]

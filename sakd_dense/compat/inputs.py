@@ -44,7 +44,8 @@ def batch_for(
     model: dict[str, Any], package: str, size: int, training: bool = True
 ) -> dict[str, Any]:
     """What a dataloader gives for ``model``: images of ``size`` with their labels, two for
-    training, one for prediction (as upstream tests; some operators take no more)."""
+    training, one for prediction (as upstream tests; some operators take no more).
+    """
     kinds: dict[str, Callable[..., dict[str, Any]]]
     kinds = dict(mmdet=_boxes, mmseg=_pixels, mmpretrain=_labels, BaseReID=_people)
     kinds["Mask2FormerVideo"] = _clips

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from mmengine.utils import ProgressBar
 
+from ..runtime.errors import UserError
 from ..runtime.files import replacing
 from ..timesteps.result import versions
 from .cases import Case
@@ -30,7 +31,7 @@ class _Job:
     found: dict[str, str]
 
 
-def sweep(
+def run_cases(
     cases: Iterable[Case],
     out: str | Path,
     jobs: int = 2,
@@ -93,9 +94,7 @@ def _known(out: Path, options: dict[str, Any]) -> dict[str, Any]:
         known = json.loads(out.read_text())
         same = known["versions"] == empty["versions"] and known["options"] == options
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{out} is no result of tools/compat.py ({error}); give another"
-        ) from error
+        raise UserError(f"{out} is no result of tools/compat.py ({error}); give another") from error
     return known if same else empty
 
 

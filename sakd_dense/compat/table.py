@@ -1,4 +1,4 @@
-"""What a sweep found, as Markdown: by family, and the reason of every failure."""
+"""What a run over configs found, as Markdown: by family, and the reason of every failure."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from ..runtime.errors import UserError
 from .models import drop_checkpoints
 from .teacher import sakd_hook
 from .twins import spiking_of
@@ -44,13 +45,13 @@ def to_sakd(
         hook: further arguments of ``SAKDHook``.
 
     Raises:
-        ValueError: no model, or no backbone that has a spiking twin.
+        UserError: no model, or no backbone that has a spiking twin.
     """
     if source not in SOURCES:
-        raise ValueError(f"source={source!r}: take one of {SOURCES}")
+        raise UserError(f"source={source!r}: take one of {SOURCES}")
     new = copy.deepcopy(cfg)
     if not new.get("model") or not new.model.get("type"):
-        raise ValueError(f"config {cfg.filename or ''} has no model=dict(type=...)")
+        raise UserError(f"config {cfg.filename or ''} has no model=dict(type=...)")
     options = dict(backbone or {})
     if spiking_backbones(new.model):
         for b in spiking_backbones(new.model):

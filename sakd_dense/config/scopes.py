@@ -16,7 +16,7 @@ does not happen for what is installed. :func:`config_file` never installs anythi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +27,8 @@ import mmengine.config.utils
 import mmengine.hub.hub
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
+
+from ..runtime.errors import MissingFileError, MissingPackageError, UserError
 
 _OURS = "sakd_dense"
 _FLAT_NAME = re.compile(rf"{_OURS}::([\w.\-]+)")
@@ -75,9 +77,9 @@ def config_file(name: str) -> str:
             family or this one, e.g. ``mmdet::retinanet/retinanet_r50_fpn_1x_coco.py``.
 
     Raises:
-        ValueError: the package is not one that carries configs.
-        ModuleNotFoundError: the package is not installed.
-        FileNotFoundError: the package has no such config.
+        UserError: the package is not one that carries configs.
+        MissingPackageError: the package is not installed.
+        MissingFileError: the package has no such config.
     """
     if "::" not in name:
         return name
@@ -85,11 +87,11 @@ def config_file(name: str) -> str:
     package = name.partition("::")[0]
     if package not in MODULE2PACKAGE:
         known = ", ".join(sorted(MODULE2PACKAGE))
-        raise ValueError(
+        raise UserError(
             f"config {name!r}: {package!r} is not a package with configs; known are {known}"
         )
     if find_spec(package) is None:
-        raise ModuleNotFoundError(
+        raise MissingPackageError(
             f"config {name!r}: the package {package!r} is not installed. "
             "Install it, or give the path of a config file."
         )
@@ -100,12 +102,28 @@ def load_config(name: str, options: dict[str, Any] | None = None) -> Config:
     """The config ``name`` means (a path or ``package::path.py``), with ``--cfg-options`` merged.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        MissingFileError: there is no such file.
+        UserError: the file cannot be read, or is written for OpenMMLab 1.x (mmdet 2, mmseg 0.x).
     """
     file = config_file(name)
     if not Path(file).is_file():
-        raise FileNotFoundError(f"config {name} does not exist")
-    cfg = Config.fromfile(file)
+        raise MissingFileError(f"config {name} does not exist")
+    try:
+        cfg = Config.fromfile(file)
+    except Exception as error:  # it runs as Python: whatever its author's mistake raises
+        raise UserError(f"config {name} cannot be read: {type(error).__name__}: {error}") from error
+    _refuse_old(cfg, name)
     if options:
         cfg.merge_from_dict(options)
     return cfg
+
+
+def _refuse_old(cfg: Config, name: str) -> None:
+    old = isinstance(cfg.get("data"), Mapping) and not any(k.endswith("_dataloader") for k in cfg)
+    if old and {"train", "val", "test"} & set(cfg.data):
+        raise UserError(
+            f"config {name} is written for mmdet 2.x, mmseg 0.x or mmcls (data=dict(...) in "
+            "place of train_dataloader, ...). Take the config of the same name "
+            "from the installed package (mmdet::..., mmseg::...), or migrate it as "
+            "https://mmdetection.readthedocs.io/en/latest/migration.html describes"
+        )

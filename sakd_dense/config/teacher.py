@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..runtime.errors import MissingFileError, UserError
 from .models import with_preprocessor
 from .twins import ann_of
 from .types import spiking_backbones, type_name
@@ -36,11 +37,11 @@ def teacher_config(student: Mapping[str, Any], config: Any = None) -> dict[str, 
         return ann_of(student)
     if isinstance(config, str | Path):
         if not Path(config).is_file():
-            raise FileNotFoundError(f"SAKDHook: teacher config {str(config)!r} is not a file")
+            raise MissingFileError(f"SAKDHook: teacher config {str(config)!r} is not a file")
         config = Config.fromfile(config)
     model = with_preprocessor(config) if "model" in config else config
     if "type" not in model:
-        raise ValueError(
+        raise UserError(
             f"SAKDHook: teacher config has no model with a type; its keys: {sorted(config)}"
         )
     return dict(ann_of(model) if spiking_backbones(model) else model)

@@ -10,6 +10,7 @@ import copy
 from collections.abc import MutableMapping
 from typing import Any
 
+from ..runtime.errors import UserError
 from .types import (
     ANN_TYPES,
     PARTS,
@@ -30,12 +31,12 @@ def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     ``init_cfg`` and ``pretrained`` are None wherever they were, since a checkpoint follows.
 
     Raises:
-        ValueError: there is no spiking backbone in it.
+        UserError: there is no spiking backbone in it.
     """
     model = copy.deepcopy(model_cfg)
     backbones = spiking_backbones(model)
     if not backbones:
-        raise ValueError(
+        raise UserError(
             f"the model {type_name(model.get('type'))!r} has no spiking backbone; known are "
             f"{', '.join('SEW' + t for t in ANN_TYPES)}. Give the teacher's config: "
             "teacher=dict(checkpoint=..., config=...)"
@@ -74,10 +75,10 @@ def spiking_of(
         options: further arguments of the backbone (``neuron``, ``connect``, ``norm_eval``, ...).
 
     Raises:
-        ValueError: no backbone in it has a spiking twin, or there is no such family.
+        UserError: no backbone in it has a spiking twin, or there is no such family.
     """
     if family not in PREFIXES:
-        raise ValueError(f"family={family!r}: take one of {PREFIXES}")
+        raise UserError(f"family={family!r}: take one of {PREFIXES}")
     model = copy.deepcopy(model_cfg)
     for backbone in ann_backbones(model):
         scope = _scope(backbone["type"])

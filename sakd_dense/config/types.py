@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
+from ..runtime.errors import UserError
+
 #: Backbones that have a spiking twin.
 ANN_TYPES = ("ResNet", "ResNetV1c", "ResNetV1d", "ResNeXt", "ResNet_CIFAR")
 #: What is put before the type.
@@ -62,7 +64,7 @@ def ann_backbones(model: Any) -> list[MutableMapping[str, Any]]:
     """The configs (not copies) of every backbone in ``model`` that has a spiking twin.
 
     Raises:
-        ValueError: there is none; says what stands there instead.
+        UserError: there is none; says what stands there instead.
     """
     named = [d["backbone"] for d in dicts(model) if _has_type(d.get("backbone"))]
     known = [b for b in named if type_name(b["type"]) in ANN_TYPES]
@@ -71,12 +73,12 @@ def ann_backbones(model: Any) -> list[MutableMapping[str, Any]]:
     listed = ", ".join(ANN_TYPES)
     model_type = type_name(model.get("type"))
     if not named:
-        raise ValueError(
+        raise UserError(
             f"the model {model_type!r} has no backbone that could be made spiking; known are "
             f"{listed}"
         )
     kinds = ", ".join(repr(type_name(b["type"])) for b in named)
-    raise ValueError(
+    raise UserError(
         f"the model {model_type!r} has the backbone {kinds}, which has no spiking twin; known "
         f"are {listed}"
     )

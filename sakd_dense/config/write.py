@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..runtime.errors import UserError
 from ..runtime.files import replacing
 from .scopes import config_file
 
@@ -25,11 +26,11 @@ def difference(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
     A dict that lost keys is given whole, with ``_delete_=True``; lists are given whole.
 
     Raises:
-        ValueError: a key of the outermost level vanished, which no config can say.
+        UserError: a key of the outermost level vanished, which no config can say.
     """
     gone = sorted(set(base) - set(new))
     if gone:
-        raise ValueError(f"a config cannot drop the settings {', '.join(gone)} of its base")
+        raise UserError(f"a config cannot drop the settings {', '.join(gone)} of its base")
     changed = {k: v for k, v in new.items() if k not in base or base[k] != v}
     return {k: _change(base[k], v) if k in base else v for k, v in changed.items()}
 
@@ -75,11 +76,11 @@ def read_as_base(name: str) -> Config:
     Bases of another package carry ``_scope_`` keys then, which the file read by itself lacks.
 
     Raises:
-        ValueError: it is a pure Python config (``with read_base():``), which only another pure
+        UserError: it is a pure Python config (``with read_base():``), which only another pure
             Python config can have as its base.
     """
     if Config._is_lazy_import(config_file(name)):
-        raise ValueError(
+        raise UserError(
             f"{name} is a pure Python config; what is written here is a text config, which cannot "
             "have it as its base. tools/train.py --sakd takes it as it is"
         )
@@ -99,11 +100,11 @@ def write_config(base: str, cfg: Config, out: str | os.PathLike[str], comment: s
         comment: goes on top.
 
     Raises:
-        ValueError: ``out`` is no ``.py`` file, or the file cannot say what ``cfg`` holds.
+        UserError: ``out`` is no ``.py`` file, or the file cannot say what ``cfg`` holds.
     """
     file = Path(out)
     if file.suffix != ".py":
-        raise ValueError(f"{file}: a config is a .py file")
+        raise UserError(f"{file}: a config is a .py file")
     wanted = cfg.to_dict()
     changes = difference(read_as_base(base).to_dict(), wanted)
     order = [k for k in _FIRST if k in changes] + [k for k in changes if k not in _FIRST]
@@ -113,7 +114,7 @@ def write_config(base: str, cfg: Config, out: str | os.PathLike[str], comment: s
     with replacing(file) as temporary:
         temporary.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
         if Config.fromfile(temporary).to_dict() != wanted:
-            raise ValueError(f"{file}: the written config does not read back as it was")
+            raise UserError(f"{file}: the written config does not read back as it was")
 
 
 __all__ = ["difference", "read_as_base", "write_config"]

@@ -6,6 +6,8 @@ from typing import Any
 from mmengine.registry import DATASETS
 from mmseg.datasets import BaseSegDataset
 
+from ..runtime.errors import MissingFileError, UserError
+
 SPLITS = ("train", "val", "test")
 
 
@@ -21,8 +23,8 @@ class CamVidDataset(BaseSegDataset):
         kwargs: of ``mmseg.datasets.BaseSegDataset``.
 
     Raises:
-        FileNotFoundError: for a missing folder, or an image without its label map.
-        ValueError: for a folder without images.
+        MissingFileError: for a missing folder, or an image without its label map.
+        UserError: for a folder without images.
     """
 
     METAINFO = {
@@ -39,7 +41,7 @@ class CamVidDataset(BaseSegDataset):
 
     def __init__(self, split: str = "train", data_root: str = "data/camvid", **kwargs: Any) -> None:
         if split not in SPLITS:
-            raise ValueError(f"split={split!r}: take one of {SPLITS}")
+            raise UserError(f"split={split!r}: take one of {SPLITS}")
         kwargs.setdefault(
             "data_prefix", dict(img_path=f"img_dir/{split}", seg_map_path=f"ann_dir/{split}")
         )
@@ -49,19 +51,19 @@ class CamVidDataset(BaseSegDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         images = Path(self.data_prefix["img_path"])
         if not images.is_dir():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{type(self).__name__}: there is no folder {str(images)!r}. Put the data set (or "
                 "a link to it) there, or set data_root in the config"
             )
         found = super().load_data_list()
         if not found:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__}: {str(images)!r} holds no {self.img_suffix} image"
             )
         if not self.test_mode or self.data_prefix.get("seg_map_path"):
             missing = [d["seg_map_path"] for d in found if not Path(d["seg_map_path"]).is_file()]
             if missing:
-                raise FileNotFoundError(
+                raise MissingFileError(
                     f"{type(self).__name__}: {len(missing)} images have no label map; the first "
                     f"is {missing[0]!r}"
                 )

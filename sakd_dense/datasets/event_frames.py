@@ -14,6 +14,8 @@ from mmcv.transforms import BaseTransform
 from mmengine.registry import MODELS, TRANSFORMS
 from mmpretrain.models import ClsDataPreprocessor
 
+from ..runtime.errors import UserError
+
 TIME = ("first", "mean")
 
 
@@ -22,8 +24,8 @@ class LoadEventFrames(BaseTransform):
     """Loads ``img`` ``[T, C, H, W]`` float32 from ``img_path``, an .npz (``frames``) or .npy.
 
     Raises:
-        FileNotFoundError: for a file that is not there.
-        ValueError: for one that holds no frames of four axes.
+        MissingFileError: for a file that is not there.
+        UserError: for one that holds no frames of four axes.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -34,12 +36,12 @@ class LoadEventFrames(BaseTransform):
         except FileNotFoundError:
             raise
         except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
+            raise UserError(
                 f"{path} holds no event frames: take an .npz with 'frames' (as SpikingJelly "
                 f"writes them) or an .npy, of shape [T, C, H, W] ({error})"
             ) from error
         if frames.ndim != 4 or 0 in frames.shape:
-            raise ValueError(f"{path}: frames of shape {frames.shape}, not [T, C, H, W]")
+            raise UserError(f"{path}: frames of shape {frames.shape}, not [T, C, H, W]")
         results["img"] = frames.astype(np.float32)
         results["img_shape"] = results["ori_shape"] = frames.shape[-2:]
         return results
@@ -56,16 +58,16 @@ class EventDataPreprocessor(ClsDataPreprocessor):
             mix whole streams: every frame of a pair in the same way.
 
     Raises:
-        ValueError: for another ``time``, for colours, and for streams that are not all of the same
+        UserError: for another ``time``, for colours, and for streams that are not all of the same
             shape.
     """
 
     def __init__(self, time: str = "first", **kwargs: Any) -> None:
         if time not in TIME:
-            raise ValueError(f"time={time!r}: take one of {TIME}")
+            raise UserError(f"time={time!r}: take one of {TIME}")
         colours = {k: kwargs[k] for k in ("mean", "std", "to_rgb") if kwargs.get(k)}
         if colours:
-            raise ValueError(
+            raise UserError(
                 f"EventDataPreprocessor: {colours}: frames are counts and have no colours; leave "
                 "it out"
             )
@@ -77,7 +79,7 @@ class EventDataPreprocessor(ClsDataPreprocessor):
         if not isinstance(inputs, torch.Tensor):
             shapes = sorted({tuple(i.shape) for i in inputs})
             if len(shapes) != 1 or len(shapes[0]) != 4:
-                raise ValueError(
+                raise UserError(
                     f"EventDataPreprocessor: a batch of shapes {shapes}: every stream must be "
                     "[T, C, H, W] of one shape"
                 )

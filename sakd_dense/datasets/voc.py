@@ -15,6 +15,8 @@ from mmdet.datasets import XMLDataset
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
+from ..runtime.errors import MissingFileError, UserError
+
 
 @DATASETS.register_module()
 class StrictVOCDataset(XMLDataset):
@@ -31,8 +33,8 @@ class StrictVOCDataset(XMLDataset):
     class's other known classes are then left out in silence.
 
     Raises:
-        FileNotFoundError: for a missing folder, list, annotation or image.
-        ValueError: for an object of an unknown class, a box that is not one, or an empty list.
+        MissingFileError: for a missing folder, list, annotation or image.
+        UserError: for an object of an unknown class, a box that is not one, or an empty list.
     """
 
     def __init__(
@@ -50,14 +52,14 @@ class StrictVOCDataset(XMLDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         name = type(self).__name__
         if not os.path.isdir(self.data_root):
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{name}: there is no folder {self.data_root!r}. Put the data set (or a link to "
                 "it) there, or set data_root in the config"
             )
         _need_file(self.ann_file, f"{name}: the list of image ids")
         data_list = super().load_data_list()
         if not data_list:
-            raise ValueError(f"{name}: {self.ann_file!r} lists no image")
+            raise UserError(f"{name}: {self.ann_file!r} lists no image")
         return data_list
 
     def parse_data_info(self, img_info: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +70,7 @@ class StrictVOCDataset(XMLDataset):
         try:
             return super().parse_data_info(img_info)
         except ET.ParseError as error:
-            raise ValueError(f"{self._xml_path}: not a readable XML file ({error})") from error
+            raise UserError(f"{self._xml_path}: not a readable XML file ({error})") from error
 
     def _parse_instance_info(
         self, raw_ann_info: ET.ElementTree, minus_one: bool = True
@@ -79,7 +81,7 @@ class StrictVOCDataset(XMLDataset):
         for number, obj in enumerate(root.findall("object")):
             name = (obj.findtext("name") or "").strip()
             if name not in known:
-                raise ValueError(
+                raise UserError(
                     f"{self._xml_path}: object {number} is of class {name!r}, known are "
                     f"{sorted(known)}. Name it in metainfo=dict(classes=...) or mend the file"
                 )
@@ -99,7 +101,7 @@ class StrictVOCDataset(XMLDataset):
         try:
             return [float(obj.findtext(f"bndbox/{side}", default="")) for side in sides]
         except ValueError as error:
-            raise ValueError(
+            raise UserError(
                 f"{self._xml_path}: object {number} needs a <bndbox> with the numbers {sides}"
             ) from error
 
@@ -119,4 +121,4 @@ class BCCDDataset(StrictVOCDataset):
 
 def _need_file(path: str, what: str) -> None:
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"{what} is missing: there is no file {path!r}")
+        raise MissingFileError(f"{what} is missing: there is no file {path!r}")

@@ -17,6 +17,7 @@ from ..config.models import with_preprocessor
 from ..config.policy import check_norm_policy
 from ..config.teacher import subject_config, teacher_config
 from ..runtime.amp import keep_mmcv_in_float32
+from ..runtime.errors import UserError
 from ..transfer import transfer
 from .prefixes import check, draw
 from .responses import find_response
@@ -66,7 +67,7 @@ class SAKDHook(Hook):
     A weight is a number or a schedule ``dict(start=1.0, stop=0.0, begin=0.5, end=1.0)``.
 
     Raises:
-        ValueError, FileNotFoundError: for a bad argument, and before training starts for a
+        UserError, MissingFileError: for a bad argument, and before training starts for a
             student that does not spike or a teacher that does not fit it.
     """
 
@@ -75,30 +76,30 @@ class SAKDHook(Hook):
         teacher: Mapping[str, Any],
         transfer: bool | str = True,
         features: Mapping[str, Any] | None = DEFAULT_FEATURES,
-        responses: Mapping[str, Any] | None = {},  # noqa: B006  (never changed)
+        responses: Mapping[str, Any] | None = {},
         prefixes: str | int | None = "random",
         prefix_weight: float | Mapping[str, Any] = DEFAULT_PREFIX_WEIGHT,
         prefix_targets: str = "teacher",
     ) -> None:
         unknown = sorted(set(teacher) - {"checkpoint", "config", "dtype"})
         if unknown or not teacher.get("checkpoint"):
-            raise ValueError(
+            raise UserError(
                 f"SAKDHook: teacher={dict(teacher)!r}: give dict(checkpoint='...'), "
                 "config='...' where the teacher cannot be derived from the student's config, and "
                 "dtype='bfloat16' where it shall compute in that"
             )
         if teacher.get("dtype") not in DTYPES:
-            raise ValueError(
+            raise UserError(
                 f"SAKDHook: teacher=dict(dtype={teacher['dtype']!r}): take one of "
                 + ", ".join(map(repr, DTYPES))
             )
         if transfer not in (True, False, "head"):
-            raise ValueError(f"SAKDHook: transfer={transfer!r}: take True, False or 'head'")
+            raise UserError(f"SAKDHook: transfer={transfer!r}: take True, False or 'head'")
         check(prefixes)
         if prefix_targets not in TARGETS:
-            raise ValueError(f"SAKDHook: prefix_targets={prefix_targets!r}: take one of {TARGETS}")
+            raise UserError(f"SAKDHook: prefix_targets={prefix_targets!r}: take one of {TARGETS}")
         if features is not None and "type" not in features:
-            raise ValueError(f"SAKDHook: features={dict(features)!r} names no type")
+            raise UserError(f"SAKDHook: features={dict(features)!r} names no type")
         self.teacher_args = dict(teacher)
         self.teacher_dtype = DTYPES[teacher.get("dtype")]
         if self.teacher_dtype is torch.bfloat16:
@@ -119,7 +120,7 @@ class SAKDHook(Hook):
         if self.teacher is not None or not isinstance(runner._train_loop, BaseLoop):
             return
         if "model" not in runner.cfg:
-            raise ValueError(
+            raise UserError(
                 "SAKDHook: this Runner does not know its model's config, from which the teacher is "
                 "derived: build it by Runner.from_cfg(cfg), or give it cfg=Config(dict(model=...))"
             )
@@ -141,7 +142,7 @@ class SAKDHook(Hook):
         student = self._student(runner)
         check_classes(self.teacher, runner.train_dataloader.dataset)
         if self.prefixes is not None and not student.backbone.causal:
-            raise ValueError(
+            raise UserError(
                 f"SAKDHook: prefixes={self.prefixes!r} needs neurons whose spikes at t depend on "
                 "the input up to t alone; set prefixes=None or another neuron"
             )
@@ -183,7 +184,7 @@ class SAKDHook(Hook):
         model = subject_of(self._model(runner))
         backbone = getattr(model, "backbone", None)
         if not isinstance(backbone, SpikingBackbone):
-            raise ValueError(
+            raise UserError(
                 f"SAKDHook: model.backbone of {type(model).__name__} is "
                 f"{type(backbone).__name__}, which does not spike: put SEW before its type"
             )

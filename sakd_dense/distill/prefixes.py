@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..runtime.errors import UserError
+
 
 def check(prefixes: str | int | None) -> None:
-    """Raises ValueError unless ``prefixes`` is None, ``'random'``, ``'all'`` or a t >= 1."""
+    """Raises UserError unless ``prefixes`` is None, ``'random'``, ``'all'`` or a t >= 1."""
     number = isinstance(prefixes, int) and not isinstance(prefixes, bool)
     if prefixes not in (None, "random", "all") and not (number and prefixes >= 1):
-        raise ValueError(
+        raise UserError(
             f"SAKDHook: prefixes={prefixes!r}: take None, 'random', 'all' or a number of steps >= 1"
         )
 

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..runtime.errors import UserError
+
 
 class Weight:
     """``Weight(0.5)``, or ``Weight(dict(start=1.0, stop=0.0, begin=0.5, end=1.0))``: *start* until
@@ -16,16 +18,16 @@ class Weight:
         args.update(given)
         unknown = sorted(set(args) - {"start", "stop", "begin", "end"})
         if unknown or "start" not in args or "stop" not in args:
-            raise ValueError(
+            raise UserError(
                 f"{name}={value!r}: take a number or dict(start=1.0, stop=0.0, begin=0.5, end=1.0)"
             )
         for key, number in args.items():
             if isinstance(number, bool) or not isinstance(number, int | float):
-                raise ValueError(f"{name}: {key}={number!r} is not a number")
+                raise UserError(f"{name}: {key}={number!r} is not a number")
             if not math.isfinite(number) or number < 0:
-                raise ValueError(f"{name}: {key}={number!r} must be finite and not negative")
+                raise UserError(f"{name}: {key}={number!r} must be finite and not negative")
         if not args["begin"] < args["end"] <= 1:
-            raise ValueError(
+            raise UserError(
                 f"{name}: begin={args['begin']} must lie before end={args['end']}, both shares of "
                 "the run"
             )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..backbones.folding import quicken
 from ..config.types import ANN_TYPES, type_name
+from ..runtime.errors import UserError
 from ..transfer import read_state_dict
 from ..transfer.keys import choose_part, match_keys
 
@@ -28,7 +29,7 @@ def build_teacher(
         backbone_only: accept a checkpoint without neck and head (features alone are taught).
 
     Raises:
-        FileNotFoundError, ValueError: for a checkpoint that is missing, cut short, of another
+        MissingFileError, UserError: for a checkpoint that is missing, cut short, of another
             architecture or of other classes, or a teacher that sees other pixels.
     """
     teacher = MODELS.build(dict(model_cfg))
@@ -51,11 +52,11 @@ def ready(teacher: nn.Module) -> nn.Module:
 
 
 def check_classes(teacher: nn.Module, dataset: Any) -> None:
-    """Raises a ValueError where the teacher's checkpoint names other classes than ``dataset``."""
+    """Raises UserError where the teacher's checkpoint names other classes than ``dataset``."""
     ours = tuple((getattr(dataset, "metainfo", None) or {}).get("classes") or ())
     theirs = teacher.sakd_classes
     if ours and theirs and ours != theirs:
-        raise ValueError(
+        raise UserError(
             f"SAKDHook: the teacher was trained on the classes {_short(theirs)} and the student's "
             f"data set has {_short(ours)}: give a teacher of the same classes in the same order"
         )
@@ -81,7 +82,7 @@ def _check_preprocessing(teacher: nn.Module, student: nn.Module) -> None:
         else:
             same = ours == theirs
         if not same:
-            raise ValueError(
+            raise UserError(
                 f"SAKDHook: data_preprocessor.{name.lstrip('_')} is {ours} for the student and "
                 f"{theirs} for the teacher. Both see the same tensor, so both need the same "
                 "preprocessing: train the one with the other's"
@@ -94,7 +95,7 @@ def _load(teacher: nn.Module, state: dict[str, Tensor], name: str, backbone_only
     if clash:
         key = clash[0]
         hint = "other classes" if "head" in key else "another architecture"
-        raise ValueError(
+        raise UserError(
             f"SAKDHook: teacher checkpoint {name} is of {hint}: {key} is "
             f"{tuple(state[key].shape)} there and {tuple(own[key].shape)} in the teacher derived "
             f"from the student's config ({len(clash)} such keys). Give teacher=dict(config=...) or "
@@ -110,7 +111,7 @@ def _load(teacher: nn.Module, state: dict[str, Tensor], name: str, backbone_only
         if k not in own and not k.startswith(("data_preprocessor.", "backbone.fc."))
     ]
     if missing or (extra and not backbone_only):
-        raise ValueError(
+        raise UserError(
             f"SAKDHook: teacher checkpoint {name} does not fit the teacher: missing "
             f"{missing[:3]} ({len(missing)} keys), not wanted {extra[:3]} ({len(extra)} keys). "
             "Give teacher=dict(config=...) of that checkpoint; where it holds a backbone alone, "

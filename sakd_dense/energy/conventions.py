@@ -20,6 +20,8 @@ from collections.abc import Mapping
 
 from spikingjelly.activation_based.op_counter import SimpleEnergyCostConfig
 
+from ..runtime.errors import UserError
+
 #: The two, and how a table calls them.
 CONVENTIONS: Mapping[str, str] = {"strict": "strict", "count": "spike-count"}
 
@@ -37,14 +39,14 @@ def cost_of(
     """The costs called ``name``, with pJ a MAC and an AC of one's own.
 
     Raises:
-        ValueError: there are no costs of that name, or a cost is below 0.
+        UserError: there are no costs of that name, or a cost is below 0.
     """
     if name not in COSTS:
-        raise ValueError(f"cost={name!r}: take one of {tuple(COSTS)}")
+        raise UserError(f"cost={name!r}: take one of {tuple(COSTS)}")
     cost = COSTS[name]()
     for key, value in (("e_mac_pj", e_mac), ("e_ac_pj", e_ac)):
         if value is not None:
             if not value >= 0:
-                raise ValueError(f"{key.removesuffix('_pj')}={value}: take 0 pJ or more")
+                raise UserError(f"{key.removesuffix('_pj')}={value}: take 0 pJ or more")
             setattr(cost, key, value)
     return cost

@@ -58,7 +58,7 @@ class Operations:
         return Operations(*(getattr(self, f.name) / images for f in fields(self)))
 
     def millijoule(self, convention: str, e_mac: float, e_ac: float) -> float:
-        """mJ by pJ a MAC and pJ an AC."""
+        """MJ by pJ a MAC and pJ an AC."""
         macs = getattr(self, f"{convention}_mac")
         return (macs * e_mac + getattr(self, f"{convention}_ac") * e_ac) * 1e-9
 

@@ -43,6 +43,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..backbones.time_steps import at_time_steps
 from ..neurons.layer import SpikingNeuron
+from ..runtime.errors import UserError
 from .readings import plain_neurons
 
 #: A model, one pass of it, pJ an operation: pJ of the pass, in parts that sum to the whole.
@@ -129,7 +130,7 @@ def _spikesim(activity: str, **parts: str) -> Estimator:
         # Levels of a pyramid share a layer: nothing is lost. What else it warns of, it left out.
         left = [w for w in report.warnings if "inconsistent shapes" not in w]
         if left:
-            raise ValueError(f"estimators: spikesim: {left[0]} Leave it out")
+            raise UserError(f"estimators: spikesim: {left[0]} Leave it out")
         return {part: report.breakdown_pj[key] for key, part in parts.items()}
 
     return estimate_it
@@ -155,7 +156,7 @@ def estimate(
     cost: SimpleEnergyCostConfig,
     names: Iterable[str],
 ) -> dict[str, dict[str, float]]:
-    """mJ an image by each of ``names``, in parts that sum to the whole.
+    """MJ an image by each of ``names``, in parts that sum to the whole.
 
     Args:
         model: in eval mode; its ``test_step`` is run. Of one without neurons ``spikesim`` and
@@ -165,11 +166,11 @@ def estimate(
         cost: pJ an operation, for ``simple``.
 
     Raises:
-        ValueError: there is no estimator of a name.
+        UserError: there is no estimator of a name.
     """
     unknown = sorted(set(names) - set(ESTIMATORS))
     if unknown:
-        raise ValueError(f"estimators={unknown}: take some of {ESTIMATORS}")
+        raise UserError(f"estimators={unknown}: take some of {ESTIMATORS}")
     spikes = any(isinstance(m, SpikingNeuron) for m in model.modules())
     found = {}
     for name in names:

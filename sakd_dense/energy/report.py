@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..firing.counter import Spikes
+from ..runtime.errors import UserError
 from ..runtime.files import replacing
 from ..timesteps.result import versions
 from ..timesteps.table import aligned
@@ -134,8 +135,8 @@ class EnergyReport:
         """What :meth:`to_json` wrote.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is not one that :meth:`to_json` wrote.
+            MissingFileError: there is no such file.
+            UserError: it is not one that :meth:`to_json` wrote.
         """
         try:
             content = json.loads(Path(path).read_text())
@@ -143,7 +144,7 @@ class EnergyReport:
             readings = {int(t): _reading(r) for t, r in content.pop("readings").items()}
             return cls(readings=readings, teacher=_reading(content.pop("teacher")), **content)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(
+            raise UserError(
                 f"{path} is not an energy report that tools/energy.py --out wrote ({error!r})"
             ) from error
 

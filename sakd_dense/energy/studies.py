@@ -10,9 +10,10 @@ from mmengine.runner import Runner
 from mmengine.utils import track_iter_progress
 from torch import nn
 
-from ..backbones.time_steps import SweepError, check_time_steps, find_spiking_backbone
+from ..backbones.time_steps import check_time_steps, find_spiking_backbone
 from ..config.models import with_preprocessor
 from ..config.teacher import sakd_hook, teacher_config
+from ..runtime.errors import UserError
 from ..transfer.load import load_for_test, runner_for_test
 from .conventions import cost_of
 from .estimators import estimate
@@ -46,17 +47,17 @@ def study(
         estimators: names of :data:`sakd_dense.energy.estimators.ESTIMATORS`.
 
     Raises:
-        FileNotFoundError: for a checkpoint that is not there.
-        SweepError (a ValueError): for one that does not fit, for bad ``time_steps`` and a model
+        MissingFileError: for a checkpoint that is not there.
+        UserError: for one that does not fit, for bad ``time_steps`` and a model
             that does not spike.
-        ValueError: for ``samples`` or costs that cannot be.
+        UserError: for ``samples`` or costs that cannot be.
     """
     costs = cost_of(cost, e_mac, e_ac)
     if samples < 1:
-        raise ValueError(f"samples={samples}: take at least 1")
+        raise UserError(f"samples={samples}: take at least 1")
     runner, checkpoint = runner_for_test(cfg, checkpoint)
     if is_distributed():
-        raise SweepError("energy is measured by one process: leave the launcher out")
+        raise UserError("energy is measured by one process: leave the launcher out")
     load_for_test(runner.model, checkpoint)
     model = runner.model.eval()
     backbone = find_spiking_backbone(model)

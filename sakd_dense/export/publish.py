@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..config.teacher import sakd_hook
 from ..config.types import SPIKING_ARGS, spiking_backbones, type_name
+from ..runtime.errors import UserError
 from ..runtime.files import replacing
 from ..timesteps import SweepResult
 from ..transfer import read_state_dict
@@ -40,17 +41,17 @@ def torchvision_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     SpikingJelly's too.
 
     Raises:
-        ValueError: there is no backbone, or one with a deep stem, for which torchvision has no
+        UserError: there is no backbone, or one with a deep stem, for which torchvision has no
             name.
     """
     prefix = backbone_prefix(state)
     if prefix is None:
-        raise ValueError(
+        raise UserError(
             f"form='torchvision': no key starts with 'backbone.'; there are {list(state)[:3]} ..."
         )
     named = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     if any(k.startswith("stem.") for k in named):
-        raise ValueError(
+        raise UserError(
             "form='torchvision': the backbone has a deep stem (V1c, V1d), torchvision's ResNet has "
             "one convolution there; take form='model'"
         )
@@ -100,16 +101,16 @@ def publish(
             is a bare state dict, as torchvision's are.
 
     Raises:
-        FileNotFoundError, ValueError: for a checkpoint that cannot be read or fitted into
+        MissingFileError, UserError: for a checkpoint that cannot be read or fitted into
             ``form``, another suffix, or a config without a spiking backbone.
     """
     out = Path(out)
     if out.suffix not in SUFFIXES:
-        raise ValueError(f"out={str(out)!r}: take a name that ends in {' or '.join(SUFFIXES)}")
+        raise UserError(f"out={str(out)!r}: take a name that ends in {' or '.join(SUFFIXES)}")
     if form not in FORMS:
-        raise ValueError(f"form={form!r}: take one of {FORMS}")
+        raise UserError(f"form={form!r}: take one of {FORMS}")
     if config is not None and not spiking_backbones(config.get("model") or {}):
-        raise ValueError(f"config {config.filename} has no spiking backbone: give the student's")
+        raise UserError(f"config {config.filename} has no spiking backbone: give the student's")
     state, meta = read_state_dict(checkpoint)
     state = {k: v for k, v in state.items() if "data_preprocessor." not in k}
     if form == "torchvision":

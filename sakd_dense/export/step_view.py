@@ -22,9 +22,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..backbones import ResidualBackbone
 from ..backbones.blocks import Bottleneck, ResidualBlock
 from ..neurons.layer import SpikingNeuron
+from ..runtime.errors import UserError
 
 
-class ExportError(ValueError):
+class ExportError(UserError):
     """What a format cannot express; the message names it."""
 
 

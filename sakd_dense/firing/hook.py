@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
+from ..runtime.errors import UserError
 from .counter import SpikeCounter, Spikes
 
 DEAD = (
@@ -39,7 +40,7 @@ class FiringRateHook(Hook):
             neurons silent (``zero_init_residual``).
 
     Raises:
-        ValueError: for numbers that cannot be.
+        UserError: for numbers that cannot be.
     """
 
     priority = "NORMAL"
@@ -48,9 +49,9 @@ class FiringRateHook(Hook):
         self, interval: int = 50, low: float = 1e-3, high: float = 0.95, begin: int = 200
     ) -> None:
         if interval < 1:
-            raise ValueError(f"FiringRateHook: interval={interval}: take at least 1")
+            raise UserError(f"FiringRateHook: interval={interval}: take at least 1")
         if not 0 <= low < high <= 1:
-            raise ValueError(
+            raise UserError(
                 f"FiringRateHook: low={low}, high={high}: take rates with 0 <= low < high <= 1"
             )
         self.interval, self.low, self.high, self.begin = interval, low, high, begin

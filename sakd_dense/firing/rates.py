@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..backbones.time_steps import check_time_steps, spiking_backbones
 from ..neurons.fused import channels_last
 from ..neurons.layer import SpikingNeuron
+from ..runtime.errors import UserError
 
 
 class FiringRate:
@@ -74,7 +75,7 @@ class FiringRate:
             return
         longest = max(self.time_steps)
         if steps < longest:
-            raise ValueError(f"a pass of {steps} steps has no firing rate at T={longest}")
+            raise UserError(f"a pass of {steps} steps has no firing rate at T={longest}")
         self._spikes = spikes[:longest] + (0 if self._spikes is None else self._spikes)
         self._neurons += output.numel() // steps
 

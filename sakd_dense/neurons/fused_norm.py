@@ -77,7 +77,7 @@ Statistics = tuple[Tensor, Tensor, Tensor]
 def _affine(
     weight: Tensor | None, bias: Tensor | None, statistics: Statistics
 ) -> tuple[Tensor, Tensor]:
-    """a and b, ``[C, 1]``, rounded as PyTorch does."""
+    """A and b, ``[C, 1]``, rounded as PyTorch does."""
     mean, _, inverse = statistics
     scale = inverse if weight is None else inverse * weight
     shift = -mean.double() * scale.double()

@@ -14,6 +14,7 @@ from spikingjelly.activation_based import surrogate as sj_surrogate
 from spikingjelly.activation_based.base import StepModule
 from torch import Tensor, nn
 
+from ..runtime.errors import UserError
 from .compiling import payback
 from .dynamics import Dynamics
 from .fused import channels_last, fire, unrepeated
@@ -44,7 +45,7 @@ def _class_of(module: Any, name: Any, what: str, base: type) -> type:
         for n, c in vars(module).items()
         if inspect.isclass(c) and issubclass(c, base) and not n.startswith("_")
     )
-    raise ValueError(f"{what} type {name!r} is not in {module.__name__}; known: {', '.join(known)}")
+    raise UserError(f"{what} type {name!r} is not in {module.__name__}; known: {', '.join(known)}")
 
 
 def build_surrogate(cfg: Mapping[str, Any] | str) -> nn.Module:
@@ -59,7 +60,7 @@ def build_surrogate(cfg: Mapping[str, Any] | str) -> nn.Module:
     try:
         return cls(**args)
     except TypeError as error:
-        raise ValueError(f"surrogate_function={cfg!r}: {error}") from error
+        raise UserError(f"surrogate_function={cfg!r}: {error}") from error
 
 
 def build_node(cfg: Mapping[str, Any] | str, time_steps: int) -> nn.Module:
@@ -72,7 +73,7 @@ def build_node(cfg: Mapping[str, Any] | str, time_steps: int) -> nn.Module:
         time_steps: only used by neurons whose weights depend on it (``PSN``'s ``T``).
 
     Raises:
-        ValueError: for an unknown type or an argument that the neuron does not take.
+        UserError: for an unknown type or an argument that the neuron does not take.
     """
     args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
     cls = _class_of(sj_neuron, args.pop("type", None), "neuron", nn.Module)
@@ -87,9 +88,9 @@ def build_node(cfg: Mapping[str, Any] | str, time_steps: int) -> nn.Module:
     try:
         node = cls(**args)
     except TypeError as error:
-        raise ValueError(f"neuron={cfg!r}: {error}") from error
+        raise UserError(f"neuron={cfg!r}: {error}") from error
     if not (isinstance(node, StepModule) and "m" in node.supported_step_mode()):
-        raise ValueError(
+        raise UserError(
             f"neuron type {cls.__name__!r} has no multi-step mode; take IFNode, LIFNode ..."
         )
     node.step_mode = "m"
@@ -131,10 +132,10 @@ class SpikingNeuron(nn.Module):
         args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
         self.backend = args.pop("backend", "auto")
         if self.backend not in BACKENDS:
-            raise ValueError(f"neuron: backend={self.backend!r}: take one of {BACKENDS}")
+            raise UserError(f"neuron: backend={self.backend!r}: take one of {BACKENDS}")
         self.node = build_node(args, clock.time_steps)
         if self.backend == "compiled" and Dynamics.of(self.node) is None:
-            raise ValueError(
+            raise UserError(
                 f"neuron={cfg!r}: backend='compiled' is for IFNode and LIFNode with a surrogate of "
                 "SpikingJelly; take 'auto' or 'spikingjelly'"
             )
@@ -174,7 +175,7 @@ class SpikingNeuron(nn.Module):
         sequence = x if x.dim() == 5 else x.unflatten(0, (steps, -1))
         fixed = getattr(self.node, "T", None)
         if isinstance(self.node, sj_neuron.PSN) and fixed != sequence.shape[0]:
-            raise ValueError(
+            raise UserError(
                 f"neuron {type(self.node).__name__} was built for T={fixed} and cannot run "
                 f"T={sequence.shape[0]}: its weights are a T by T matrix. Take IFNode or LIFNode."
             )

@@ -7,6 +7,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from ..config.types import PARTS
+from ..runtime.errors import UserError
 from .part import SpikingDecodeHead, SpikingDenseHead, SpikingNeck, SpikingPart
 
 
@@ -56,7 +57,7 @@ def _offer(kind: type[SpikingPart]) -> None:
         with MODELS.switch_scope_and_registry(None) as registry:
             upstream = registry.get(of)
         if not isinstance(upstream, type) or not issubclass(upstream, nn.Module):
-            raise ValueError(
+            raise UserError(
                 f"{kind.__name__}: of={of!r} is no module of the registry {registry.name!r} in the "
                 f"scope {registry.scope!r}: give the type of an upstream neck or head"
             )

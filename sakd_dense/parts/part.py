@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..neurons.compiling import payback
 from ..neurons.layer import DEFAULT_NEURON, Clock, SpikingNeuron
+from ..runtime.errors import UserError
 
 #: What neurons take the place of.
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU)
@@ -30,7 +31,7 @@ class SpikingPart:
         Everything else is upstream's; what ``defaults`` names is set where it is not given.
 
     Raises:
-        ValueError: the upstream class has no activation that neurons could replace.
+        UserError: the upstream class has no activation that neurons could replace.
     """
 
     #: Arguments of upstream's class without which there would be nothing to fire.
@@ -40,7 +41,7 @@ class SpikingPart:
         super().__init__(*args, **{**self.defaults, **kwargs})
         self.clock = Clock(1)
         if not _fire(self, DEFAULT_NEURON if neuron is None else neuron, self.clock):
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__} has no activation that neurons could replace: set "
                 "act_cfg=dict(type='ReLU')"
             )
@@ -50,7 +51,7 @@ class SpikingPart:
         sequences = [inputs] if isinstance(inputs, Tensor) else list(inputs)
         shapes = {tuple(s.shape[:2]) for s in sequences}
         if any(s.dim() != 5 for s in sequences) or len(shapes) != 1:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__} takes sequences [T, B, C, H, W], not tensors of shape "
                 f"{', '.join(str(tuple(s.shape)) for s in sequences)}: set "
                 "model.backbone.output='sequence', and make the neck before a spiking head spike"

@@ -10,6 +10,7 @@ import numpy as np
 from jinja2 import Environment
 
 from ..energy.conventions import CONVENTIONS
+from ..runtime.errors import UserError
 from ..runtime.files import replacing
 from ..timesteps.table import FIRING_RATE, MS, metric_columns
 from . import figures
@@ -30,13 +31,13 @@ def write_page(
         pictures: of :func:`sakd_dense.report.samples.sample_pictures`.
 
     Raises:
-        ValueError: a run has no metric, or another than the first.
+        UserError: a run has no metric, or another than the first.
     """
     run = runs[0]
     metric = run.sweep.main_metric
     for each in runs:
         if metric is None or any(metric not in row for row in each.sweep.rows.values()):
-            raise ValueError(
+            raise UserError(
                 f"{each.folder}: its test gave no {metric or 'metric'} at some T (a detector that "
                 "finds nothing has none): train longer, or compare runs on one test set"
             )

@@ -14,6 +14,7 @@ from ..config.models import with_preprocessor
 from ..config.teacher import sakd_hook, teacher_config, teacher_file
 from ..config.types import spiking_backbones
 from ..energy import EnergyReport, study
+from ..runtime.errors import MissingFileError, UserError
 from ..timesteps import SweepResult, sweep
 
 #: Beside the checkpoints, where tools/test.py and tools/energy.py may have put them by --out.
@@ -61,20 +62,20 @@ def open_run(folder: str | Path) -> Run:
     """The run in ``folder``, with the measurements that lie there.
 
     Raises:
-        FileNotFoundError: there is no such folder, or no config or checkpoint in it.
-        ValueError: its model does not spike, or a measurement cannot be read.
+        MissingFileError: there is no such folder, or no config or checkpoint in it.
+        UserError: its model does not spike, or a measurement cannot be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"run folder {folder} does not exist")
+        raise MissingFileError(f"run folder {folder} does not exist")
     configs = sorted(folder.glob("*.py"), key=lambda f: f.stat().st_mtime)
     if not configs:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{folder} holds no config: give the work dir of tools/train.py, where it wrote one"
         )
     cfg = Config.fromfile(configs[-1])
     if not spiking_backbones(cfg.get("model") or {}):
-        raise ValueError(
+        raise UserError(
             f"{configs[-1]}: its model does not spike; give the run of a student, "
             "the teacher stands in its report beside it"
         )
@@ -83,7 +84,7 @@ def open_run(folder: str | Path) -> Run:
     if checkpoint is not None and (folder / Path(checkpoint).name).is_file():
         checkpoint = str(folder / Path(checkpoint).name)  # the run may have been moved since
     if checkpoint is None or not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"{folder} holds no checkpoint ({checkpoint or last} is not there)")
+        raise MissingFileError(f"{folder} holds no checkpoint ({checkpoint or last} is not there)")
     run = Run(folder, cfg, checkpoint, teacher_file(cfg))
     run.scalars = _scalars(folder)
     for name, attribute, kind in (

@@ -11,6 +11,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import nn
 
+from ..runtime.errors import MissingFileError, UserError
 from ..runtime.files import replacing
 from ..transfer import read_state_dict
 from ..transfer.load import load_for_test
@@ -120,7 +121,7 @@ def load_detector(
         model_cfg: in place of ``cfg.model``, for the teacher of a student's config.
 
     Raises:
-        FileNotFoundError, ValueError: for a checkpoint that is missing or does not fit.
+        MissingFileError, UserError: for a checkpoint that is missing or does not fit.
     """
     init_default_scope(cfg.get("default_scope", "mmdet"))
     model = MODELS.build(dict(model_cfg or cfg.model))
@@ -139,7 +140,7 @@ def predict(model: nn.Module, image: str | np.ndarray, title: str = "") -> Panel
         title: of the panel.
 
     Raises:
-        FileNotFoundError, ValueError: for an image that is missing or cannot be read.
+        MissingFileError, UserError: for an image that is missing or cannot be read.
     """
     import mmcv
     from mmdet.apis import inference_detector
@@ -148,10 +149,10 @@ def predict(model: nn.Module, image: str | np.ndarray, title: str = "") -> Panel
     if not isinstance(image, np.ndarray):
         path = os.fspath(image)
         if not os.path.isfile(path):
-            raise FileNotFoundError(f"image {path!r} does not exist")
+            raise MissingFileError(f"image {path!r} does not exist")
         image = mmcv.imread(path)
         if image is None:
-            raise ValueError(f"image {path!r} cannot be read: not a picture that OpenCV knows")
+            raise UserError(f"image {path!r} cannot be read: not a picture that OpenCV knows")
     steps = [dict(step) for step in get_test_pipeline_cfg(model.cfg)]
     steps[0] = dict(type="mmdet.LoadImageFromNDArray")
     steps = [step for step in steps if not str(step["type"]).endswith("LoadAnnotations")]

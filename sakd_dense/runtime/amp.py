@@ -11,6 +11,8 @@ from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 from torch.autograd import Function
 
+from .errors import UserError
+
 _KEPT: set[type[Function]] = set()  # mmcv's operators that run in float32 already
 
 
@@ -67,11 +69,11 @@ def with_amp(optim_wrapper: dict[str, Any]) -> dict[str, Any]:
     """The config of an optimizer wrapper in mixed precision, for the device at hand.
 
     Raises:
-        ValueError: if the wrapper is of a type that cannot be turned.
+        UserError: if the wrapper is of a type that cannot be turned.
     """
     kind = optim_wrapper.get("type", "OptimWrapper")
     if kind not in ("OptimWrapper", "AmpOptimWrapper", "CPUAmpOptimWrapper"):
-        raise ValueError(f"--amp: optim_wrapper.type={kind!r} has no mixed-precision twin")
+        raise UserError(f"--amp: optim_wrapper.type={kind!r} has no mixed-precision twin")
     if torch.cuda.is_available():
         return {**optim_wrapper, "type": "AmpOptimWrapper"}
     kept = {k: v for k, v in optim_wrapper.items() if k not in ("loss_scale", "dtype")}

@@ -9,6 +9,8 @@ from mmengine.device import get_device
 from mmengine.dist import get_world_size
 from torch import Tensor
 
+from .errors import UserError
+
 
 def mean_over_processes(x: Tensor) -> Tensor:
     """The mean of ``x`` over all processes, with gradients to each; ``x`` itself for one process.
@@ -26,12 +28,12 @@ def join_process_group(cfg: Config) -> None:
     MMEngine's own launcher would set a CUDA device; it takes a group that is there already.
 
     Raises:
-        ValueError: this process was not started by a launcher.
+        UserError: this process was not started by a launcher.
     """
     if cfg.launcher != "pytorch" or get_device() != "cpu" or dist.is_initialized():
         return
     if "RANK" not in os.environ:
-        raise ValueError(
+        raise UserError(
             "--launcher pytorch: RANK is not set; start it by tools/dist_train.sh or "
             "tools/dist_test.sh"
         )

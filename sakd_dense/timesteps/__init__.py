@@ -1,6 +1,6 @@
 """Metrics at several T from one backbone pass."""
 
-from ..backbones.time_steps import SweepError, check_time_steps, find_spiking_backbone
+from ..backbones.time_steps import check_time_steps, find_spiking_backbone
 from ..firing.rates import FiringRate
 from ..transfer.load import load_for_test
 from .loops import TimeStepTestLoop, TimeStepValLoop
@@ -11,7 +11,6 @@ from .sweeps import sweep
 __all__ = [
     "FiringRate",
     "PrefixReader",
-    "SweepError",
     "SweepResult",
     "TimeStepTestLoop",
     "TimeStepValLoop",

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..backbones import SpikingBackbone
-from ..backbones.time_steps import SweepError, check_time_steps, find_spiking_backbone
+from ..backbones.time_steps import check_time_steps, find_spiking_backbone
+from ..runtime.errors import UserError
 from ..runtime.patching import replaced_forward
 from .tape import Tape, fresh_samples
 
@@ -45,7 +46,7 @@ class PrefixReader:
         time_steps: the T to read, in any order.
 
     Raises:
-        SweepError: for bad ``time_steps``, for a model with no or several spiking backbones, and
+        UserError: for bad ``time_steps``, for a model with no or several spiking backbones, and
             for one whose neurons look ahead in time (PSN).
     """
 
@@ -54,7 +55,7 @@ class PrefixReader:
         self.model = model
         self.backbone: SpikingBackbone = find_spiking_backbone(model)
         if not self.backbone.causal:
-            raise SweepError(
+            raise UserError(
                 f"{type(self.backbone).__name__} has neurons whose output at t depends on later "
                 "steps (PSN): its features at a smaller T are no prefix of those at a larger one. "
                 "Test it at the T it was built for, without time_steps"
@@ -75,7 +76,7 @@ class PrefixReader:
             each T.
 
         Raises:
-            ValueError: if the model, or a BatchNorm of it, is in train mode, and if the input has
+            UserError: if the model, or a BatchNorm of it, is in train mode, and if the input has
                 a time axis of its own that is not as long as the largest T.
             RuntimeError: if a call at another T uses the backbone in another way.
         """
@@ -107,7 +108,7 @@ class PrefixReader:
             (sequences,) = args
             steps = sequences[0].shape[0]
             if steps != longest:
-                raise ValueError(
+                raise UserError(
                     f"the input has a time axis of {steps} steps, but T={longest} is asked for; "
                     f"give time_steps whose largest is {steps}"
                 )
@@ -148,12 +149,12 @@ class PrefixReader:
 
     def _check_mode(self) -> None:
         if self.model.training:
-            raise ValueError(
+            raise UserError(
                 f"{type(self.model).__name__} is in train mode; call model.eval() first"
             )
         for name, module in self.model.named_modules():
             if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None):
-                raise ValueError(
+                raise UserError(
                     f"{name} takes its statistics from the batch (in train mode, or without "
                     "running statistics), so a step sees the steps after it; call model.eval()"
                 )

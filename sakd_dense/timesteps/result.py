@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..report.sweep_plot import plot
+from ..runtime.errors import UserError
 from ..runtime.files import replacing
 from .table import FIRING_RATE, MS, main_metric, metric_columns, table
 
@@ -109,8 +110,8 @@ class SweepResult:
         """What :meth:`to_json` wrote.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is not one that :meth:`to_json` wrote.
+            MissingFileError: there is no such file.
+            UserError: it is not one that :meth:`to_json` wrote.
         """
         try:
             content = json.loads(Path(path).read_text())
@@ -121,7 +122,7 @@ class SweepResult:
                 rows[row["T"]] = {**row["metrics"], **measured}
             return cls(rows=rows, **content)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(
+            raise UserError(
                 f"{path} is not a sweep that tools/test.py --out wrote ({error!r})"
             ) from error
 

@@ -40,8 +40,8 @@ def sweep(
             same to rounding. The model of a runner stays folded.
 
     Raises:
-        FileNotFoundError: for a checkpoint that is not there.
-        SweepError (a ValueError): for one that does not fit, for bad ``time_steps``, and for a
+        MissingFileError: for a checkpoint that is not there.
+        UserError: for one that does not fit, for bad ``time_steps``, and for a
             model of which several T cannot be read.
     """
     steps = None if time_steps is None else check_time_steps(time_steps)

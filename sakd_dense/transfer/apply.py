@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from ..runtime.errors import UserError
 from .keys import backbone_prefix, choose_part, describe_resnet, match_keys, matches
 from .read import COUNTERS, read_state_dict
 from .report import ShapeDiffers, TransferError, TransferReport
@@ -40,12 +41,12 @@ def transfer(
             the source lacks them or holds them in another shape.
 
     Raises:
-        FileNotFoundError: there is no such checkpoint.
+        MissingFileError: there is no such checkpoint.
         TransferError: keys are unexplained, or a weight is not finite.
-        ValueError: the file cannot be read, or ``part`` is unknown.
+        UserError: the file cannot be read, or ``part`` is unknown.
     """
     if part not in PARTS:
-        raise ValueError(f"part={part!r}: take one of {PARTS}")
+        raise UserError(f"part={part!r}: take one of {PARTS}")
     model = model.module if is_model_wrapper(model) else model
     name = os.fspath(checkpoint)
     source, _ = read_state_dict(name)
@@ -131,7 +132,7 @@ def _why_missing(key: str, neuron_keys: set[str], missing_ok: Sequence[str]) -> 
 
 def _neuron_keys(model: nn.Module) -> set[str]:
     # By module, not by class: any neuron of SpikingJelly, without importing it.
-    homes = ("spikingjelly.", "sakd_dense.neurons.layer")
+    homes = ("spikingjelly.", "sakd_dense.neurons")
     keys = set()
     for name, module in model.named_modules():
         if type(module).__module__.startswith(homes):

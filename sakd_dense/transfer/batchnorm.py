@@ -17,6 +17,8 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..runtime.errors import UserError
+
 
 def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int:
     """Replace the running statistics of every BatchNorm by the mean over ``num_batches`` batches.
@@ -34,11 +36,11 @@ def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int
         The number of batches seen; 0 if the model has no BatchNorm.
 
     Raises:
-        ValueError: ``num_batches`` < 1, or the loader is empty. The statistics are as before then,
+        UserError: ``num_batches`` < 1, or the loader is empty. The statistics are as before then,
             as after any error.
     """
     if num_batches < 1:
-        raise ValueError(f"num_batches={num_batches}: take at least 1")
+        raise UserError(f"num_batches={num_batches}: take at least 1")
     model = model.module if is_model_wrapper(model) else model
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     if not norms:
@@ -58,7 +60,7 @@ def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int
                 _forward(model, batch)
                 seen += 1
         if seen == 0:
-            raise ValueError("the loader is empty: no batch to re-estimate BatchNorm on")
+            raise UserError("the loader is empty: no batch to re-estimate BatchNorm on")
     except BaseException:
         for norm, (buffers, _) in zip(norms, before, strict=True):
             for name, value in buffers.items():

@@ -20,6 +20,8 @@ from mmengine.runner.checkpoint import (
     get_torchvision_models,
 )
 
+from ..runtime.errors import MissingFileError, UserError
+
 _HASH = re.compile(r"-([a-f0-9]{8,})\.")
 
 
@@ -41,7 +43,7 @@ def _address(name: str, scheme: str) -> str:
     if model not in urls:
         alike = get_close_matches(model, urls, n=5)
         hint = f"; did you mean {', '.join(alike)}?" if alike else ""
-        raise FileNotFoundError(f"checkpoint {name!r}: {scheme} has no model {model!r}{hint}")
+        raise MissingFileError(f"checkpoint {name!r}: {scheme} has no model {model!r}{hint}")
     return urls[model]
 
 
@@ -65,7 +67,7 @@ def _download(name: str, url: str) -> Path:
             print_log(f"checkpoint {name!r}: {error}", logger="current")
     barrier()
     if not file.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"checkpoint {name!r} could not be downloaded from {url}. Put the file at {file}, or "
             "give the path of a local copy."
         )
@@ -80,21 +82,21 @@ def local_file(path: str | os.PathLike[str]) -> Path:
             ``open-mmlab://resnet50_v1c``, ``mmcls://...``.
 
     Raises:
-        FileNotFoundError: there is no such file, or it cannot be downloaded.
-        ValueError: the scheme is not known.
+        MissingFileError: there is no such file, or it cannot be downloaded.
+        UserError: the scheme is not known.
     """
     name = os.fspath(path)
     if "://" not in name:
         file = Path(name).expanduser()
         if not file.is_file():
             kind = "is a folder, not a file" if file.is_dir() else "does not exist"
-            raise FileNotFoundError(f"checkpoint {name} {kind}")
+            raise MissingFileError(f"checkpoint {name} {kind}")
         return file
     scheme = name.partition("://")[0].lower()
     if scheme in ("http", "https"):
         return _download(name, name)
     if scheme not in ("torchvision", "modelzoo", "open-mmlab", "openmmlab", "mmcls"):
-        raise ValueError(
+        raise UserError(
             f"checkpoint {name!r}: unknown scheme {scheme}://; take a local path, https://, "
             "torchvision://, open-mmlab:// or mmcls://"
         )

@@ -108,13 +108,13 @@ def _names(source: Sequence[str], known: Collection[str]) -> dict[str, str]:
 
 
 def _bare_classifier(source: list[str], target: list[str], in_target: str | None) -> bool:
-    """torchvision's and SpikingJelly's classifiers end in ``fc``, mmpretrain's in ``head.fc``."""
+    """Torchvision's and SpikingJelly's classifiers end in ``fc``, mmpretrain's in ``head.fc``."""
     outer = (in_target or "").removesuffix(BACKBONE)
     return set(_FC) <= set(source) and {f"{outer}head.{k}" for k in _FC} <= set(target)
 
 
 def plain_name(key: str) -> str:
-    """torchvision's and mmdet's name of a parameter that others keep in containers: the official
+    """Torchvision's and mmdet's name of a parameter that others keep in containers: the official
     SEW-ResNet release, and mmpretrain's deep stem.
 
     ``layer1.0.conv1.0.weight`` or ``layer1.0.conv1.module.0.weight`` -> ``layer1.0.conv1.weight``,

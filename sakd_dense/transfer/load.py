@@ -12,7 +12,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
-from ..backbones.time_steps import SweepError
+from ..runtime.errors import UserError
 from . import read_state_dict
 
 #: Not weights: counters that old checkpoints lack, pixel statistics that old ones hold.
@@ -32,9 +32,8 @@ def load_for_test(model: nn.Module, checkpoint: str | os.PathLike[str]) -> None:
         checkpoint: what :func:`sakd_dense.transfer.read_state_dict` takes; nothing in it is run.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read.
-        SweepError: it does not fit the model.
+        MissingFileError: there is no such file.
+        UserError: it cannot be read, or does not fit the model.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
@@ -59,7 +58,7 @@ def load_for_test(model: nn.Module, checkpoint: str | os.PathLike[str]) -> None:
         _count(shapes, "of another shape"),
     ]
     if any(problems):
-        raise SweepError(
+        raise UserError(
             f"checkpoint {checkpoint} does not fit the {type(model).__name__} of the config: "
             f"{'; '.join(p for p in problems if p)}. Give the config it was trained with"
         )
@@ -70,12 +69,12 @@ def runner_for_test(cfg: Config, checkpoint: str | None) -> tuple[Runner, str]:
     """A runner for ``cfg``, into which nothing is loaded, and the checkpoint to load.
 
     Raises:
-        SweepError: neither ``checkpoint`` nor the config's ``load_from`` names one.
+        UserError: neither ``checkpoint`` nor the config's ``load_from`` names one.
     """
     cfg = copy.deepcopy(cfg)
     checkpoint = checkpoint or cfg.get("load_from")
     if checkpoint is None:
-        raise SweepError("no checkpoint: random weights say nothing; name one")
+        raise UserError("no checkpoint: random weights say nothing; name one")
     # Loaded by load_for_test instead, strictly.
     cfg.load_from, cfg.resume = None, False
     cfg.setdefault("work_dir", "work_dirs/test")

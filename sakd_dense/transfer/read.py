@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..runtime.errors import UserError
 from .fetch import local_file
 
 #: Where the weights lie in a checkpoint, best first. An averaged model (EMA) is the one that its
@@ -65,8 +66,8 @@ def load_safely(path: str | os.PathLike[str]) -> Any:
             ``open-mmlab://...``, ``mmcls://...`` (downloaded once, see ``fetch.py``).
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is cut short, is no checkpoint, or holds objects that loading would
+        MissingFileError: there is no such file.
+        UserError: the file is cut short, is no checkpoint, or holds objects that loading would
             have to execute.
     """
     file = local_file(path)
@@ -77,10 +78,10 @@ def load_safely(path: str | os.PathLike[str]) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         if _is_pickle_of_objects(str(error)):
-            raise ValueError(_refused(file, str(error))) from error
-        raise ValueError(_unreadable(file, error)) from error
+            raise UserError(_refused(file, str(error))) from error
+        raise UserError(_unreadable(file, error)) from error
     except Exception as error:  # a damaged file fails anywhere in the reader, with any error
-        raise ValueError(_unreadable(file, error)) from error
+        raise UserError(_unreadable(file, error)) from error
 
 
 def _load_safetensors(file: Path) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def _load_safetensors(file: Path) -> dict[str, Any]:
             weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
             record = json.loads((opened.metadata() or {}).get("sakd_dense", "{}"))
     except (SafetensorError, ValueError) as error:
-        raise ValueError(_unreadable(file, error)) from error
+        raise UserError(_unreadable(file, error)) from error
     return {"state_dict": weights, "meta": record}
 
 
@@ -134,11 +135,11 @@ def read_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
         The tensors by name, and the checkpoint's ``meta`` (empty where it has none).
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`load_safely`, and if there are no weights.
+        MissingFileError, UserError: as :func:`load_safely`, and if there are no weights.
     """
     checkpoint = load_safely(path)
     if not isinstance(checkpoint, Mapping):
-        raise ValueError(
+        raise UserError(
             f"checkpoint {path} holds a {type(checkpoint).__name__}, not a dict of weights: save "
             "a model's state_dict()"
         )
@@ -152,7 +153,7 @@ def read_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
     tensors = _unwrapped(tensors)
     if not tensors:
         held = ", ".join(map(str, list(checkpoint)[:8])) or "nothing"
-        raise ValueError(
+        raise UserError(
             f"checkpoint {path} holds no weights; its keys: {held}. Looked under "
             f"{', '.join(WEIGHT_KEYS)} and at the top."
         )
@@ -176,7 +177,7 @@ def verify_checkpoint(path: str | os.PathLike[str]) -> None:
     gets there.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`read_state_dict`.
+        MissingFileError, UserError: as :func:`read_state_dict`.
     """
     read_state_dict(path)
 

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
+from ..runtime.errors import UserError
 from ..runtime.files import replacing
 
 
@@ -89,7 +90,7 @@ class TransferReport:
             temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
 
-class TransferError(ValueError):
+class TransferError(UserError):
     """A transfer that left keys unexplained, or found values that no model should get.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The sweep over upstream's configs: what it finds, what it survives, what it writes."""
+"""The run over upstream's configs: what it finds, what it survives, what it writes."""
 
 import json
 import os
@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from sakd_dense.compat import CHECKS, Case, check, find_cases, markdown
-from sakd_dense.compat import sweep as run_sweep
+from sakd_dense.compat import CHECKS, Case, check, find_cases, markdown, run_cases
 from sakd_dense.compat.checks import OK
 
 MODEL = dict(type="Fake")
@@ -75,7 +74,7 @@ def test_a_model_that_cannot_spike_says_why():
 
 def test_what_fails_is_run_without_the_word(fake, tmp_path):
     fake(lambda c, spiking: all_ok(spiking, **({"train": "bad"} if "b.py" in c.name else {})))
-    result = run_sweep([case(), case("fam/b.py")], tmp_path / "out.json")
+    result = run_cases([case(), case("fam/b.py")], tmp_path / "out.json")
     good, bad = result["cases"].values()
     assert "unswapped" not in good
     assert bad["unswapped"]["train"] == "bad"
@@ -86,7 +85,7 @@ def test_what_fails_is_run_without_the_word(fake, tmp_path):
 
 def test_what_only_the_swap_breaks_counts(fake, tmp_path):
     fake(lambda c, spiking: all_ok(spiking, **({"predict": "bad"} if spiking else {})))
-    result = run_sweep([case("fam/a.py", "fam/a2.py"), case("x/b.py")], tmp_path / "out.json")
+    result = run_cases([case("fam/a.py", "fam/a2.py"), case("x/b.py")], tmp_path / "out.json")
     text = markdown(result)
     assert "| **all** | 3 | 3 | 3 | 3 | 0 | 3 | 3 | 3 |" in text
     assert "0.0 %" in text
@@ -108,7 +107,7 @@ def test_a_hanging_and_a_dying_case_leave_what_they_found(fake, tmp_path):
 
     fake(lambda c, spiking: Lazy(answer(c, spiking)))
     cases = [case("fam/dies.py"), case("fam/hangs.py")]
-    result = run_sweep(cases, tmp_path / "out.json", seconds=3)
+    result = run_cases(cases, tmp_path / "out.json", seconds=3)
     dies, hangs = result["cases"].values()
     assert dies["swapped"]["build"] == hangs["swapped"]["build"] == OK
     assert dies["swapped"]["train"] == "the process ended with code 7"
@@ -118,24 +117,24 @@ def test_a_hanging_and_a_dying_case_leave_what_they_found(fake, tmp_path):
 def test_it_goes_on_where_it_was_stopped(fake, tmp_path):
     out = tmp_path / "out.json"
     fake(lambda c, spiking: all_ok(spiking))
-    run_sweep([case()], out, size=64)
+    run_cases([case()], out, size=64)
     fake(lambda c, spiking: all_ok(spiking, train="run again"))
-    result = run_sweep([case(), case("fam/b.py")], out, size=64)
+    result = run_cases([case(), case("fam/b.py")], out, size=64)
     first, second = result["cases"].values()
     assert first["swapped"]["train"] == OK
     assert second["swapped"]["train"] == "run again"
-    again = run_sweep([case()], out, size=32)  # another question
+    again = run_cases([case()], out, size=32)  # another question
     assert [r["swapped"]["train"] for r in again["cases"].values()] == ["run again"]
 
 
 def test_a_file_that_is_no_result_is_refused(tmp_path):
     (tmp_path / "out.json").write_text("[1]")
     with pytest.raises(ValueError, match=r"out\.json is no result"):
-        run_sweep([case()], tmp_path / "out.json")
+        run_cases([case()], tmp_path / "out.json")
 
 
 def test_a_config_that_cannot_be_read_is_upstreams_failure(tmp_path):
-    result = run_sweep([case(error="KeyError: 'x'")], tmp_path / "out.json")
+    result = run_cases([case(error="KeyError: 'x'")], tmp_path / "out.json")
     text = markdown(result)
     assert "| fam | 1 | 0 | 0 |" in text
     assert "build: `KeyError: 'x'` (1)" in text

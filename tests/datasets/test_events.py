@@ -42,7 +42,7 @@ def test_events_add_up_to_the_change_of_brightness():
 
 def test_the_set_is_the_same_again_and_its_classes_are_the_digits(tmp_path):
     sets = [DigitEventsDataset(data_root=str(tmp_path / n), events=FEW) for n in "ab"]
-    assert len(sets[0]) == 20 and sets[0].CLASSES == tuple("0123456789")
+    assert len(sets[0]) == 20 and tuple("0123456789") == sets[0].CLASSES
     for i in range(20):
         first, second = (s.get_data_info(i) for s in sets)
         assert first["gt_label"] == second["gt_label"] == int(Path(first["img_path"]).parent.name)

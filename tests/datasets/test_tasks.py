@@ -70,7 +70,7 @@ def test_digit_scenes_as_labels(tmp_path):
 
 def test_single_digits(tmp_path):
     dataset = DigitsDataset(data_root=str(tmp_path / "one"), scenes=FEW)
-    assert len(dataset) == 6 and dataset.CLASSES == tuple("0123456789")
+    assert len(dataset) == 6 and tuple("0123456789") == dataset.CLASSES
     info = dataset.get_data_info(0)
     assert Image.open(info["img_path"]).size == (40, 40) and 0 <= info["gt_label"] <= 9
     with pytest.raises(ValueError, match="leave its class open"):

@@ -94,7 +94,7 @@ def test_strict_is_spikingjellys(depth, connect):
     reading = measure(model, [x])
     total = reading.total().operations
     assert [2 * total.strict_mac, 2 * total.strict_ac] == spikingjellys(model, x)
-    assert 0 < total.count_ac
+    assert total.count_ac > 0
     if connect != "ADD":  # nothing but zeros and ones: the conventions agree
         assert total.strict_ac == total.count_ac and total.strict_mac == total.count_mac
 

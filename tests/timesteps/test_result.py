@@ -81,10 +81,9 @@ def test_a_plot_is_a_png(tmp_path):
 def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt):
-        with replacing(path) as temporary:
-            temporary.write_text("half")
-            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -34,7 +34,7 @@ def test_table_json_plot_and_pictures(files, capsys):
     )
     printed = capsys.readouterr().out
     (header,) = [line for line in printed.splitlines() if line.lstrip().startswith("T ")]
-    assert header.split() == "T mAP mAP50 mAP75 firing rate ms an image".split()
+    assert header.split() == ["T", "mAP", "mAP50", "mAP75", "firing", "rate", "ms", "an", "image"]
     content = json.loads((root / "sweep.json").read_text())
     assert [row["T"] for row in content["rows"]] == [1, 2, 4]
     assert content["checkpoint"] == arguments[1] and content["timed_images"] == 2

@@ -71,7 +71,7 @@ def test_an_ann_is_trained_and_taught_on_and_resumed(config: str, tmp_path: Path
 
 def test_the_arguments_reach_the_run(config: str, tmp_path: Path, started: list[Config]) -> None:
     checkpoint = teacher_of(config, tmp_path)
-    arguments = "--amp --auto-scale-lr --launcher none --work-dir out --resume".split()
+    arguments = ["--amp", "--auto-scale-lr", "--launcher", "none", "--work-dir", "out", "--resume"]
     train([config, *arguments, checkpoint, "--cfg-options", "train_cfg.max_epochs=7"])
     (cfg,) = started
     assert cfg.work_dir == "out"

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.registry import DATASETS
 from mmpretrain.datasets import BaseDataset
 
+from ...runtime.errors import UserError
 from .detection import ensure_digit_scenes
 from .scenes import CLASSES, SPLITS, SceneParameters
 
@@ -35,10 +36,10 @@ class DigitsDataset(BaseDataset):
         **kwargs: Any,
     ) -> None:
         if split not in SPLITS:
-            raise ValueError(f"split={split!r}: take one of {SPLITS}")
+            raise UserError(f"split={split!r}: take one of {SPLITS}")
         self.parameters = SceneParameters(**{**ONE, **(scenes or {})})
         if self.parameters.digits != (1, 1):
-            raise ValueError(
+            raise UserError(
                 f"scenes={scenes!r}: digits={self.parameters.digits} in a picture leave its class "
                 "open; take (1, 1)"
             )

@@ -19,6 +19,7 @@ from mmengine.registry import DATASETS
 from PIL import Image
 from pycocotools import mask as mask_tools
 
+from ...runtime.errors import UserError
 from .generated import ensure, stamp, write_json
 from .scans import load_scans
 from .scenes import CLASSES, SPLITS, VERSION, Scene, SceneParameters, draw_scene
@@ -50,7 +51,7 @@ class DigitScenesDataset(CocoDataset):
         **kwargs: Any,
     ) -> None:
         if split not in SPLITS:
-            raise ValueError(f"split={split!r}: take one of {SPLITS}")
+            raise UserError(f"split={split!r}: take one of {SPLITS}")
         self.parameters = SceneParameters(**(scenes or {}))
         kwargs.setdefault("ann_file", f"annotations/{split}.json")
         kwargs.setdefault("data_prefix", dict(img=f"images/{split}", seg=f"labels/{split}"))

@@ -10,6 +10,8 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from ...runtime.errors import UserError
+
 
 def stamp(parameters: Any, version: int) -> dict[str, Any]:
     """What identifies a set made from a dataclass of parameters, as JSON can hold it."""
@@ -32,7 +34,7 @@ def ensure(
         write: writes the files into an empty folder.
 
     Raises:
-        ValueError: if ``root`` holds something else, or a set of another stamp.
+        UserError: if ``root`` holds something else, or a set of another stamp.
     """
     root = Path(root)
     if _holds(root, what, stamp):
@@ -57,7 +59,7 @@ def _holds(root: Path, what: str, wanted: dict[str, Any]) -> bool:
         return False
     stamp_file = root / "stamp.json"
     if not stamp_file.is_file():
-        raise ValueError(
+        raise UserError(
             f"{root} exists and is not a set of {what} (it has no stamp.json): choose another "
             "data_root or move it away"
         )
@@ -65,7 +67,7 @@ def _holds(root: Path, what: str, wanted: dict[str, Any]) -> bool:
     if found != wanted:
         keys = [k for k in {**found, **wanted} if found.get(k) != wanted.get(k)]
         changes = ", ".join(f"{k}: {found.get(k)} there, {wanted.get(k)} wanted" for k in keys)
-        raise ValueError(
+        raise UserError(
             f"{root} holds {what} made from other parameters ({changes}): choose another "
             "data_root or remove the folder"
         )

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ...runtime.errors import MissingPackageError
+
 _SPLIT_AT = (0.6, 0.8)  # of the shuffled scans: train, val, test
 
 
@@ -10,7 +12,7 @@ def load_scans(seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "The digits are made from scikit-learn's digits: pip install scikit-learn"
         ) from error
     bunch = load_digits()

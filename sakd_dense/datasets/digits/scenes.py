@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...runtime.errors import UserError
+
 VERSION = 1  # of the drawing: raise it when the same seed would give other pixels
 SPLITS = ("train", "val", "test")
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -43,26 +45,27 @@ class SceneParameters:
             object.__setattr__(self, name, value)
             whole = all(isinstance(v, int) and v >= 1 for v in value)
             if len(value) != length or not whole:
-                raise ValueError(f"{name}={value!r}: take {length} whole numbers of at least 1")
+                raise UserError(f"{name}={value!r}: take {length} whole numbers of at least 1")
         for name in ("digits", "digit_size"):
             low, high = getattr(self, name)
             if low > high:
-                raise ValueError(f"{name}={(low, high)}: the first is larger than the second")
+                raise UserError(f"{name}={(low, high)}: the first is larger than the second")
         if self.digit_size[0] < 8 or self.digit_size[1] > min(self.size):
-            raise ValueError(
+            raise UserError(
                 f"digit_size={self.digit_size}: at least 8 pixels (a scan is 8x8), at most the "
                 f"scene's shorter side ({min(self.size)})"
             )
         for name, high in (("overlap", 100), ("contrast", 120), ("seed", 2**32)):
             value = getattr(self, name)
             if not isinstance(value, int) or not 0 <= value <= high:
-                raise ValueError(f"{name}={value!r}: take a whole number from 0 to {high}")
+                raise UserError(f"{name}={value!r}: take a whole number from 0 to {high}")
 
 
 @dataclass
 class Scene:
     """``image`` ``[H, W, 3]`` uint8 RGB; ``masks`` one bool ``[H, W]`` a digit, what can be seen
-    of it; ``digits`` the digit of each mask."""
+    of it; ``digits`` the digit of each mask.
+    """
 
     image: np.ndarray
     masks: list[np.ndarray]

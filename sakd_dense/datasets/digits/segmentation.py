@@ -5,6 +5,7 @@ from typing import Any
 from mmengine.registry import DATASETS
 from mmseg.datasets import BaseSegDataset
 
+from ...runtime.errors import UserError
 from .detection import PALETTE, ensure_digit_scenes
 from .scenes import CLASSES, SPLITS, SceneParameters
 
@@ -30,7 +31,7 @@ class DigitScenesSegDataset(BaseSegDataset):
         **kwargs: Any,
     ) -> None:
         if split not in SPLITS:
-            raise ValueError(f"split={split!r}: take one of {SPLITS}")
+            raise UserError(f"split={split!r}: take one of {SPLITS}")
         self.parameters = SceneParameters(**(scenes or {}))
         kwargs.setdefault(
             "data_prefix", dict(img_path=f"images/{split}", seg_map_path=f"labels/{split}")

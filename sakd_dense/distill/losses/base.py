@@ -4,13 +4,15 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from ...runtime.errors import UserError
+
 
 class FeatureLoss(nn.Module, ABC):
     """student, teacher ``[B, C, H, W]`` (rates and activations of one stage) -> a scalar."""
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         if student.shape != teacher.shape:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__}: the student's feature {tuple(student.shape)} and the "
                 f"teacher's {tuple(teacher.shape)} differ: teacher and student must share their "
                 "architecture"

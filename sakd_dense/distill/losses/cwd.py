@@ -12,6 +12,7 @@ with the resolution.
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from ...runtime.errors import UserError
 from .base import FeatureLoss
 
 
@@ -29,7 +30,7 @@ class FeatureCWD(FeatureLoss):
     def __init__(self, tau: float = 1.0) -> None:
         super().__init__()
         if not tau > 0:
-            raise ValueError(f"FeatureCWD: tau={tau!r}: take a temperature above 0")
+            raise UserError(f"FeatureCWD: tau={tau!r}: take a temperature above 0")
         self.tau = tau
 
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ scale without learned parameters, and every channel counts alike.
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from ...runtime.errors import UserError
 from ...runtime.processes import mean_over_processes
 from .base import FeatureLoss
 
@@ -34,7 +35,7 @@ class FeatureMSE(FeatureLoss):
     def __init__(self, scale: str = "none", eps: float = 1e-3) -> None:
         super().__init__()
         if scale not in SCALES:
-            raise ValueError(f"FeatureMSE: scale={scale!r}: take one of {SCALES}")
+            raise UserError(f"FeatureMSE: scale={scale!r}: take one of {SCALES}")
         self.scale = scale
         self.eps = eps
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from ...runtime.errors import UserError
 from ..schedule import Weight
 from ..taps import Call, Tap
 
@@ -22,7 +23,7 @@ class Response(ABC):
     def __init__(self, **weights: Any) -> None:
         unknown = sorted(set(weights) - set(self.terms))
         if unknown:
-            raise ValueError(
+            raise UserError(
                 f"responses: {', '.join(unknown)} is no term of {type(self).__name__}; "
                 f"it has {', '.join(self.terms)}"
             )

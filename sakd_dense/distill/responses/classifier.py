@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from ...runtime.errors import UserError
 from ..taps import Tap
 from .base import Response, neck
 from .divergence import binary_kl, check_tau
@@ -55,14 +56,14 @@ class ClassifierResponse(Response):
         from mmpretrain.models.heads import MultiLabelClsHead
 
         if student.shape != teacher.shape:
-            raise ValueError(
+            raise UserError(
                 f"the student's logits {tuple(student.shape)} and the teacher's "
                 f"{tuple(teacher.shape)} differ: give a teacher of the same classes"
             )
         student, teacher = student.float(), teacher.float()
         if isinstance(model.head, MultiLabelClsHead):
             if self.loss_name != "kl":
-                raise ValueError(
+                raise UserError(
                     f"responses: loss={self.loss_name!r} compares a softmax, and "
                     f"{type(model.head).__name__} has none: take loss='kl'"
                 )
@@ -72,7 +73,8 @@ class ClassifierResponse(Response):
 
 def _targets(samples: Any, teacher: Tensor) -> Tensor:
     """The class of each image, ``[B]``: the heaviest of a mixed one; without labels, the
-    teacher's first choice."""
+    teacher's first choice.
+    """
     target = teacher.argmax(1)
     for i, sample in enumerate(samples or ()):
         if "gt_score" in sample:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ...runtime.errors import UserError
 from ..taps import Call, Tap
 from .base import Response, neck
 from .heads import layout_of, parts
@@ -75,7 +76,7 @@ def compare_heads(
     anchors = s[0].shape[1] // classes
     s, t = rows(s, classes), rows(t, classes)
     if s.shape != t.shape:
-        raise ValueError(
+        raise UserError(
             f"the student's {s.shape[0]} anchors and the teacher's {t.shape[0]} "
             "differ: teacher and student must share head, strides and anchors"
         )
@@ -99,7 +100,7 @@ def compare_heads(
 
 def check_gamma(gamma: float) -> float:
     if not gamma >= 0:
-        raise ValueError(f"responses: gamma={gamma!r}: take a number of at least 0")
+        raise UserError(f"responses: gamma={gamma!r}: take a number of at least 0")
     return gamma
 
 

@@ -8,6 +8,8 @@ Zero when both agree, unlike the cross-entropy :math:`H(p, q)`, whose gradient i
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...runtime.errors import UserError
+
 
 def binary_kl(student: Tensor, teacher: Tensor) -> Tensor:
     """Logits of one shape -> the divergence of the two Bernoulli variables, of that shape."""
@@ -30,12 +32,13 @@ def softmax_kl(student: Tensor, teacher: Tensor, tau: float = 1.0, dim: int = 1)
 
 def categorical_kl(student: Tensor, teacher: Tensor) -> Tensor:
     """Probabilities ``[N, K]`` -> the divergence of the student's from the teacher's, ``[N]``.
-    They need not add up to 1 (Seesaw loss): a scale of their own makes no difference."""
+    They need not add up to 1 (Seesaw loss): a scale of their own makes no difference.
+    """
     q, p = (F.normalize(x.clamp(min=1e-8), p=1, dim=1) for x in (student, teacher))
     return (p * (p.log() - q.log())).sum(1)
 
 
 def check_tau(tau: float) -> float:
     if not tau > 0:
-        raise ValueError(f"responses: tau={tau!r}: take a temperature above 0")
+        raise UserError(f"responses: tau={tau!r}: take a temperature above 0")
     return tau

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...runtime.errors import UserError
 from .outputs import ERRORS
 
 #: Beside those of :data:`.kinds.ERRORS`. ``probabilities``: scores after their sigmoid.
@@ -48,14 +49,14 @@ def declare(head: str, *outputs: Any) -> None:
             ``'scores'`` or ``'probabilities'``. Further outputs are not taught.
 
     Raises:
-        ValueError: for a kind that is not known, or not exactly one output of scores.
+        UserError: for a kind that is not known, or not exactly one output of scores.
     """
     flat = [k for o in outputs for k in (o if isinstance(o, tuple) else (o,))]
     unknown = [k for k in flat if k not in ERRORS and k not in SPECIAL]
     if unknown:
-        raise ValueError(f"{head}: {unknown[0]!r}: take one of {', '.join((*SPECIAL, *ERRORS))}")
+        raise UserError(f"{head}: {unknown[0]!r}: take one of {', '.join((*SPECIAL, *ERRORS))}")
     if sum(k in SPECIAL[:2] for k in flat) != 1:
-        raise ValueError(f"{head}: {outputs!r} names 'scores' or 'probabilities' not once")
+        raise UserError(f"{head}: {outputs!r} names 'scores' or 'probabilities' not once")
     _LAYOUTS[head] = outputs
 
 

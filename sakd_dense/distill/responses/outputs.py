@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ...runtime.errors import UserError
 from ...runtime.processes import mean_over_processes
 from .divergence import binary_kl, check_tau, softmax_kl
 
@@ -37,7 +38,8 @@ def compare_scores(
     student: Tensor, teacher: Tensor, sigmoid: bool, gamma: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """Logits ``[N, K]`` (of a softmax, the last is the background) -> (the divergence of each
-    row, weighted by how far both are apart; the teacher's confidence), both ``[N]``."""
+    row, weighted by how far both are apart; the teacher's confidence), both ``[N]``.
+    """
     if sigmoid:
         p, q = teacher.sigmoid(), student.detach().sigmoid()
         return ((p - q).abs() ** gamma * binary_kl(student, teacher)).sum(1), p.amax(1)
@@ -84,7 +86,8 @@ def _corners(student: Levels, teacher: Levels, anchors: int, head: nn.Module) ->
 def localization_distillation(student: Tensor, teacher: Tensor, tau: float = 1.0) -> Tensor:
     r"""Logits of the four sides' distances ``[N, 4, n+1]`` -> :math:`\tau^2 \mathrm{KL}` averaged
     over the sides, ``[N]`` (LD: Zheng et al., "Localization Distillation for Dense Object
-    Detection", CVPR 2022, eq. 3)."""
+    Detection", CVPR 2022, eq. 3).
+    """
     return softmax_kl(student, teacher, tau, dim=2).mean(1)
 
 
@@ -97,10 +100,10 @@ def distribution_error(loss: str = "ld", tau: float = 1.0) -> Error:
         tau: LD's temperature.
 
     Raises:
-        ValueError: for another loss, or a temperature that is not above 0.
+        UserError: for another loss, or a temperature that is not above 0.
     """
     if loss not in ("ld", "l1"):
-        raise ValueError(f"responses: box_loss={loss!r}: take 'ld' or 'l1'")
+        raise UserError(f"responses: box_loss={loss!r}: take 'ld' or 'l1'")
     check_tau(tau)
 
     def error(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> Tensor:

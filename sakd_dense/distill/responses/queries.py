@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from ...runtime.errors import UserError
 from ..taps import Call, MethodTap, Tap
 from .base import Response, neck
 from .dense import check_gamma
@@ -31,7 +32,8 @@ from .outputs import compare_scores, mask_error, objects
 @dataclass
 class Queries:
     """What is said of each query: logits ``[B, Q, K]``, boxes ``[B, Q, 4]`` as center and size in
-    shares of the image, masks ``[B, Q, H, W]`` (logits)."""
+    shares of the image, masks ``[B, Q, H, W]`` (logits).
+    """
 
     scores: Tensor
     boxes: Tensor | None = None
@@ -71,7 +73,7 @@ class QueryResponse(Response):
         super().__init__(**weights)
         self.gamma = check_gamma(gamma)
         if match not in MATCHES:
-            raise ValueError(f"responses: match={match!r}: take one of {MATCHES}")
+            raise UserError(f"responses: match={match!r}: take one of {MATCHES}")
         self.match = match
 
     @classmethod
@@ -108,7 +110,7 @@ class QueryResponse(Response):
         self, student: Queries, teacher: Queries, model: nn.Module, samples: Any = None
     ) -> dict[str, Tensor]:
         if student.scores.shape[-1] != teacher.scores.shape[-1]:
-            raise ValueError(
+            raise UserError(
                 f"the student's {student.scores.shape[-1]} classes and the teacher's "
                 f"{teacher.scores.shape[-1]} differ: give a teacher of the same classes"
             )
@@ -134,7 +136,7 @@ class QueryResponse(Response):
         learned = not getattr(model, "as_two_stage", False)
         if self.match == "index" or (self.match == "auto" and learned):
             if student.scores.shape != teacher.scores.shape:
-                raise ValueError(
+                raise UserError(
                     f"the student's {student.scores.shape[1]} queries and the teacher's "
                     f"{teacher.scores.shape[1]} differ: set responses=dict(match='hungarian')"
                 )

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...runtime.errors import UserError
 from ...runtime.processes import mean_over_processes
 from ..losses import channel_wise_distillation
 from ..taps import Call, Tap, tapped
@@ -36,7 +37,8 @@ def _heads(model: nn.Module, name: str) -> list[nn.Module]:
 
 def _classifier(head: nn.Module) -> nn.Module | None:
     """The convolution whose output is the logits. mmseg calls ``head.forward`` past PyTorch's
-    hooks, and heads return the logits in many wrappings; this module is called as one."""
+    hooks, and heads return the logits in many wrappings; this module is called as one.
+    """
     # KNet's head refines the answer of another head, which is taught.
     return getattr(getattr(head, "kernel_generate_head", head), "conv_seg", None)
 
@@ -57,7 +59,7 @@ class SegmentorResponse(Response):
     def __init__(self, tau: float = 1.0, loss: str = "kl", **weights: Any) -> None:
         super().__init__(**weights)
         if loss not in LOSSES:
-            raise ValueError(f"responses: loss={loss!r}: take one of {LOSSES}")
+            raise UserError(f"responses: loss={loss!r}: take one of {LOSSES}")
         self.tau = check_tau(tau)
         self.loss = loss
 
@@ -119,7 +121,7 @@ class SegmentorResponse(Response):
 
     def _compare(self, student: Tensor, teacher: Tensor, valid: Tensor) -> Tensor:
         if student.shape != teacher.shape:
-            raise ValueError(
+            raise UserError(
                 f"the student's logits {tuple(student.shape)} and the teacher's "
                 f"{tuple(teacher.shape)} differ: give a teacher of the same classes and strides"
             )

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...runtime.errors import UserError
 from .divergence import check_tau, softmax_kl
 
 SoftmaxLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -89,16 +90,16 @@ def softmax_loss(loss: str | Mapping[str, Any], **defaults: Any) -> SoftmaxLoss:
     """``'kl'``, ``'dkd'``, ``'dist'``, or ``dict(type='dkd', tau=4.0, beta=8.0)``.
 
     Raises:
-        ValueError: for an unknown type or argument, or a temperature that is not above 0.
+        UserError: for an unknown type or argument, or a temperature that is not above 0.
     """
     args = {**defaults, **(dict(type=loss) if isinstance(loss, str) else loss)}
     name = args.pop("type", None)
     if name not in LOSSES:
-        raise ValueError(f"responses: loss={loss!r}: take one of {tuple(LOSSES)}")
+        raise UserError(f"responses: loss={loss!r}: take one of {tuple(LOSSES)}")
     allowed = list(inspect.signature(LOSSES[name]).parameters)[3:]
     unknown = sorted(set(args) - set(allowed))
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"responses: loss={loss!r}: {unknown[0]} is no argument of {name}; it has "
             + ", ".join(allowed)
         )

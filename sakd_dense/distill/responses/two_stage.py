@@ -149,7 +149,8 @@ class TwoStageResponse(Response):
 
 def _scores(scores: Tensor, head: nn.Module) -> Tensor:
     """``[N, classes]``: heads of several instances (CrowdDet) give more than one row a RoI, and
-    those of queries a dimension for the images."""
+    those of queries a dimension for the images.
+    """
     width = scores.shape[-1]
     if not getattr(head.loss_cls, "custom_activation", False):
         width = head.num_classes + (not getattr(head.loss_cls, "use_sigmoid", False))
@@ -176,6 +177,6 @@ def _box_error(student: dict[str, Any], teacher: dict[str, Any], rows: int) -> T
 
 
 def _weighted(error: Tensor, seen: Tensor) -> Tensor:
-    """error ``[N, C]`` or, the same for every class, ``[N, 1]``; seen ``[N, C]`` -> a scalar."""
+    """Error ``[N, C]`` or, the same for every class, ``[N, 1]``; seen ``[N, C]`` -> a scalar."""
     total = mean_over_processes(seen.sum()).clamp(min=1e-3)
     return (error * (seen if error.shape[1] > 1 else seen.sum(1, keepdim=True))).sum() / total
