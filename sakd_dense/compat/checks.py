@@ -34,7 +34,7 @@ UNDEFINED = "not defined"
 _FEATURES = {"loss_sakd_feat", "loss_sakd_prefix_feat"}
 
 
-class _Failed(Exception):
+class _CheckError(Exception):
     """A check that ran to its end and did not find what it should."""
 
 
@@ -49,6 +49,7 @@ def check(
     """``OK``, or what went wrong, for each of ``CHECKS``.
 
     Args:
+        case: the model of one or several configs.
         spiking: with the word before the type; without, the ANN as upstream has it (the SAKD
             checks do not apply).
         size: height and width of the images in pixels.
@@ -103,7 +104,7 @@ def _check(
         with torch.no_grad():
             found = model(**_data(model, case, model_cfg, size, False), mode="predict")
         if found is None or len(found) == 0:
-            raise _Failed("no prediction")
+            raise _CheckError("no prediction")
 
     def load() -> None:
         file = io.BytesIO()
@@ -132,7 +133,7 @@ def _check(
             terms.clear()
             terms.remove()
         if response is not None and not set(added) - _FEATURES:
-            raise _Failed(f"of {sorted(response.terms)} none was taught")
+            raise _CheckError(f"of {sorted(response.terms)} none was taught")
         _check_step(model, losses, spiking)
 
     def responses() -> str:
@@ -147,7 +148,9 @@ def _check(
         if found["responses"] != OK:  # the step that taught both has shown it
             sakd(None)
 
-    steps = dict(build=build, train=train, predict=predict, load=load)
+    steps: dict[str, Callable[[], str | None]] = dict(
+        build=build, train=train, predict=predict, load=load
+    )
     if spiking:
         steps |= dict(responses=responses, features=features)
     with _silent():
@@ -194,15 +197,15 @@ def _data(
 def _check_step(model: nn.Module, losses: dict[str, Any], spiking: bool) -> None:
     total, _ = model.parse_losses(losses)
     if not total.isfinite():
-        raise _Failed(f"the loss is {total.item()}")
+        raise _CheckError(f"the loss is {total.item()}")
     model.zero_grad()
     total.backward()
     trained = [p for n, p in model.named_parameters() if "backbone" in n and p.requires_grad]
     grads = [p.grad for p in trained if p.grad is not None]
     if not all(g.isfinite().all() for g in grads):
-        raise _Failed("a gradient in the backbone is not finite")
+        raise _CheckError("a gradient in the backbone is not finite")
     if spiking and trained and not any(g.any() for g in grads):  # linear probes train none of it
-        raise _Failed("no gradient in the backbone")
+        raise _CheckError("no gradient in the backbone")
 
 
 def _head_of(model: nn.Module) -> str:

@@ -41,6 +41,7 @@ def run_cases(
     """Runs :func:`.checks.check` on each case; what fails is run again without the word.
 
     Args:
+        cases: what :func:`.cases.find_cases` gives.
         out: a JSON file that is kept up to date. Cases that stand in it with the installed
             versions are not run again.
         jobs: processes at a time.
@@ -60,7 +61,7 @@ def run_cases(
             row.update(swapped={"build": case.error}, unswapped={"build": case.error})
     wanted = [(case, True) for case in cases if "swapped" not in rows[case.key]]
     wanted += [(case, False) for case in cases if _doubtful(rows[case.key])]
-    bar = ProgressBar(len(wanted)) if wanted else None
+    bar = ProgressBar(len(wanted), start=bool(wanted))
     running: list[_Job] = []
     while wanted or running:
         while wanted and len(running) < jobs:

@@ -1,5 +1,9 @@
 """Level 1: read a checkpoint safely, map its keys, load them, report every key."""
 
+import sys
+from types import ModuleType
+from typing import Any
+
 from .apply import transfer
 from .initializer import SAKDTransfer
 from .read import load_safely, read_state_dict, verify_checkpoint
@@ -14,3 +18,14 @@ __all__ = [
     "transfer",
     "verify_checkpoint",
 ]
+
+
+class _CallableRoom(ModuleType):
+    """The room and level 1's function share a name: ``sakd_dense.transfer`` is both."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> TransferReport:
+        return transfer(*args, **kwargs)
+
+
+_CallableRoom.__call__.__doc__ = transfer.__doc__
+sys.modules[__name__].__class__ = _CallableRoom
