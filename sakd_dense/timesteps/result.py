@@ -1,8 +1,6 @@
 """The result of a sweep, to print, to keep and to draw."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from ..runtime.records import Record
@@ -79,12 +77,6 @@ class SweepResult(Record):
             measured = {k: row[k] for k in (FIRING_RATE, MS) if row[k] is not None}
             rows[row["T"]] = {**row["metrics"], **measured}
         return cls(rows=rows, **content)
-
-    def plot(self, path: str | os.PathLike[str]) -> None:
-        """Draws the metrics, the firing rate and the time over T, as a PNG."""
-        from ..report.sweep_plot import plot
-
-        plot(self.rows, Path(path), title=Path(self.config).stem)
 
 
 __all__ = ["SweepResult", "metric_columns"]
