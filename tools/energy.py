@@ -16,7 +16,7 @@ from sakd_dense.commands.prepare import apply_run_arguments
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.teacher import teacher_file
 from sakd_dense.energy import COSTS, ESTIMATORS, study
-from sakd_dense.report.energy_plot import plot
+from sakd_dense.report.figures import save_energy
 from sakd_dense.transfer import verify_checkpoint
 
 
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.out:
         picture = Path(args.out).with_suffix(".png")
         report.to_json(args.out)
-        plot(report, picture)
+        save_energy(report, picture)
         print(f"wrote {args.out}\nwrote {picture}")
 
 

@@ -1,20 +1,24 @@
 #!/usr/bin/env python
-"""Draw the boxes of the teacher and of the spiking student at several T side by side.
+r"""Draw what the teacher and the spiking student at several T find in an image, side by side.
 
-python tools/image_demo.py data/bccd/JPEGImages/BloodImage_00007.jpg \\
+python tools/image_demo.py data/bccd/JPEGImages/BloodImage_00007.jpg \
       configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 4
+
+Boxes and masks of a detector, the label map of a segmentor, the class of a classifier. The image
+is loaded by the config's own test pipeline.
 """
 
 import argparse
 from pathlib import Path
 
-from sakd_dense.backbones.time_steps import find_spiking_backbone
 from sakd_dense.commands.arguments import CONFIG_HELP, add_time_steps, reported
 from sakd_dense.config.scopes import load_config
-from sakd_dense.config.teacher import sakd_hook, teacher_config, teacher_file
-from sakd_dense.config.types import spiking_backbones
-from sakd_dense.report.visualization import Panel, draw_panels, load_detector, predict
-from sakd_dense.runtime.errors import UserError
+from sakd_dense.config.teacher import teacher_file
+from sakd_dense.config.types import spiking_backbone_cfgs
+from sakd_dense.report.loaded import TestPipeline
+from sakd_dense.report.panels import save_panels
+from sakd_dense.report.samples import Samples
+from sakd_dense.runtime.errors import MissingFileError, UserError
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -47,43 +51,29 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def panels_of(args: argparse.Namespace) -> tuple[list[Panel], dict]:
-    """The teacher's panel, if there is a teacher, and one for each T; and the classes' names."""
+@reported
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    out = args.out or f"work_dirs/image_demo/{Path(args.image).stem}.png"
+    if not Path(args.image).is_file():
+        raise MissingFileError(f"image {args.image!r} does not exist")
     cfg = load_config(args.config)
     teacher = args.teacher_checkpoint or teacher_file(cfg)
-    if not spiking_backbones(cfg.model):
+    if not spiking_backbone_cfgs(cfg.model):
         if args.time_steps or args.teacher_checkpoint:
             raise UserError(
                 f"{args.config} is an ANN: it has no time steps and no teacher; leave "
                 "--time-steps and --teacher-checkpoint out"
             )
         teacher = None
-    panels = []
-    if teacher is not None:
-        given = sakd_hook(cfg).get("teacher") or {}
-        ann_cfg = teacher_config(cfg.model, given.get("config"))
-        ann = load_detector(cfg, teacher, args.device, ann_cfg)
-        panels.append(predict(ann, args.image, "teacher (ANN)"))
-    model = load_detector(cfg, args.checkpoint, args.device)
-    if spiking_backbones(cfg.model):
-        backbone = find_spiking_backbone(model)
-        for t in args.time_steps or [backbone.time_steps]:
-            backbone.time_steps = t
-            panels.append(predict(model, args.image, f"SNN, T = {t}"))
-    else:
-        panels.append(predict(model, args.image, "ANN"))
-    return [panel.above(args.score_thr) for panel in panels], model.dataset_meta
-
-
-@reported
-def main(argv: list[str] | None = None) -> None:
-    args = parse_args(argv)
-    out = args.out or f"work_dirs/image_demo/{Path(args.image).stem}.png"
-    panels, meta = panels_of(args)
-    classes, palette = meta.get("classes", ()), meta.get("palette", ())
-    draw_panels([panels], out, classes, palette, panel_inches=5)
+    samples = Samples.of_config(
+        cfg, args.checkpoint, teacher, args.time_steps, args.device, args.score_thr
+    )
+    load = TestPipeline(cfg, annotations=False)
+    panels = samples.predictions(load(dict(img_path=args.image, img_id=0)))
+    save_panels(panels, out)
     for panel in panels:
-        print(f"{panel.title}: {len(panel.boxes)} boxes with a score of {args.score_thr:g} or more")
+        print(f"{panel.title}: {panel.summary}")
     print(f"wrote {out}")
 
 

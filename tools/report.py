@@ -38,9 +38,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     out = Path(args.out or Path(args.run) / "report.html")
-    runs = [open_run(folder) for folder in (args.run, *args.compare)]
-    for run in runs:
-        measure_run(run, args.time_steps, args.samples)
+    opened = [open_run(folder) for folder in (args.run, *args.compare)]
+    runs = [measure_run(run, args.time_steps, args.samples) for run in opened]
     steps = [t for t in runs[0].sweep.rows if t is not None]
     pictures = sample_pictures(runs[0], steps, args.pictures) if args.pictures else []
     write_page(out, runs, pictures)

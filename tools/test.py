@@ -18,6 +18,7 @@ from sakd_dense.commands.arguments import add_config_arguments, add_time_steps, 
 from sakd_dense.commands.prepare import apply_run_arguments
 from sakd_dense.commands.tta import draw_to, use_tta
 from sakd_dense.config.scopes import load_config
+from sakd_dense.report.figures import save_sweep
 from sakd_dense.runtime.heap import keep_freed_memory
 from sakd_dense.runtime.processes import join_process_group, leave_process_group
 from sakd_dense.timesteps import sweep
@@ -84,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.out:
         result.to_json(args.out)
     if plot:
-        result.plot(plot)
+        save_sweep(result, plot)
     print(f"\n{args.config}  {args.checkpoint}\n\n{result.table()}\n\n{result.notes()}")
     for path in (args.out, plot):
         if path:

@@ -1,7 +1,17 @@
-"""The report of a run: one HTML file."""
+"""All pictures: plots, drawn samples, and the report of a run as one HTML file."""
 
+from .figures import save_energy, save_sweep
 from .page import write_page
-from .run import Run, measure_run, open_run
+from .run import MeasuredRun, Run, measure_run, open_run
 from .samples import sample_pictures
 
-__all__ = ["Run", "measure_run", "open_run", "sample_pictures", "write_page"]
+__all__ = [
+    "MeasuredRun",
+    "Run",
+    "measure_run",
+    "open_run",
+    "sample_pictures",
+    "save_energy",
+    "save_sweep",
+    "write_page",
+]

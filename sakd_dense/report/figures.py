@@ -1,150 +1,184 @@
-"""The report's figures, as SVG that scales with the page."""
+"""Every plot of the package: one function each, which draws into axes.
 
-import io
-import re
-from collections.abc import Sequence
-from typing import Any
+The report's page takes them as SVG, tools/test.py and tools/energy.py as the PNG files that
+:func:`save_sweep` and :func:`save_energy` write.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..energy.conventions import CONVENTIONS
+from ..energy.report import EnergyReport
 from ..timesteps.result import SweepResult
-from .energy_plot import firing_layers
-from .run import Run
+from ..timesteps.table import FIRING_RATE, MS, metric_columns
+from .canvas import new_figure, save_png
+from .run import MeasuredRun, Run
 
-#: (T or None, mJ, accuracy)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: (T or None, mJ, metric)
 Point = tuple[int | None, float, float]
 
 
-def figure_svg(draw: Any, width: float = 6.4, height: float = 3.6) -> str:
-    """What ``draw(axes)`` draws, as an ``<svg>`` element."""
-    # Not pyplot: it would pick a window system and keep every figure.
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
+def over_time_steps(
+    axes: "Axes", curves: Mapping[str, Mapping[int | None, float | None]], label: str = ""
+) -> None:
+    """Values over T, a curve each.
 
-    with rc_context({"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "sakd"}):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        draw(figure.add_subplot())
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    svg = svg[svg.index("<svg") :]
-    # The view box alone: the page says how wide it is.
-    return re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*"', r"\1", svg, count=2)
-
-
-def accuracy(runs: Sequence[Run], metric: str) -> str:
-    """The metric over T, and the teacher's as a line."""
-
-    def draw(axes: Any) -> None:
-        for run in runs:
-            rows = run.sweep.rows
-            steps = sorted(t for t in rows if t is not None)
-            axes.plot(steps, [rows[t][metric] for t in steps], "o-", label=run.name)
-        teacher = teacher_value(runs[0].teacher_sweep, metric)
-        if teacher is not None:
-            axes.axhline(teacher, color="black", linestyle="--", label="ANN teacher")
-        steps = sorted({t for run in runs for t in run.sweep.rows if t is not None})
+    Args:
+        axes: to draw into.
+        curves: by name, the value at each T. Where it is None, the curve has no point; a value
+            under the key None (an ANN's) is a dashed line.
+        label: of the vertical axis.
+    """
+    steps = sorted({t for values in curves.values() for t in values if t is not None})
+    for name, values in curves.items():
+        known = [t for t in steps if values.get(t) is not None]
+        (line,) = axes.plot(known, [values[t] for t in known], "o-", label=name)
+        if (level := values.get(None)) is not None:
+            axes.axhline(level, color=line.get_color(), linestyle="--")
+    if steps:
         axes.set_xscale("log", base=2)
         axes.set_xticks(steps, [str(t) for t in steps])
         axes.minorticks_off()
-        axes.set_xlabel("T")
-        axes.set_ylabel(metric)
-        axes.legend()
-        axes.grid(alpha=0.3)
-
-    return figure_svg(draw)
+    axes.set_xlabel("T")
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.3)
 
 
-def teacher_value(found: SweepResult | None, metric: str) -> float | None:
-    return found.rows[None].get(metric) if found is not None else None
+def metric_over_time_steps(axes: "Axes", runs: Sequence[MeasuredRun], metric: str) -> None:
+    """The metric of every run over T, and the teacher's as a line."""
+    over_time_steps(axes, {run.name: run.values(metric) for run in runs}, metric)
+    teacher = runs[0].teacher_value(metric)
+    if teacher is not None:
+        axes.axhline(teacher, color="black", linestyle="--", label="ANN teacher")
+    axes.legend()
 
 
-def points(run: Run, metric: str, convention: str) -> list[Point]:
-    """Energy and accuracy at every T that both were measured at."""
-    both = [t for t in run.energy.readings if t in run.sweep.rows]
+def save_sweep(result: SweepResult, path: str | os.PathLike[str]) -> None:
+    """Writes a PNG with one panel each for metrics, firing rate and ms an image, over T."""
+    rows = result.rows
+    panels = {"metric": metric_columns(rows)}
+    for name, label in ((FIRING_RATE, "firing rate"), (MS, "ms an image, T alone")):
+        if any(name in row for row in rows.values()):
+            panels[label] = {name: label}
+    panels = {label: names for label, names in panels.items() if names}
+    figure = new_figure(4 * max(len(panels), 1), 3.2)
+    figure.suptitle(Path(result.config).stem, fontsize=10)
+    for i, (label, names) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(1, len(panels), i)
+        curves = {h: {t: row.get(n) for t, row in rows.items()} for n, h in names.items()}
+        over_time_steps(axes, curves, "" if label == "metric" else label)
+        if label == "metric":
+            axes.legend(fontsize=8)
+        else:
+            axes.set_ylim(bottom=0)
+    save_png(figure, path)
+
+
+def firing_layers(report: EnergyReport) -> list[str]:
+    """The layers of neurons."""
+    reading = next(iter(report.readings.values()))
+    return [name for name, layer in reading.layers.items() if layer.spikes.neurons]
+
+
+def heat_map(axes: "Axes", report: EnergyReport) -> None:
+    """Firing rates, a row a layer of neurons, a column a T."""
+    names, readings = firing_layers(report), report.readings
+    rates = [[r.layers[n].spikes.rate for r in readings.values()] for n in names]
+    image = axes.imshow(rates, aspect="auto", cmap="viridis", vmin=0)
+    size = max(3, min(7, 280 // max(len(names), 1)))
+    axes.set_yticks(range(len(names)), [n.removeprefix("backbone.") for n in names], fontsize=size)
+    axes.set_xticks(range(len(readings)), [f"T={t}" for t in readings])
+    if len(names) <= 40:
+        top = max((max(row) for row in rates), default=0)
+        for i, row in enumerate(rates):
+            for j, value in enumerate(row):
+                ink = "black" if value > 0.6 * top else "white"
+                axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6, color=ink)
+    axes.figure.colorbar(image, ax=axes, label="spikes a neuron and step")
+
+
+def energy_bars(axes: "Axes", report: EnergyReport, convention: str) -> None:
+    """MJ an image by part, at each T, of the ANN and of the ANN in int8."""
+    labels = [*map(str, report.readings), "ANN", "ANN\nint8"]
+    bottom = [0.0] * len(labels)
+    for part in next(iter(report.readings.values())).parts():
+        readings = [*report.readings.values(), report.teacher]
+        values = [report.millijoule(r.total(part).operations, convention) for r in readings]
+        values.append(report.teacher.total(part).operations.dense * report.e_mac_int8 * 1e-9)
+        axes.bar(labels, values, bottom=bottom, label=part)
+        bottom = [a + b for a, b in zip(bottom, values, strict=True)]
+    axes.set_title(f"mJ an image, {CONVENTIONS[convention]}", fontsize=9)
+    axes.set_xlabel("T")
+    axes.legend(fontsize=7)
+
+
+def save_energy(report: EnergyReport, path: str | os.PathLike[str]) -> None:
+    """Writes a PNG: a heat map of the firing rates, and bars of mJ beside the ANN's."""
+    figure = new_figure(12, 5)
+    figure.suptitle(Path(report.config).stem, fontsize=10)
+    left, *right = figure.subplots(1, 1 + len(CONVENTIONS), width_ratios=(1.4, 1, 1))
+    heat_map(left, report)
+    left.set_title("firing rate", fontsize=9)
+    for axes, convention in zip(right, CONVENTIONS, strict=True):
+        energy_bars(axes, report, convention)
+    save_png(figure, path)
+
+
+def points(run: MeasuredRun, metric: str, convention: str) -> list[Point]:
+    """Energy and metric at every T that has both."""
+    energy = run.energy
     return [
-        (
-            t,
-            run.energy.millijoule(run.energy.readings[t].total().operations, convention),
-            run.sweep.rows[t][metric],
-        )
-        for t in both
+        (t, energy.millijoule(energy.readings[t].total().operations, convention), value)
+        for t, value in run.values(metric).items()
+        if t in energy.readings
     ]
 
 
-def front(found: Sequence[Point]) -> list[Point]:
-    """Those of ``found`` that no other beats in both energy and accuracy, by energy."""
+def front(points: Sequence[Point]) -> list[Point]:
+    """The points that no other beats in both energy and metric, by energy."""
     best: list[Point] = []
-    for point in sorted(found, key=lambda p: (p[1], -p[2])):
+    for point in sorted(points, key=lambda p: (p[1], -p[2])):
         if not best or point[2] > best[-1][2]:
             best.append(point)
     return best
 
 
-def pareto(runs: Sequence[Run], metric: str, convention: str) -> str:
-    """Accuracy against energy; the line joins what nothing else beats."""
-
-    def draw(axes: Any) -> None:
-        every: list[Point] = []
-        for run in runs:
-            found = points(run, metric, convention)
-            every += found
-            axes.scatter([p[1] for p in found], [p[2] for p in found], label=run.name, zorder=3)
-            for t, mj, value in found:
-                axes.annotate(f"T={t}", (mj, value), xytext=(4, 4), textcoords="offset points")
-        teacher = teacher_value(runs[0].teacher_sweep, metric)
-        if teacher is not None:
-            energy = runs[0].energy
-            macs = energy.teacher.total().operations.dense * 1e-9
-            axes.scatter([macs * energy.e_mac], [teacher], c="black", marker="s", label="ANN")
-            every.append((None, macs * energy.e_mac, teacher))
-        best = front(every)
-        axes.plot([p[1] for p in best], [p[2] for p in best], "--", color="gray", label="front")
-        axes.set_xlabel(f"mJ an image, {CONVENTIONS[convention]}")
-        axes.set_ylabel(metric)
-        axes.legend()
-        axes.grid(alpha=0.3)
-
-    return figure_svg(draw)
+def pareto(axes: "Axes", runs: Sequence[MeasuredRun], metric: str, convention: str) -> None:
+    """The metric against energy; the line joins what nothing else beats."""
+    every: list[Point] = []
+    for run in runs:
+        of_run = points(run, metric, convention)
+        every += of_run
+        axes.scatter([p[1] for p in of_run], [p[2] for p in of_run], label=run.name, zorder=3)
+        for t, mj, value in of_run:
+            axes.annotate(f"T={t}", (mj, value), xytext=(4, 4), textcoords="offset points")
+    teacher = runs[0].teacher_value(metric)
+    if teacher is not None:
+        energy = runs[0].energy
+        mj = energy.teacher.total().operations.dense * 1e-9 * energy.e_mac
+        axes.scatter([mj], [teacher], c="black", marker="s", label="ANN")
+        every.append((None, mj, teacher))
+    best = front(every)
+    axes.plot([p[1] for p in best], [p[2] for p in best], "--", color="gray", label="front")
+    axes.set_xlabel(f"mJ an image, {CONVENTIONS[convention]}")
+    axes.set_ylabel(metric)
+    axes.legend()
+    axes.grid(alpha=0.3)
 
 
-def heat_map(run: Run) -> str:
-    """Firing rates, a row a layer of neurons, a column a T."""
-    names, readings = firing_layers(run.energy), run.energy.readings
-
-    def draw(axes: Any) -> None:
-        rates = [[r.layers[n].spikes.rate for r in readings.values()] for n in names]
-        image = axes.imshow(rates, aspect="auto", cmap="viridis", vmin=0)
-        short = [n.removeprefix("backbone.") for n in names]
-        axes.set_yticks(range(len(names)), short, fontsize=7)
-        axes.set_xticks(range(len(readings)), [f"T={t}" for t in readings])
-        if len(names) <= 40:
-            top = max(max(row) for row in rates)
-            for i, row in enumerate(rates):
-                for j, value in enumerate(row):
-                    ink = "black" if value > 0.6 * top else "white"
-                    axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6, color=ink)
-        axes.figure.colorbar(image, ax=axes, label="spikes a neuron and step")
-
-    return figure_svg(draw, height=max(3.0, 0.17 * len(names) + 0.8))
-
-
-def losses(run: Run) -> str | None:
-    """Every term of the loss over the iterations; None if nothing was logged."""
-    logged = [e for e in run.scalars if "loss" in e]
-    terms = sorted({k for e in logged for k in e if "loss" in k})
-    if len(logged) < 2:
-        return None
-
-    def draw(axes: Any) -> None:
-        for term in terms:
-            pairs = [(e["step"], e[term]) for e in logged if e.get(term) is not None]
-            style = "-" if "sakd" in term else "--"
-            axes.plot(*zip(*pairs, strict=True), style, label=term, linewidth=1)
-        axes.set_yscale("log")
-        axes.set_xlabel("iteration")
-        axes.legend(fontsize=6, ncols=2)
-        axes.grid(alpha=0.3)
-
-    return figure_svg(draw, height=4.2)
+def losses(axes: "Axes", run: Run) -> None:
+    """Every term of the loss over the iterations, on a logarithmic scale."""
+    logged = run.logged_losses
+    for term in sorted({k for entry in logged for k in entry if "loss" in k}):
+        pairs = [(e["step"], e[term]) for e in logged if e.get(term) is not None]
+        style = "-" if "sakd" in term else "--"
+        axes.plot(*zip(*pairs, strict=True), style, label=term, linewidth=1)
+    axes.set_yscale("log")
+    axes.set_xlabel("iteration")
+    axes.legend(fontsize=6, ncols=2)
+    axes.grid(alpha=0.3)

@@ -1,12 +1,12 @@
 """One HTML file that answers: is it worth it?"""
 
 import base64
-import io
 import os
 from collections.abc import Sequence
+from functools import partial
+from math import isfinite
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment
 
 from ..energy.conventions import CONVENTIONS
@@ -14,49 +14,57 @@ from ..runtime.errors import UserError
 from ..runtime.files import replacing
 from ..timesteps.table import FIRING_RATE, MS, metric_columns
 from . import figures
-from .run import Run
+from .canvas import svg_of
+from .panels import Panel, jpeg_of
+from .run import MeasuredRun
 from .template import TEMPLATE
 
 
 def write_page(
     path: str | os.PathLike[str],
-    runs: Sequence[Run],
-    pictures: Sequence[Sequence[tuple[str, np.ndarray]]] = (),
+    runs: Sequence[MeasuredRun],
+    pictures: Sequence[Sequence[Panel]] = (),
 ) -> None:
     """Writes the report of ``runs[0]``; the others are compared with it.
 
     Args:
         path: of the HTML file. Everything is in it: it asks no network for anything.
-        runs: with their measurements.
+        runs: of :func:`sakd_dense.report.run.measure_run`.
         pictures: of :func:`sakd_dense.report.samples.sample_pictures`.
 
     Raises:
-        UserError: a run has no metric, or another than the first.
+        UserError: a run has no metric at any T, or another than the first.
     """
     run = runs[0]
-    metric = run.sweep.main_metric
+    metric = run.sweep.main_metric or "metric"
     for each in runs:
-        if metric is None or any(metric not in row for row in each.sweep.rows.values()):
+        if not each.values(metric):
             raise UserError(
-                f"{each.folder}: its test gave no {metric or 'metric'} at some T (a detector that "
-                "finds nothing has none): train longer, or compare runs on one test set"
+                f"{each.folder}: its test gave no {metric} at any T (a detector that finds nothing "
+                "has none): train longer, or compare runs on one test set"
             )
+    curves = partial(figures.metric_over_time_steps, runs=runs, metric=metric)
+    fronts = [
+        partial(figures.pareto, runs=runs, metric=metric, convention=name) for name in CONVENTIONS
+    ]
+    rates = partial(figures.heat_map, report=run.energy)
+    rates_height = max(3.0, 0.17 * len(figures.firing_layers(run.energy)) + 0.8)
+    losses = partial(figures.losses, run=run) if len(run.logged_losses) > 1 else None
     text = Environment(autoescape=True).from_string(TEMPLATE)
     page = text.render(
         title=run.name,
         answer=answer(run, metric),
-        metric=metric,
         rows=_rows(run),
         columns=[*metric_columns(run.sweep.rows).values(), "firing rate", "ms an image"],
-        accuracy=figures.accuracy(runs, metric),
-        paretos=[figures.pareto(runs, metric, c) for c in CONVENTIONS],
-        heat=figures.heat_map(run),
-        losses=figures.losses(run),
+        accuracy=svg_of(curves),
+        paretos=[svg_of(front) for front in fronts],
+        heat=svg_of(rates, height=rates_height),
+        losses=losses and svg_of(losses, height=4.2),
         energy=run.energy.summary(),
         estimates=run.energy.estimates(),
         layers=run.energy.layers(max(run.energy.readings)),
         notes=[*run.sweep.notes().splitlines(), *run.energy.notes().splitlines()],
-        pictures=[[(title, _jpeg(image)) for title, image in row] for row in pictures],
+        pictures=[[(panel.title, _jpeg(panel)) for panel in row] for row in pictures],
         config=run.cfg.pretty_text,
         commands=_commands(run),
         versions={**run.sweep.versions, "device": run.sweep.device},
@@ -67,16 +75,21 @@ def write_page(
         temporary.write_text(page, encoding="utf-8")
 
 
-def answer(run: Run, metric: str) -> list[str]:
-    """The figures that decide, as sentences."""
+def answer(run: MeasuredRun, metric: str) -> list[str]:
+    """The figures that decide, as sentences: those at the config's T, or at the largest measured.
+
+    A T without a metric or without energy is passed over.
+    """
+    values = run.values(metric)
+    both = [t for t in run.energy.readings if t in values]
+    if not both:
+        return [f"No T has both {metric} and energy."]
     own = run.cfg.model.get("backbone", {}).get("time_steps")
-    both = [t for t in run.energy.readings if t in run.sweep.rows]
     t = own if own in both else max(both)
-    value = run.sweep.rows[t][metric]
-    teacher = figures.teacher_value(run.teacher_sweep, metric)
-    first = f"At T = {t} the spiking model has {metric} {value:.3f}"
+    first = f"At T = {t} the spiking model has {metric} {values[t]:.3f}"
+    teacher = run.teacher_value(metric)
     if teacher is not None:
-        first += f"; its ANN teacher has {teacher:.3f} ({value - teacher:+.3f})"
+        first += f"; its ANN teacher has {teacher:.3f} ({values[t] - teacher:+.3f})"
     sentences = [first + "."]
     macs = run.energy.teacher.total().operations.dense * 1e-9
     ann, int8 = macs * run.energy.e_mac, macs * run.energy.e_mac_int8
@@ -89,35 +102,30 @@ def answer(run: Run, metric: str) -> list[str]:
     return sentences
 
 
-def _rows(run: Run) -> list[list[str]]:
-    rows = []
+def _rows(run: MeasuredRun) -> list[list[str]]:
     names = list(metric_columns(run.sweep.rows))
-    found: list[tuple[str, dict[str, Any]]] = [(str(t), r) for t, r in run.sweep.rows.items()]
+    rows: list[tuple[str, dict[str, Any]]] = [(str(t), r) for t, r in run.sweep.rows.items()]
     if run.teacher_sweep is not None:
-        found.append(("ANN", run.teacher_sweep.rows[None]))
-    for t, row in found:
-        cells = [_number(row.get(n), 3) for n in names]
-        rows.append([t, *cells, _number(row.get(FIRING_RATE), 3), _number(row.get(MS), 1)])
-    return rows
+        rows.append(("ANN", run.teacher_sweep.rows[None]))
+    digits = {**dict.fromkeys((*names, FIRING_RATE), 3), MS: 1}
+    return [[t, *(_number(row.get(name), d) for name, d in digits.items())] for t, row in rows]
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None or not isfinite(value) else f"{value:.{digits}f}"
 
 
-def _commands(run: Run) -> dict[str, str]:
-    found = {"training": run.cfg.get("command") or ""}
-    found["test"] = " ".join(run.sweep.command)
-    found["energy"] = " ".join(run.energy.command)
-    return {name: command for name, command in found.items() if command}
+def _commands(run: MeasuredRun) -> dict[str, str]:
+    commands = {
+        "training": run.cfg.get("command") or "",
+        "test": " ".join(run.sweep.command),
+        "energy": " ".join(run.energy.command),
+    }
+    return {name: command for name, command in commands.items() if command}
 
 
-def _jpeg(image: np.ndarray) -> str:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, format="JPEG", quality=85)
-    return base64.b64encode(file.getvalue()).decode()
+def _jpeg(panel: Panel) -> str:
+    return base64.b64encode(jpeg_of(panel)).decode()
 
 
 __all__ = ["answer", "write_page"]

@@ -4,15 +4,16 @@ import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
-from ..config.models import with_preprocessor
-from ..config.teacher import sakd_hook, teacher_config, teacher_file
-from ..config.types import spiking_backbones
+from ..config.models import check_test_loop
+from ..config.teacher import teacher_file, teacher_of
+from ..config.types import spiking_backbone_cfgs
 from ..energy import EnergyReport, study
 from ..runtime.errors import MissingFileError, UserError
 from ..timesteps import SweepResult, sweep
@@ -21,7 +22,7 @@ from ..timesteps import SweepResult, sweep
 SWEEP, ENERGY, TEACHER = "sweep.json", "energy.json", "teacher.json"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Run:
     """A finished run.
 
@@ -31,13 +32,13 @@ class Run:
         checkpoint: its last.
         teacher: the ANN's checkpoint, if its file is still there.
         scalars: what was logged, one dict an entry, in the order of time.
-        sweep, energy, teacher_sweep: measurements, as far as there are any.
+        sweep, energy, teacher_sweep: the measurements that lie in the folder.
     """
 
     folder: Path
     cfg: Config
     checkpoint: str
-    teacher: str | None
+    teacher: str | None = None
     scalars: list[dict[str, Any]] = field(default_factory=list)
     sweep: SweepResult | None = None
     energy: EnergyReport | None = None
@@ -50,12 +51,26 @@ class Run:
         return config if config == folder else f"{config}, {folder}"
 
     @property
-    def teacher_model(self) -> Any:
-        """The teacher's config."""
-        hook = sakd_hook(self.cfg)
-        return teacher_config(
-            with_preprocessor(self.cfg), (hook.get("teacher") or {}).get("config")
-        )
+    def logged_losses(self) -> list[dict[str, Any]]:
+        """The entries of ``scalars`` that hold the loss."""
+        return [entry for entry in self.scalars if "loss" in entry]
+
+
+@dataclass(kw_only=True)
+class MeasuredRun(Run):
+    """A run with its measurements; ``teacher_sweep`` is None where the teacher's file is gone."""
+
+    sweep: SweepResult
+    energy: EnergyReport
+
+    def values(self, metric: str) -> dict[int, float]:
+        """The metric at every T that has one (COCO gives none where a detector finds nothing)."""
+        rows = {t: row.get(metric) for t, row in self.sweep.rows.items() if t is not None}
+        return {t: value for t, value in rows.items() if value is not None and isfinite(value)}
+
+    def teacher_value(self, metric: str) -> float | None:
+        """The metric of the ANN teacher, if it was measured."""
+        return self.teacher_sweep.rows[None].get(metric) if self.teacher_sweep else None
 
 
 def open_run(folder: str | Path) -> Run:
@@ -63,7 +78,8 @@ def open_run(folder: str | Path) -> Run:
 
     Raises:
         MissingFileError: there is no such folder, or no config or checkpoint in it.
-        UserError: its model does not spike, or a measurement cannot be read.
+        UserError: its model does not spike, its config has no test set, or a measurement cannot
+            be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -74,18 +90,19 @@ def open_run(folder: str | Path) -> Run:
             f"{folder} holds no config: give the work dir of tools/train.py, where it wrote one"
         )
     cfg = Config.fromfile(configs[-1])
-    if not spiking_backbones(cfg.get("model") or {}):
+    if not spiking_backbone_cfgs(cfg.get("model") or {}):
         raise UserError(
             f"{configs[-1]}: its model does not spike; give the run of a student, "
             "the teacher stands in its report beside it"
         )
+    check_test_loop(cfg)
     last = folder / "last_checkpoint"
     checkpoint = find_latest_checkpoint(str(folder)) if last.is_file() else None
     if checkpoint is not None and (folder / Path(checkpoint).name).is_file():
         checkpoint = str(folder / Path(checkpoint).name)  # the run may have been moved since
     if checkpoint is None or not Path(checkpoint).is_file():
         raise MissingFileError(f"{folder} holds no checkpoint ({checkpoint or last} is not there)")
-    run = Run(folder, cfg, checkpoint, teacher_file(cfg))
+    run = Run(folder=folder, cfg=cfg, checkpoint=checkpoint, teacher=teacher_file(cfg))
     run.scalars = _scalars(folder)
     for name, attribute, kind in (
         (SWEEP, "sweep", SweepResult),
@@ -97,24 +114,34 @@ def open_run(folder: str | Path) -> Run:
     return run
 
 
-def measure_run(run: Run, time_steps: Sequence[int], samples: int) -> None:
-    """Measures what is missing, and writes it into the folder of the run."""
+def measure_run(run: Run, time_steps: Sequence[int], samples: int) -> MeasuredRun:
+    """Measures what is missing, and writes it into the folder of the run.
+
+    Args:
+        run: of :func:`open_run`.
+        time_steps: the T of the sweep, if there is none yet; energy is measured at those of the
+            sweep.
+        samples: images for energy.
+    """
     cfg = copy.deepcopy(run.cfg)
     cfg.work_dir = str(run.folder / "report")
-    if run.sweep is None:
-        run.sweep = sweep(cfg, run.checkpoint, time_steps, fuse=True)
-        run.sweep.to_json(run.folder / SWEEP)
-    if run.energy is None:
-        steps = [t for t in run.sweep.rows if t is not None]
-        run.energy = study(cfg, run.checkpoint, steps, samples, teacher_checkpoint=run.teacher)
-        run.energy.to_json(run.folder / ENERGY)
-    if run.teacher_sweep is None and run.teacher is not None:
+    measured, energy, teacher_sweep = run.sweep, run.energy, run.teacher_sweep
+    if measured is None:
+        measured = sweep(cfg, run.checkpoint, time_steps, fuse=True)
+        measured.to_json(run.folder / SWEEP)
+    if energy is None:
+        steps = [t for t in measured.rows if t is not None]
+        energy = study(cfg, run.checkpoint, steps, samples, teacher_checkpoint=run.teacher)
+        energy.to_json(run.folder / ENERGY)
+    if teacher_sweep is None and run.teacher is not None:
         ann = copy.deepcopy(cfg)
-        ann.model, ann.custom_hooks = run.teacher_model, []
+        ann.model, ann.custom_hooks = teacher_of(cfg), []
         ann.test_cfg = dict(type="TestLoop")
         ann.pop("data_preprocessor", None)  # it is in the model
-        run.teacher_sweep = sweep(ann, run.teacher, timed_batches=0)
-        run.teacher_sweep.to_json(run.folder / TEACHER)
+        teacher_sweep = sweep(ann, run.teacher, timed_batches=0)
+        teacher_sweep.to_json(run.folder / TEACHER)
+    measurements = dict(sweep=measured, energy=energy, teacher_sweep=teacher_sweep)
+    return MeasuredRun(**{**vars(run), **measurements})
 
 
 def _scalars(folder: Path) -> list[dict[str, Any]]:
@@ -123,10 +150,10 @@ def _scalars(folder: Path) -> list[dict[str, Any]]:
         [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
         for file in sorted(folder.glob("*/vis_data/scalars.json"))
     ]
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for session in sessions:
         first = min((e["step"] for e in session if "loss" in e), default=None)
         if first is not None:
-            found = [e for e in found if e.get("step", 0) < first]
-        found += session
-    return found
+            entries = [e for e in entries if e.get("step", 0) < first]
+        entries += session
+    return entries

@@ -1,124 +1,169 @@
-"""Pictures of the test set with what teacher and student find in them."""
+"""What teacher and student find in an image, drawn for detectors, segmentors and classifiers."""
 
 import copy
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, MODELS, VISUALIZERS, DefaultScope
-from mmengine.visualization import Visualizer
-from torch import nn
+from mmengine.registry import DATASETS
+from torch import Tensor, nn
 
-from ..backbones.time_steps import at_time_steps
-from ..transfer.load import load_for_test
+from ..backbones.time_steps import at_time_steps, spiking_backbones
+from ..config.models import test_dataset_of
+from ..runtime.errors import UserError
+from ..transfer.load import build_for_test
+from .loaded import LoadedImage, TestPipeline
+from .panels import Classes, Panel
 from .run import Run
 
-_WIDEST = 640
+
+@dataclass
+class Samples:
+    """The models whose predictions are drawn, each under a title and at a number of time steps.
+
+    Attributes:
+        models: ``(title, model, T)``; T is None for an ANN.
+        meta: names and colours of the classes, as a data set's ``metainfo``.
+        score_thr: boxes with a lower score are left out.
+    """
+
+    models: list[tuple[str, nn.Module, int | None]] = field(default_factory=list)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    score_thr: float = 0.3
+
+    @classmethod
+    def of_config(
+        cls,
+        cfg: Config,
+        checkpoint: str,
+        teacher: str | None = None,
+        time_steps: Sequence[int] | None = None,
+        device: str = "cpu",
+        score_thr: float = 0.3,
+    ) -> "Samples":
+        """The teacher, if there is a checkpoint of it, and the config's model at each T.
+
+        Args:
+            cfg: the whole config.
+            checkpoint: of the config's model.
+            teacher: of the ANN teacher.
+            time_steps: the T; None: the model's own.
+            device: where the models go.
+            score_thr: boxes with a lower score are left out.
+
+        Raises:
+            MissingFileError, UserError: for a checkpoint that is missing or does not fit.
+        """
+        models: list[tuple[str, nn.Module, int | None]] = []
+        if teacher is not None:
+            ann = build_for_test(cfg, teacher, ann=True, device=device)
+            models.append(("teacher (ANN)", ann, None))
+        model = build_for_test(cfg, checkpoint, device=device)
+        backbones = list(spiking_backbones(model).values())
+        if backbones:
+            steps = time_steps or [backbones[0].time_steps]
+            models += [(f"SNN, T = {t}", model, t) for t in steps]
+        else:
+            models.append(("ANN", model, None))
+        return cls(models, model.dataset_meta, score_thr)
+
+    def truth(self, loaded: LoadedImage) -> Panel:
+        """The image with its annotations."""
+        panel, classes = Panel("ground truth", loaded.image), Classes.of_meta(self.meta)
+        known = loaded.annotations
+        if "gt_seg_map" in known:
+            panel.add_label_map(classes, _array(known["gt_seg_map"]))
+        if "gt_bboxes" in known:
+            boxes = known["gt_bboxes"]
+            keep = ~_array(known.get("gt_ignore_flags", np.zeros(len(boxes)))).astype(bool)
+            masks = known["gt_masks"].to_ndarray()[keep] if "gt_masks" in known else None
+            labels = _array(known["gt_bboxes_labels"])[keep]
+            boxes = _array(getattr(boxes, "tensor", boxes))[keep]
+            panel.add_instances(classes, boxes, labels, masks=masks)
+        if "gt_label" in known:
+            labels = np.atleast_1d(_array(known["gt_label"]))
+            panel.add_text(", ".join(classes.name(label) for label in labels))
+        return panel
+
+    def predictions(self, loaded: LoadedImage) -> list[Panel]:
+        """The image with what each model finds in it."""
+        panels = []
+        for title, model, t in self.models:
+            panel = Panel(title, loaded.image)
+            self._add_prediction(panel, _predict(model, loaded, t))
+            panels.append(panel)
+        return panels
+
+    def _add_prediction(self, panel: Panel, sample: Any) -> None:
+        classes = Classes.of_meta(self.meta)
+        if "pred_panoptic_seg" in sample:
+            panel.add_label_map(classes, _array(sample.pred_panoptic_seg.sem_seg[0]))
+        elif "pred_sem_seg" in sample:
+            panel.add_label_map(classes, _array(sample.pred_sem_seg.data[0]))
+        if "pred_instances" in sample:
+            instances = sample.pred_instances
+            instances = instances[instances.scores >= self.score_thr]
+            masks = _array(instances.masks) if "masks" in instances else None
+            values = (_array(instances[name]) for name in ("bboxes", "labels", "scores"))
+            panel.add_instances(classes, *values, masks=masks)
+        if "pred_label" in sample:
+            labels = np.atleast_1d(_array(sample.pred_label))
+            text = ", ".join(classes.name(label) for label in labels)
+            if "pred_score" in sample and len(labels) == 1:
+                text += f" {float(sample.pred_score.max()):.2f}"
+            panel.add_text(text)
 
 
-@torch.no_grad()
-def sample_pictures(
-    run: Run, time_steps: Sequence[int], count: int
-) -> list[list[tuple[str, np.ndarray]]]:
+def sample_pictures(run: Run, time_steps: Sequence[int], count: int) -> list[list[Panel]]:
     """For each of ``count`` images of the test set: what it shows, and what is found in it.
 
     Returns:
-        A row an image: ``(title, [H, W, 3] uint8 RGB)`` of the ground truth, the teacher if there
-        is one, and the student at each T.
+        A row an image: the ground truth, the teacher if there is one, and the student at each T.
+
+    Raises:
+        UserError: the config has no test set.
     """
-    scope = run.cfg.get("default_scope", "mmengine")
-    with DefaultScope.overwrite_default_scope(scope):
-        dataset = DATASETS.build(copy.deepcopy(run.cfg.test_dataloader.dataset))
-        student = _model(run.cfg, run.cfg.model, run.checkpoint)
-        teacher = None
-        if run.teacher is not None:
-            teacher = _model(run.cfg, run.teacher_model, run.teacher)
-        draw = _Drawing(run.cfg, dataset.metainfo)
-        images = len(dataset)
-        chosen = [
-            (2 * i + 1) * images // (2 * min(count, images)) for i in range(min(count, images))
-        ]
-        rows = []
-        for index in chosen:
-            item = dataset[index]
-            row = [("ground truth", draw(item, item["data_samples"], truth=True))]
-            if teacher is not None:
-                row.append(("ANN teacher", draw(item, _predict(teacher, item))))
-            for t in time_steps:
-                with at_time_steps(student, t):
-                    row.append((f"SNN, T = {t}", draw(item, _predict(student, item))))
-            rows.append(row)
+    dataset_cfg = copy.deepcopy(test_dataset_of(run.cfg))
+    samples = Samples.of_config(run.cfg, run.checkpoint, run.teacher, time_steps)
+    dataset = DATASETS.build(dataset_cfg)
+    samples.meta = dataset.metainfo
+    pipeline = TestPipeline(run.cfg)
+    images, rows = len(dataset), []
+    count = min(count, images)
+    for i in range(count):
+        loaded = pipeline(dataset.get_data_info((2 * i + 1) * images // (2 * count)))
+        rows.append([samples.truth(loaded), *samples.predictions(loaded)])
     return rows
 
 
-def _model(cfg: Config, model_cfg: Any, checkpoint: str) -> nn.Module:
-    model_cfg = copy.deepcopy(model_cfg)
-    if cfg.get("data_preprocessor") is not None:
-        model_cfg.setdefault("data_preprocessor", cfg.data_preprocessor)
-    model = MODELS.build(model_cfg).eval()
-    load_for_test(model, checkpoint)
-    return model
+@torch.no_grad()
+def _predict(model: nn.Module, loaded: LoadedImage, t: int | None) -> Any:
+    inputs = loaded.inputs
+    if inputs.dim() == 4 and t is not None:  # event frames: the first T
+        if t > len(inputs):
+            raise UserError(f"T={t}: {loaded.name} has {len(inputs)} frames alone")
+        inputs = inputs[:t]
+    batch = dict(inputs=[inputs], data_samples=[copy.deepcopy(loaded.data_sample)])
+    try:
+        with at_time_steps(model, t):
+            return model.test_step(batch)[0]
+    except Exception as error:
+        first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+        channels = inputs.shape[-3]
+        if first is None or first.in_channels == channels:
+            raise
+        raise UserError(
+            f"{loaded.name} has {channels} channels as the config's test pipeline loads it, and "
+            f"the model takes {first.in_channels}: give an image of that kind, or set color_type "
+            "of the pipeline's LoadImageFromFile"
+        ) from error
 
 
-def _predict(model: nn.Module, item: dict[str, Any]) -> Any:
-    batch = dict(inputs=[item["inputs"]], data_samples=[copy.deepcopy(item["data_samples"])])
-    return model.test_step(batch)[0]
+def _array(values: Any) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
-class _Drawing:
-    """Each package's own visualizer, as a function from a result to a picture."""
-
-    def __init__(self, cfg: Config, meta: dict[str, Any]) -> None:
-        self.scope = cfg.get("default_scope")
-        kind = {"mmseg": "SegLocalVisualizer", "mmpretrain": "UniversalVisualizer"}
-        args = dict(type=kind.get(self.scope, "DetLocalVisualizer"), name="sakd_report")
-        if self.scope == "mmseg":
-            args["alpha"] = 0.6
-        Visualizer._instance_dict.pop("sakd_report", None)
-        self.visualizer = VISUALIZERS.build(args)
-        self.visualizer.dataset_meta = meta
-
-    def __call__(self, item: dict[str, Any], found: Any, truth: bool = False) -> np.ndarray:
-        import mmcv
-
-        path = found.metainfo.get("img_path")
-        if path and Path(path).is_file():
-            image = mmcv.imread(path, channel_order="rgb")
-        else:  # generated, or an array of a file of many
-            image = item["inputs"].numpy().transpose(1, 2, 0)
-            image = np.ascontiguousarray(image[..., ::-1])
-        if self.scope == "mmpretrain":
-            small = mmcv.imrescale(image, max(1.0, 160 / min(image.shape[:2])))
-            shown = self._classes(found, truth)
-            self.visualizer.set_image(small)
-            self.visualizer.draw_texts(
-                shown,
-                np.array([[3.0, 3.0]]),
-                font_sizes=10,
-                colors="white",
-                bboxes=dict(facecolor="black", alpha=0.6, pad=1, edgecolor="none"),
-            )
-        else:
-            if truth and self.scope == "mmdet":  # its data_preprocessor does so for a model
-                found = copy.deepcopy(found)
-                boxes = found.gt_instances.bboxes
-                found.gt_instances.bboxes = getattr(boxes, "tensor", boxes)
-            self.visualizer.add_datasample(
-                "sample", image, found, draw_gt=truth, draw_pred=not truth, **self._options()
-            )
-        drawn = self.visualizer.get_image()
-        return mmcv.imrescale(drawn, min(1.0, _WIDEST / drawn.shape[1]))
-
-    def _options(self) -> dict[str, Any]:
-        return dict(with_labels=False) if self.scope == "mmseg" else dict(pred_score_thr=0.3)
-
-    def _classes(self, found: Any, truth: bool) -> str:
-        names = self.visualizer.dataset_meta.get("classes", ())
-        labels = found.gt_label if truth else found.pred_label
-        texts = [str(names[i]) if i < len(names) else str(i) for i in labels.flatten().tolist()]
-        if not truth and found.get("pred_score") is not None and len(texts) == 1:
-            texts[0] += f" {found.pred_score.max():.2f}"
-        return ", ".join(texts)
+__all__ = ["Samples", "sample_pictures"]

@@ -175,7 +175,6 @@ def test_an_ann_has_one_row_and_no_steps(scenes):
     assert result.table().splitlines()[1].split()[0] == "-"
     result.to_json(scenes / "ann.json")
     assert SweepResult.from_json(scenes / "ann.json").rows == result.rows
-    result.plot(scenes / "ann.png")
     with pytest.raises(ValueError, match="has no spiking backbone"):
         sweep(cfg, checkpoint, (1, 2))
 

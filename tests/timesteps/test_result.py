@@ -72,12 +72,6 @@ def test_json_keeps_everything_and_has_no_nan(tmp_path):
     assert again.checkpoint == "x.pth"
 
 
-def test_a_plot_is_a_png(tmp_path):
-    SweepResult({**DETECTION, None: {"coco/bbox_mAP": 0.5}}).plot(tmp_path / "a.png")
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
-
-
 def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("old")

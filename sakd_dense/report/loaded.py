@@ -1,0 +1,160 @@
+"""An image through a config's own test pipeline: as it was loaded, and as the model takes it."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from torch import Tensor
+
+from ..config.models import with_preprocessor
+from ..config.types import dicts, type_name
+from ..runtime.errors import UserError
+
+_ANNOTATIONS = (
+    "gt_bboxes", "gt_bboxes_labels", "gt_ignore_flags", "gt_masks", "gt_seg_map", "gt_label",
+)  # fmt: skip
+
+
+@dataclass
+class LoadedImage:
+    """An image that a pipeline has loaded and packed.
+
+    Attributes:
+        name: its path, or what stands for it in messages.
+        image: ``[H, W, 3]`` uint8, RGB, turned and sized as the loader gave it: the coordinates
+            of annotations and predictions are those of this image, not of another reading of the
+            file (EXIF).
+        annotations: as they were loaded, before the image was resized.
+        inputs: what the model takes, ``[C, H, W]`` or event frames ``[T, C, H, W]``.
+        data_sample: what the model's predictions are written into.
+    """
+
+    name: str
+    image: np.ndarray
+    annotations: dict[str, Any]
+    inputs: Tensor
+    data_sample: Any
+
+
+class TestPipeline:
+    """The pipeline with which a config tests, as a function from an image to a LoadedImage.
+
+    Args:
+        cfg: the whole config; its default scope must be the current one.
+        annotations: whether to load annotations.
+
+    Raises:
+        UserError: the config has no pipeline for tests.
+    """
+
+    __test__ = False  # for pytest
+
+    def __init__(self, cfg: Config, annotations: bool = True) -> None:
+        steps = [
+            step
+            for step in copy.deepcopy(_steps_of(cfg))
+            if annotations or "Annotations" not in type_name(step["type"])
+        ]
+        self._transforms = Compose(steps).transforms
+        preprocessor = with_preprocessor(cfg).get("data_preprocessor") or {}
+        self._swaps = bool(preprocessor.get("bgr_to_rgb") or preprocessor.get("to_rgb"))
+
+    def __call__(self, info: Mapping[str, Any]) -> LoadedImage:
+        """Runs the pipeline.
+
+        Args:
+            info: what a data set knows of an image: ``img_path``, or ``img`` itself.
+
+        Raises:
+            UserError: the image cannot be read.
+        """
+        name = f"image {str(info.get('img_path') or info.get('sample_idx', ''))!r}"
+        results: Any = dict(info)
+        annotations = _annotations(results)
+        image = None
+        if "img" in info:  # an array of a file of many: OpenCV's order only if the model swaps it
+            image = displayable(info["img"], self._swaps)
+        for transform in self._transforms:
+            try:
+                results = transform(results)
+            except UserError:
+                raise
+            except Exception as error:  # whatever a decoder makes of a file that is no picture
+                if image is not None:
+                    raise
+                raise _unreadable(name, transform, f"{type(error).__name__}: {error}") from error
+            if results is None:
+                raise _unreadable(name, transform, "it gave nothing")
+            if image is None and "img" in results:
+                backend = getattr(transform, "imdecode_backend", None)
+                # mmcv decodes to BGR, but for TIFF files, whose order it leaves.
+                bgr = self._swaps if backend is None else backend != "tifffile"
+                image = displayable(results["img"], bgr)
+            annotations = {**_annotations(results), **annotations}  # later transforms scale them
+        if image is None:
+            raise UserError(f"{name}: no transform of the config's test pipeline loads an image")
+        return LoadedImage(name, image, annotations, results["inputs"], results["data_samples"])
+
+
+def _annotations(results: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: copy.deepcopy(results[key]) for key in _ANNOTATIONS if key in results}
+
+
+def displayable(image: np.ndarray, bgr: bool) -> np.ndarray:
+    """An image or event frames as ``[H, W, 3]`` uint8, RGB.
+
+    Args:
+        image: ``[H, W]``, ``[H, W, C]`` (of more than three channels the first three are shown), or
+            event frames ``[T, C, H, W]``: of two polarities the sum over T, red for the first and
+            blue for the second. Values up to 255, or scaled by their largest.
+        bgr: whether three channels are in OpenCV's order.
+    """
+    if image.ndim == 4:
+        counts = image.astype(np.float64).sum(0)
+        # The few busiest pixels must not hide the others.
+        top = np.quantile(counts[counts > 0], 0.95) if counts.any() else 1
+        strength = np.clip(counts / top, 0, 1)
+        first, second = strength[0], strength[-1] if len(strength) > 1 else strength[0]
+        image = np.stack([1 - second, 1 - np.maximum(first, second), 1 - first], axis=-1)
+        bgr = False
+    image = image[..., None] if image.ndim == 2 else image
+    if image.shape[-1] < 3:
+        image = np.repeat(image[..., :1], 3, axis=-1)
+    image = image[..., :3]
+    image = image[..., ::-1] if bgr else image
+    if image.dtype != np.uint8:
+        image = image.astype(np.float64)
+        top = image.max(initial=0)
+        image = np.clip(image * (255 / top if top > 255 else 255 if top <= 1 else 1), 0, 255)
+    return np.ascontiguousarray(image, dtype=np.uint8)
+
+
+def _steps_of(cfg: Config) -> Sequence[Any]:
+    for steps in (
+        _pipeline_of(cfg.get("test_dataloader")),
+        cfg.get("test_pipeline"),
+        _pipeline_of(cfg.get("val_dataloader")),
+    ):
+        if steps:
+            return steps
+    raise UserError(
+        f"config {cfg.filename or ''} has no pipeline to load an image with: set test_dataloader, "
+        "or test_pipeline=[dict(type='LoadImageFromFile'), ...] alone"
+    )
+
+
+def _pipeline_of(dataloader: Mapping[str, Any] | None) -> Sequence[Any] | None:
+    # Data sets may be wrapped: ConcatDataset, RepeatDataset.
+    dataset = (dataloader or {}).get("dataset")
+    return next((d["pipeline"] for d in dicts(dataset) if d.get("pipeline")), None)
+
+
+def _unreadable(name: str, transform: Any, reason: str) -> UserError:
+    return UserError(
+        f"{name} cannot be read by the config's {type(transform).__name__} ({reason}): give a "
+        "picture that it knows, or set its imdecode_backend"
+    )
