@@ -33,9 +33,10 @@ class Classes:
     @classmethod
     def of_meta(cls, meta: Mapping[str, Any]) -> "Classes":
         """Those of a data set's ``metainfo``."""
-        palette = meta.get("palette") or ()
-        # mmdet takes names of palettes too ('coco', 'random').
-        return cls(meta.get("classes") or (), () if isinstance(palette, str) else palette)
+        palette = meta.get("palette", ())
+        if palette is None or isinstance(palette, str):  # mmdet's 'coco' or 'random'
+            palette = ()
+        return cls(meta.get("classes") or (), palette)
 
     def name(self, label: int) -> str:
         return str(self.names[label]) if label < len(self.names) else str(label)

@@ -64,6 +64,9 @@ def test_teacher_and_every_time_step_of_every_task(task, tmp_path, capsys):
         assert picture.width > 2 * picture.height
         panels = np.array_split(np.asarray(picture.convert("L"), dtype=float), 3, axis=1)
         assert all(panel.std() > 10 for panel in panels)
+    if "events" in task:
+        with pytest.raises(SystemExit, match=r"T=9: image '.*picture.npz' has 8 frames"):
+            draw(run, image, "--time-steps", "9")
 
 
 def test_an_ann_and_its_refusals(tmp_path, capsys):
