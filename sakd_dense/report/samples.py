@@ -142,18 +142,13 @@ def sample_pictures(run: Run, time_steps: Sequence[int], count: int) -> list[lis
 
 @torch.no_grad()
 def _predict(model: Any, loaded: LoadedImage, t: int | None) -> Any:
-    inputs = loaded.inputs
-    if inputs.dim() == 4 and t is not None:  # event frames: the first T
-        if t > len(inputs):
-            raise UserError(f"T={t}: {loaded.name} has {len(inputs)} frames alone")
-        inputs = inputs[:t]
-    batch = dict(inputs=[inputs], data_samples=[copy.deepcopy(loaded.data_sample)])
+    batch = dict(inputs=[loaded.inputs], data_samples=[copy.deepcopy(loaded.data_sample)])
     try:
         with at_time_steps(model, t):
             return model.test_step(batch)[0]
     except Exception as error:
         first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-        channels = inputs.shape[-3]
+        channels = loaded.inputs.shape[-3]
         if first is None or first.in_channels == channels:
             raise
         raise UserError(

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope, init_default_scope
 
 from sakd_dense.config.teacher import teacher_of
 from sakd_dense.energy import EnergyReport
 from sakd_dense.report import open_run
 from sakd_dense.timesteps import SweepResult
 from tests.helpers.finished_runs import finish, random_weights
-from tests.helpers.pure_python import write_pure_config
-from tests.helpers.scenes import write_scenes
+from tests.helpers.scenes import detection_config, retinanet, write_pure_python, write_scenes
 from tests.helpers.tooling import tool
 from tests.test_road import load, train
 
@@ -197,24 +196,12 @@ def test_what_is_missing_is_named(root, tmp_path, change, says):
 
 def test_a_run_of_a_pure_python_config(tmp_path):
     write_scenes(tmp_path)
-    top = Path(write_pure_config(tmp_path))
-    top.write_text(top.read_text() + PURE.replace("ROOT", repr(str(tmp_path))))
-    run = finish(Config.fromfile(top), tmp_path / "run")
+    hook = dict(type="SAKDHook", teacher=dict(checkpoint="set by finish"))
+    cfg = detection_config(tmp_path, retinanet(), custom_hooks=[hook])
+    run = finish(cfg, tmp_path / "run")
+    write_pure_python(cfg, tmp_path / "pure.py")
+    Config.fromfile(tmp_path / "pure.py").dump(run / "run.py")  # as a Runner does
+    DefaultScope._instance_dict.clear()
     main([str(run), "--time-steps", "1", "2", "--samples", "1", "--pictures", "1"])
     titles = re.findall(r'alt="([^"]+)"', (run / "report.html").read_text())
-    assert titles == ["ground truth", "SNN, T = 1", "SNN, T = 2"]
-
-
-PURE = """
-from mmcv.transforms import LoadImageFromFile
-from mmdet.datasets.transforms import LoadAnnotations, PackDetInputs, Resize
-from mmdet.evaluation import CocoMetric
-from mmengine.runner import TestLoop
-
-pipeline = [
-    dict(type=LoadImageFromFile), dict(type=Resize, scale=(64, 64), keep_ratio=True),
-    dict(type=LoadAnnotations, with_bbox=True), dict(type=PackDetInputs)]
-test_dataloader.update(dataset=dict(pipeline=pipeline, data_prefix=dict(img='')))
-test_cfg = dict(type=TestLoop)
-test_evaluator = dict(type=CocoMetric, ann_file=ROOT + '/instances.json', metric='bbox')
-"""
+    assert titles == ["ground truth", "teacher (ANN)", "SNN, T = 1", "SNN, T = 2"]
