@@ -7,7 +7,7 @@ The report's page takes them as SVG, tools/test.py and tools/energy.py as the PN
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..energy.conventions import CONVENTIONS
 from ..energy.report import EnergyReport
@@ -24,7 +24,7 @@ Point = tuple[int | None, float, float]
 
 
 def over_time_steps(
-    axes: "Axes", curves: Mapping[str, Mapping[int | None, float | None]], label: str = ""
+    axes: "Axes", curves: Mapping[str, Mapping[Any, float | None]], label: str = ""
 ) -> None:
     """Values over T, a curve each.
 
@@ -36,8 +36,8 @@ def over_time_steps(
     """
     steps = sorted({t for values in curves.values() for t in values if t is not None})
     for name, values in curves.items():
-        known = [t for t in steps if values.get(t) is not None]
-        (line,) = axes.plot(known, [values[t] for t in known], "o-", label=name)
+        known = [(t, v) for t in steps if (v := values.get(t)) is not None]
+        (line,) = axes.plot([t for t, _ in known], [v for _, v in known], "o-", label=name)
         if (level := values.get(None)) is not None:
             axes.axhline(level, color=line.get_color(), linestyle="--")
     if steps:

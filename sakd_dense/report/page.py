@@ -84,8 +84,8 @@ def answer(run: MeasuredRun, metric: str) -> list[str]:
     both = [t for t in run.energy.readings if t in values]
     if not both:
         return [f"No T has both {metric} and energy."]
-    own = run.cfg.model.get("backbone", {}).get("time_steps")
-    t = own if own in both else max(both)
+    configured = run.cfg.model.get("backbone", {}).get("time_steps")
+    t = configured if configured in both else max(both)
     first = f"At T = {t} the spiking model has {metric} {values[t]:.3f}"
     teacher = run.teacher_value(metric)
     if teacher is not None:

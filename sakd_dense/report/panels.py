@@ -33,9 +33,10 @@ class Classes:
     @classmethod
     def of_meta(cls, meta: Mapping[str, Any]) -> "Classes":
         """Those of a data set's ``metainfo``."""
-        palette = meta.get("palette") or ()
-        # mmdet takes names of palettes too ('coco', 'random').
-        return cls(meta.get("classes") or (), () if isinstance(palette, str) else palette)
+        palette = meta.get("palette", ())
+        if palette is None or isinstance(palette, str):  # mmdet's 'coco' or 'random'
+            palette = ()
+        return cls(meta.get("classes") or (), palette)
 
     def name(self, label: int) -> str:
         return str(self.names[label]) if label < len(self.names) else str(label)
@@ -46,7 +47,7 @@ class Classes:
         if label < len(self.palette):
             red, green, blue = (value / 255 for value in self.palette[label])
             return red, green, blue
-        return colormaps["tab20"].colors[label % 20]
+        return colormaps["tab20"](label % 20)[:3]
 
 
 @dataclass
@@ -105,7 +106,8 @@ class Panel:
 
         What is no class (255, void) stays as it is in the image.
         """
-        self.overlay, shares = np.zeros((*labels.shape, 4)), {}
+        self.overlay = np.zeros((*labels.shape, 4))
+        shares: dict[str, float] = {}
         count = len(classes.names) or 255
         for value in np.unique(labels):
             label, where = int(value) % _INSTANCE_OFFSET, labels == value
@@ -134,15 +136,15 @@ def draw(axes: "Axes", panel: Panel) -> None:
         axes.add_patch(
             Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=1.2)
         )
-        style = dict(facecolor=color, edgecolor="none", pad=0.6, alpha=0.8)
+        style: dict[str, Any] = dict(facecolor=color, edgecolor="none", pad=0.6, alpha=0.8)
         ink = "black" if np.dot(color, (0.3, 0.59, 0.11)) > 0.5 else "white"
         # Inside the box where there is no room above it.
         side = "top" if y1 < 0.04 * panel.image.shape[0] else "bottom"
         axes.text(x1, y1, caption, fontsize=5, color=ink, bbox=style, va=side, clip_on=True)
     if panel.text is not None:
         style = dict(facecolor="black", edgecolor="none", pad=2, alpha=0.6)
-        place = dict(transform=axes.transAxes, va="top", fontsize=9)
-        axes.text(0.02, 0.98, panel.text, color="white", bbox=style, **place)
+        corner = axes.text(0.02, 0.98, panel.text, color="white", bbox=style, fontsize=9, va="top")
+        corner.set_transform(axes.transAxes)
 
 
 def save_panels(

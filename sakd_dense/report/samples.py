@@ -68,7 +68,8 @@ class Samples:
             models += [(f"SNN, T = {t}", model, t) for t in steps]
         else:
             models.append(("ANN", model, None))
-        return cls(models, model.dataset_meta, score_thr)
+        meta: Any = model.dataset_meta
+        return cls(models, meta, score_thr)
 
     def truth(self, loaded: LoadedImage) -> Panel:
         """The image with its annotations."""
@@ -107,8 +108,8 @@ class Samples:
             instances = sample.pred_instances
             instances = instances[instances.scores >= self.score_thr]
             masks = _array(instances.masks) if "masks" in instances else None
-            values = (_array(instances[name]) for name in ("bboxes", "labels", "scores"))
-            panel.add_instances(classes, *values, masks=masks)
+            boxes, labels, scores = (_array(instances[k]) for k in ("bboxes", "labels", "scores"))
+            panel.add_instances(classes, boxes, labels, scores, masks)
         if "pred_label" in sample:
             labels = np.atleast_1d(_array(sample.pred_label))
             text = ", ".join(classes.name(label) for label in labels)
@@ -140,19 +141,14 @@ def sample_pictures(run: Run, time_steps: Sequence[int], count: int) -> list[lis
 
 
 @torch.no_grad()
-def _predict(model: nn.Module, loaded: LoadedImage, t: int | None) -> Any:
-    inputs = loaded.inputs
-    if inputs.dim() == 4 and t is not None:  # event frames: the first T
-        if t > len(inputs):
-            raise UserError(f"T={t}: {loaded.name} has {len(inputs)} frames alone")
-        inputs = inputs[:t]
-    batch = dict(inputs=[inputs], data_samples=[copy.deepcopy(loaded.data_sample)])
+def _predict(model: Any, loaded: LoadedImage, t: int | None) -> Any:
+    batch = dict(inputs=[loaded.inputs], data_samples=[copy.deepcopy(loaded.data_sample)])
     try:
         with at_time_steps(model, t):
             return model.test_step(batch)[0]
     except Exception as error:
         first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-        channels = inputs.shape[-3]
+        channels = loaded.inputs.shape[-3]
         if first is None or first.in_channels == channels:
             raise
         raise UserError(

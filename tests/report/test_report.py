@@ -1,4 +1,4 @@
-"""tools/report.py on runs of a detector, a segmentor and a classifier, seen in a real browser."""
+"""tools/report.py on runs of every task, seen in a real browser."""
 
 import base64
 import functools
@@ -7,24 +7,29 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope, init_default_scope
 
-from sakd_dense.config.models import with_preprocessor
-from sakd_dense.config.twins import ann_of
+from sakd_dense.config.teacher import teacher_of
 from sakd_dense.energy import EnergyReport
 from sakd_dense.report import open_run
-from sakd_dense.report.figures import front
 from sakd_dense.timesteps import SweepResult
-from tests.helpers.scenes import build, write_checkpoint
+from tests.helpers.finished_runs import finish, random_weights
+from tests.helpers.scenes import detection_config, retinanet, write_pure_python, write_scenes
 from tests.helpers.tooling import tool
 from tests.test_road import load, train
 
 main = tool("report")
 pytestmark = pytest.mark.slow  # each task's run is trained and measured once
 
-TASKS = ("retinanet_sew18_sakd_digits", "fcn_sew18_sakd_digits", "sew18_sakd_digits")
-METRICS = ("coco/bbox_mAP", "mIoU", "accuracy/top1")
+#: The metric, and the T to read.
+TASKS = {
+    "retinanet_sew18_sakd_digits": ("coco/bbox_mAP", (1, 2)),
+    "fcn_sew18_sakd_digits": ("mIoU", (1, 2)),
+    "sew18_sakd_digits": ("accuracy/top1", (1, 2)),
+    "sew18_sakd_digit-events": ("accuracy/top1", (1, 8)),
+}
+DETECTOR = next(iter(TASKS))
 PICTURES = 2
 
 
@@ -37,16 +42,9 @@ def root(tmp_path_factory):
 def finished(task: str, root: Path) -> Path:
     """The folder of a run of one epoch, taught by random weights."""
     cfg = load(task, root)
-    twin = build(
-        {**ann_of(with_preprocessor(cfg)), "type": f"{cfg.default_scope}.{cfg.model.type}"}
-    )
-    for name, value in twin.named_parameters():  # a head that sees something everywhere
-        if not name.startswith("backbone."):
-            value.data += 0.1 * torch.randn(value.shape, generator=torch.Generator().manual_seed(0))
-        if name.endswith("retina_cls.bias"):
-            value.data.zero_()
-    hook = next(h for h in cfg.custom_hooks if h.type == "SAKDHook")
-    hook.teacher.checkpoint = write_checkpoint(twin, root / f"{task}-teacher.pth")
+    init_default_scope(cfg.default_scope)
+    teacher = random_weights(teacher_of(cfg), root / f"{task}-teacher.pth")
+    cfg.custom_hooks[0].teacher.checkpoint = teacher
     cfg.default_hooks.logger.interval = 1
     cfg.test_dataloader.dataset.pop("indices", None)
     cfg.command = "python tools/train.py the <config>"
@@ -56,21 +54,21 @@ def finished(task: str, root: Path) -> Path:
 
 @functools.cache
 def reported(task: str, root: Path) -> Path:
-    folder = finished(task, root)
-    main([str(folder), "--time-steps", "1", "2", "--samples", "1", "--pictures", str(PICTURES)])
+    folder, steps = finished(task, root), map(str, TASKS[task][1])
+    main([str(folder), "--time-steps", *steps, "--samples", "1", "--pictures", str(PICTURES)])
     return folder / "report.html"
 
 
-@pytest.mark.parametrize("task,metric", list(zip(TASKS, METRICS, strict=True)))
-def test_everything_is_in_one_file(task, metric, root):
-    page = reported(task, root)
+@pytest.mark.parametrize("task", TASKS)
+def test_everything_is_in_one_file(task, root):
+    page, (metric, steps) = reported(task, root), TASKS[task]
     text = page.read_text()
     assert not re.search(
         r"""(src|href)\s*=\s*["'](?!data:|#)|url\((?!['"]?#)|@import|<script""", text
     )
     assert text.count("<svg") == 5  # accuracy, two fronts, rates, losses
     pictures = re.findall(r'alt="([^"]+)" src="data:image/jpeg;base64,([^"]+)"', text)
-    names = ["ground truth", "ANN teacher", "SNN, T = 1", "SNN, T = 2"]
+    names = ["ground truth", "teacher (ANN)", *(f"SNN, T = {t}" for t in steps)]
     assert [name for name, _ in pictures] == PICTURES * names
     assert all(base64.b64decode(jpeg).startswith(b"\xff\xd8") for _, jpeg in pictures)
     assert f"the spiking model has {metric}" in text and "its ANN teacher has" in text
@@ -81,7 +79,7 @@ def test_everything_is_in_one_file(task, metric, root):
     # What was measured is kept: the second report measures nothing.
     sweep = SweepResult.from_json(page.parent / "sweep.json")
     energy = EnergyReport.from_json(page.parent / "energy.json")
-    assert list(sweep.rows) == list(energy.readings) == [1, 2]
+    assert list(sweep.rows) == list(energy.readings) == [*steps]
     before = (page.parent / "energy.json").stat().st_mtime_ns
     main([str(page.parent), "--pictures", "0", "--out", str(root / "again.html")])
     assert (page.parent / "energy.json").stat().st_mtime_ns == before
@@ -132,30 +130,47 @@ def test_a_browser_shows_it(task, width, root):
 
 
 def test_runs_are_compared(root):
-    folder = reported(TASKS[0], root).parent
+    folder = reported(DETECTOR, root).parent
     other = root / "another"
     shutil.copytree(folder, other)
     out = root / "both.html"
     main([str(folder), "--compare", str(other), "--out", str(out), "--pictures", "0"])
     text = out.read_text()
-    assert text.count(f"{TASKS[0]}, another") >= 4  # legends, and what it is compared with
+    assert text.count(f"{DETECTOR}, another") >= 4  # legends, and what it is compared with
 
 
-def test_the_front_is_what_nothing_beats():
-    found = [(1, 1.0, 0.3), (2, 2.0, 0.5), (4, 3.0, 0.45), (None, 7.0, 0.6), (8, 7.0, 0.2)]
-    assert front(found) == [(1, 1.0, 0.3), (2, 2.0, 0.5), (None, 7.0, 0.6)]
+def test_a_time_step_without_metrics_leaves_a_dash(root, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(reported(DETECTOR, root).parent, folder)
+    sweep = SweepResult.from_json(folder / "sweep.json")
+    for t, says in ((1, "At T = 2 the spiking model has coco/bbox_mAP"), (2, None)):
+        sweep.rows[t] = {"firing_rate": 0.25}  # a detector that finds nothing
+        sweep.to_json(folder / "sweep.json")
+        if says is None:
+            with pytest.raises(SystemExit, match="its test gave no .* at any T"):
+                main([str(folder), "--pictures", "0"])
+        else:
+            main([str(folder), "--pictures", "0"])
+            text = (folder / "report.html").read_text()
+            assert says in text and text.count("<svg") == 5
+            cells = re.search(r"<tr><td>1</td>(.*?)</tr>", text)[1]
+            assert re.findall(r"<td>(.*?)</td>", cells) == ["-", "-", "-", "0.250", "-"]
+
+
+def change_config(folder: Path, **changes) -> None:
+    (config,) = folder.glob("*.py")
+    cfg = Config.fromfile(config)
+    cfg.update(changes)
+    cfg.dump(config)
 
 
 def test_a_run_that_was_moved_and_lost_its_teacher(root):
-    folder = finished(TASKS[0], root)
+    folder = finished(DETECTOR, root)
     moved = root / "moved"
     shutil.copytree(folder, moved)
     shutil.rmtree(moved / "report", ignore_errors=True)
     (moved / "last_checkpoint").write_text("/nowhere/epoch_1.pth")
-    (config,) = moved.glob("*.py")
-    cfg = Config.fromfile(config)
-    cfg.custom_hooks[0].teacher.checkpoint = "gone.pth"
-    cfg.dump(config)
+    change_config(moved, custom_hooks=[dict(type="SAKDHook", teacher=dict(checkpoint="gone.pth"))])
     run = open_run(moved)
     assert run.checkpoint == str(moved / "epoch_1.pth") and run.teacher is None
 
@@ -167,11 +182,26 @@ def test_a_run_that_was_moved_and_lost_its_teacher(root):
         (lambda f: [p.unlink() for p in f.glob("*.py")], "holds no config"),
         (lambda f: (f / "last_checkpoint").write_text("/nowhere/x.pth"), "holds no checkpoint"),
         (lambda f: (f / "sweep.json").write_text("{}"), "sweep.json is not a sweep"),
+        (lambda f: change_config(f, test_dataloader=None), "test_dataloader is missing or None"),
+        (lambda f: change_config(f, test_evaluator=None), "test_evaluator is missing or None"),
     ],
 )
 def test_what_is_missing_is_named(root, tmp_path, change, says):
     folder = tmp_path / "run"
-    shutil.copytree(finished(TASKS[0], root), folder)
+    shutil.copytree(finished(DETECTOR, root), folder)
     change(folder)
     with pytest.raises(SystemExit, match=says):
         main([str(folder)])
+
+
+def test_a_run_of_a_pure_python_config(tmp_path):
+    write_scenes(tmp_path)
+    hook = dict(type="SAKDHook", teacher=dict(checkpoint="set by finish"))
+    cfg = detection_config(tmp_path, retinanet(), custom_hooks=[hook])
+    run = finish(cfg, tmp_path / "run")
+    write_pure_python(cfg, tmp_path / "pure.py")
+    Config.fromfile(tmp_path / "pure.py").dump(run / "run.py")  # as a Runner does
+    DefaultScope._instance_dict.clear()
+    main([str(run), "--time-steps", "1", "2", "--samples", "1", "--pictures", "1"])
+    titles = re.findall(r'alt="([^"]+)"', (run / "report.html").read_text())
+    assert titles == ["ground truth", "teacher (ANN)", "SNN, T = 1", "SNN, T = 2"]
