@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
     teacher = args.teacher_checkpoint or teacher_file(cfg)
     for file in (args.checkpoint, teacher):
         if file is not None:
-            verify_checkpoint(file)
+            verify_checkpoint(file, hand_on=True)
     report = study(
         cfg,
         args.checkpoint,

@@ -12,21 +12,17 @@ refused by name.
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from sakd_dense.backbones.time_steps import find_spiking_backbone
 from sakd_dense.commands.arguments import add_config_arguments, add_time_steps, reported
 from sakd_dense.commands.prepare import apply_run_arguments
-from sakd_dense.config.models import with_preprocessor
 from sakd_dense.config.scopes import load_config
 from sakd_dense.export import RawModel, export_nir, export_onnx, first_image
-from sakd_dense.transfer import verify_checkpoint
-from sakd_dense.transfer.load import load_for_test
+from sakd_dense.transfer import build_for_test
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -54,10 +50,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def load(cfg: Config, args: argparse.Namespace) -> tuple[nn.Module, Tensor]:
     """The model in eval mode at its T, and preprocessed images ``[1, C, H, W]``."""
-    init_default_scope(cfg.get("default_scope", "mmengine"))
-    model_cfg: Any = with_preprocessor(cfg)
-    model = MODELS.build(model_cfg).eval()
-    load_for_test(model, args.checkpoint)
+    model = build_for_test(cfg, args.checkpoint)
     backbone = find_spiking_backbone(model)
     backbone.time_steps = args.time_steps or backbone.time_steps
     if args.size is None:
@@ -72,24 +65,23 @@ def main(argv: list[str] | None = None) -> None:
     out = args.out or str(Path(args.checkpoint).with_suffix(f".{args.format}"))
     cfg = load_config(args.config, args.cfg_options)
     apply_run_arguments(cfg, args)
-    verify_checkpoint(args.checkpoint)
     model, images = load(cfg, args)
     backbone = find_spiking_backbone(model)
     t, shape = backbone.time_steps, "x".join(map(str, images.shape))
     part = backbone if args.part == "backbone" else model
     if args.format == "nir":
         difference = export_nir(part, out, images)
-        found = (
+        result = (
             f"read back and run {t} steps by SpikingJelly: the mean over them differs by at "
             f"most {difference:.2g}"
         )
     else:
         share = export_onnx(part if part is backbone else RawModel(model), out, images)
-        found = (
+        result = (
             f"{t} steps unrolled, run in onnxruntime: {100 * share:.3g} % of the outputs "
             "differ by more than 1e-4"
         )
-    print(f"the {args.part} on images of {shape}, {found}\nwrote {out}")
+    print(f"the {args.part} on images of {shape}, {result}\nwrote {out}")
 
 
 if __name__ == "__main__":

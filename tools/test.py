@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> None:
     keep_freed_memory()
     cfg = load_config(args.config, args.cfg_options)
     apply_run_arguments(cfg, args)
-    verify_checkpoint(args.checkpoint)
+    verify_checkpoint(args.checkpoint, hand_on=True)
     if args.show_dir:
         draw_to(cfg, args.show_dir)
     if args.tta:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Level 1 of SAKD: put the weights of an ANN into the spiking model of the same architecture.
+r"""Level 1 of SAKD: put the weights of an ANN into the spiking model of the same architecture.
 
-  python tools/transfer.py retinanet_r50.pth --to configs/retinanet_sew50_sakd_coco.py \\
+  python tools/transfer.py retinanet_r50.pth --to configs/retinanet_sew50_sakd_coco.py \
       --out SNN.pth --report report.json
   python tools/transfer.py torchvision://resnet50 --to CONFIG --out SNN.pth
 
@@ -11,19 +11,16 @@ The result is used as load_from. Every key is accounted for; one that nothing ex
 import argparse
 
 import torch
-from mmengine.config import Config, DictAction
-from mmengine.logging import MMLogger
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.config import DictAction
 from mmengine.runner import Runner, set_random_seed
-from torch import nn
 
 from sakd_dense import __version__
 from sakd_dense.commands.arguments import CONFIG_HELP, reported
 from sakd_dense.config.models import with_preprocessor, without_checkpoints
 from sakd_dense.config.scopes import load_config
-from sakd_dense.transfer import TransferError, read_state_dict, transfer
-from sakd_dense.transfer.apply import PARTS
-from sakd_dense.transfer.batchnorm import reestimate
+from sakd_dense.transfer import TransferError, read_checkpoint, reestimate, transfer
+from sakd_dense.transfer.apply import SCOPES_OF_TRANSFER
+from sakd_dense.transfer.load import build_model, initialize
 from sakd_dense.transfer.save import save_checkpoint
 
 
@@ -43,10 +40,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--report", metavar="FILE.json", help="write what became of every key")
     parser.add_argument(
         "--part",
-        choices=PARTS,
+        choices=SCOPES_OF_TRANSFER,
         default="auto",
         help="head: all but the backbone; auto: all, if the checkpoint has a neck or head of the "
         "model, else the backbone",
+    )
+    parser.add_argument(
+        "--weights",
+        default="auto",
+        metavar="WHICH",
+        help="where the checkpoint holds several sets of weights: ema (the average), raw, or the "
+        "name of one of its models, such as student; auto: the average where it lies apart, the "
+        "model that its author tests",
     )
     parser.add_argument(
         "--left-ok",
@@ -78,28 +83,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def build_model(cfg: Config) -> nn.Module:
-    """The config's model, initialised, but without the checkpoints that its parts would load."""
-    init_default_scope(cfg.get("default_scope", "mmengine"))
-    model = MODELS.build(without_checkpoints(with_preprocessor(cfg)))
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel("WARNING")  # else one line for every parameter
-    if hasattr(model, "init_weights"):
-        model.init_weights()
-    logger.setLevel(level)
-    return model
-
-
 @reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     try:
         cfg = load_config(args.to, args.cfg_options)
-        _, meta = read_state_dict(args.checkpoint)
+        checkpoint = read_checkpoint(args.checkpoint, args.weights)
         set_random_seed(args.seed)
-        model = build_model(cfg)
-        report = transfer(model, args.checkpoint, args.part, args.left_ok, args.missing_ok)
+        # Without the checkpoints that its parts would load.
+        model = build_model(cfg, without_checkpoints(with_preprocessor(cfg)))
+        initialize(model)
+        report = transfer(model, checkpoint, args.part, args.left_ok, args.missing_ok)
     except TransferError as error:
         if args.report and error.report is not None:
             error.report.to_json(args.report)
@@ -108,8 +102,10 @@ def main(argv: list[str] | None = None) -> None:
         model.to("cuda" if torch.cuda.is_available() else "cpu")
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
         reestimate(model, loader, args.reestimate_bn)
+    meta = checkpoint.meta
     kept = {k: meta[k] for k in ("dataset_meta",) if k in meta and report.part == "all"}
     origin = dict(checkpoint=args.checkpoint, part=report.part, keys=len(report.loaded))
+    origin["weights"] = args.weights
     origin["reestimated_bn_batches"] = args.reestimate_bn or 0
     save_checkpoint(model, args.out, dict(kept, sakd_dense=__version__, transfer=origin))
     if args.report:

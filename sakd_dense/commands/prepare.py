@@ -89,7 +89,7 @@ def guard_checkpoints(cfg: Config) -> None:
     file = (sakd_hook(cfg).get("teacher") or {}).get("checkpoint")
     if file and "://" not in file:
         try:
-            verify_checkpoint(file)
+            verify_checkpoint(file, hand_on=True)
         except UserError as error:
             raise type(error)(f"SAKDHook's teacher: {error}") from error
     for file in initial_checkpoints(cfg.get("model") or {}):

@@ -12,13 +12,13 @@ from .types import LOADERS, dicts, type_name
 
 def initial_checkpoints(model_cfg: MutableMapping[str, Any]) -> list[str]:
     """The checkpoints that the initialisation of a model and its parts would load."""
-    found = []
+    files = []
     for d in dicts(model_cfg):
         if type_name(d.get("type")) in LOADERS and isinstance(d.get("checkpoint"), str):
-            found.append(d["checkpoint"])
+            files.append(d["checkpoint"])
         if isinstance(d.get("pretrained"), str):
-            found.append(d["pretrained"])
-    return found
+            files.append(d["pretrained"])
+    return files
 
 
 def without_checkpoints(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -7,6 +7,7 @@ nothing else, so the teacher need not be configured.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -42,8 +43,11 @@ def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
             f"{', '.join('SEW' + t for t in ANN_TYPES)}. Give the teacher's config: "
             "teacher=dict(checkpoint=..., config=...)"
         )
+    # Where types are classes there need be no default scope in which a name would be looked up.
+    scope = {"_scope_": _scope(model["type"])} if inspect.isclass(model.get("type")) else {}
     for backbone in backbones:
         backbone["type"] = ann_type(backbone["type"])
+        backbone.update({**scope, **backbone})
         for name in SPIKING_ARGS:
             backbone.pop(name, None)
         if backbone.get("_scope_") == "mmpretrain" and "base_width" in backbone:
@@ -56,7 +60,7 @@ def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if twin is not None:
             d.pop("neuron", None)
             name = d.pop("of", twin.get("type"))
-            d.update({**copy.deepcopy(twin), **d, "type": name})
+            d.update({**scope, **copy.deepcopy(twin), **d, "type": name})
     return model
 
 
@@ -114,6 +118,6 @@ def _say_defaults(backbone: MutableMapping[str, Any], scopes: set[str | None]) -
 
 
 def _all_stages(backbone: MutableMapping[str, Any]) -> tuple[int, ...]:
-    given = tuple(backbone.get("out_indices", (3,)))
+    stages = tuple(backbone.get("out_indices", (3,)))
     last = backbone.get("num_stages", 4) - 1
-    return tuple(range(last + 1)) if given == (last,) else given
+    return tuple(range(last + 1)) if stages == (last,) else stages

@@ -13,16 +13,16 @@ from mmengine.runner import BaseLoop
 from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
-from ..config.models import with_preprocessor
 from ..config.policy import check_norm_policy
-from ..config.teacher import subject_config, teacher_config
+from ..config.teacher import teacher_of
 from ..runtime.amp import keep_mmcv_in_float32
 from ..runtime.errors import UserError
 from ..transfer import transfer
+from ..transfer.read import Checkpoint, read_checkpoint
 from .prefixes import check, draw
 from .responses import find_response
 from .schedule import Weight
-from .teacher import build_teacher, check_classes
+from .teacher import build_teacher, check_classes, resized_outside_backbone
 from .terms import Terms
 from .wrappers import on_loss, subject_of
 
@@ -47,10 +47,11 @@ class SAKDHook(Hook):
     DDP, AMP, gradient accumulation and EMA see one forward and one loss.
 
     Args:
-        teacher: ``dict(checkpoint=..., config=None, dtype=None)``. Without ``config`` the teacher
-            is derived from the student's config by putting the ANN backbone back. ``dtype``
-            (``'bfloat16'``, ``'float16'``): it computes in that precision, quicker where the
-            hardware knows it; None: as the student does.
+        teacher: ``dict(checkpoint=..., config=None, dtype=None, weights='auto')``. Without
+            ``config`` the teacher is derived from the student's config by putting the ANN backbone
+            back. ``dtype`` (``'bfloat16'``, ``'float16'``): it computes in that precision, quicker
+            where the hardware knows it; None: as the student does. ``weights``: which, where the
+            checkpoint holds several, as in :func:`sakd_dense.transfer.transfer`.
         transfer: level 1: start from the teacher's weights. ``'head'``: from those of its neck and
             head alone; the backbone starts as its ``init_cfg`` says (from a distilled SNN, such
             as a classifier: ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``).
@@ -59,6 +60,7 @@ class SAKDHook(Hook):
             (also ``FeatureMSE``, ``FeatureCWD``); None: off. At every backbone output.
         responses: weights of the response's terms, e.g. ``dict(cls=1.0, box=1.0)``; None: off.
             Which terms there are is the kind of head's, see :mod:`sakd_dense.distill.responses`.
+            Without them the teacher may have been trained on other classes.
         prefixes: what is taught beside T: ``'random'`` (one t < T an iteration), ``'all'``, the t
             to teach (an int), or None.
         prefix_weight: the weight of all that is taught at prefixes.
@@ -81,12 +83,13 @@ class SAKDHook(Hook):
         prefix_weight: float | Mapping[str, Any] = DEFAULT_PREFIX_WEIGHT,
         prefix_targets: str = "teacher",
     ) -> None:
-        unknown = sorted(set(teacher) - {"checkpoint", "config", "dtype"})
+        unknown = sorted(set(teacher) - {"checkpoint", "config", "dtype", "weights"})
         if unknown or not teacher.get("checkpoint"):
             raise UserError(
                 f"SAKDHook: teacher={dict(teacher)!r}: give dict(checkpoint='...'), "
-                "config='...' where the teacher cannot be derived from the student's config, and "
-                "dtype='bfloat16' where it shall compute in that"
+                "config='...' where the teacher cannot be derived from the student's config, "
+                "dtype='bfloat16' where it shall compute in that, and weights='ema' (or 'raw', or "
+                "a name) where the checkpoint holds several sets of weights"
             )
         if teacher.get("dtype") not in DTYPES:
             raise UserError(
@@ -126,21 +129,23 @@ class SAKDHook(Hook):
             )
         student = self._student(runner)
         response = self._find_response(student, runner)
-        checkpoint = self.teacher_args["checkpoint"]
-        student_cfg = subject_config(with_preprocessor(runner.cfg))
-        model_cfg = teacher_config(student_cfg, self.teacher_args.get("config"))
+        checkpoint = read_checkpoint(
+            self.teacher_args["checkpoint"], self.teacher_args.get("weights", "auto")
+        )
+        model_cfg = teacher_of(runner.cfg, self.teacher_args.get("config"))
         self.teacher = build_teacher(model_cfg, checkpoint, student, response is None)
         self._response = response
         for warning in check_norm_policy(runner.cfg):
             print_log(f"SAKDHook: {warning}", runner.logger, logging.WARNING)
         if self.transfer:
             part = "head" if self.transfer == "head" else "auto"
-            _transfer_after_init(student, checkpoint, part)
+            _transfer_after_init(student, checkpoint, part, any_classes=response is None)
 
     def before_train(self, runner: Any) -> None:
         """Hooks the student."""
         student = self._student(runner)
-        check_classes(self.teacher, runner.train_dataloader.dataset)
+        if self._response is not None:  # else nothing compares classes
+            check_classes(self.teacher, runner.train_dataloader.dataset)
         if self.prefixes is not None and not student.backbone.causal:
             raise UserError(
                 f"SAKDHook: prefixes={self.prefixes!r} needs neurons whose spikes at t depend on "
@@ -201,14 +206,18 @@ class SAKDHook(Hook):
         return response
 
 
-def _transfer_after_init(student: nn.Module, checkpoint: str, part: str) -> None:
+def _transfer_after_init(
+    student: nn.Module, checkpoint: Checkpoint, part: str, any_classes: bool
+) -> None:
     # Runner.train() calls init_weights() after this hook and before load_from and resume, which
     # must win: level 1 belongs right behind it, whatever init_weights the model has of its own.
     def init_weights() -> None:
         del student.init_weights
         if hasattr(student, "init_weights"):
             student.init_weights()
-        transfer(student, checkpoint, part)
+        # Layers of other classes keep their initialisation where no term compares classes.
+        missing_ok = resized_outside_backbone(checkpoint, student) if any_classes else []
+        transfer(student, checkpoint, part, missing_ok=missing_ok)
 
     if part != "head":
         student.backbone.init_cfg = None

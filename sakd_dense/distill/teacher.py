@@ -4,29 +4,37 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..backbones.folding import quicken
 from ..config.types import ANN_TYPES, type_name
 from ..runtime.errors import UserError
-from ..transfer import read_state_dict
-from ..transfer.keys import choose_part, match_keys
+from ..transfer.fit import Policy, fit
+from ..transfer.read import Source, read_checkpoint
+from ..transfer.weights import Checkpoint, one_model
 
+_POLICY = Policy()
 #: What a data_preprocessor does to pixels; teacher and student must agree on it.
 _PREPROCESSING = ("mean", "std", "_channel_conversion", "pad_size_divisor", "pad_value")
 
 
 def build_teacher(
-    model_cfg: Mapping[str, Any], checkpoint: str, student: nn.Module, backbone_only: bool = False
+    model_cfg: Mapping[str, Any],
+    checkpoint: Source,
+    student: nn.Module,
+    backbone_only: bool = False,
 ) -> nn.Module:
     """Builds, loads and freezes the teacher, on the student's device.
 
     Args:
-        model_cfg: as :func:`teacher_config` gives it.
-        checkpoint: anything that :func:`sakd_dense.transfer.read_state_dict` reads.
+        model_cfg: as :func:`~sakd_dense.config.teacher_config` gives it.
+        checkpoint: as in :func:`sakd_dense.transfer.read_checkpoint`; of several models in it the
+            one that its author tests (:func:`sakd_dense.transfer.weights.one_model`).
         student: the model that will be taught; its preprocessing must be the teacher's.
-        backbone_only: accept a checkpoint without neck and head (features alone are taught).
+        backbone_only: features alone are taught, so nothing but the backbone is loaded; neck and
+            head may be missing, or be those of other classes.
 
     Raises:
         MissingFileError, UserError: for a checkpoint that is missing, cut short, of another
@@ -34,12 +42,11 @@ def build_teacher(
     """
     teacher = MODELS.build(dict(model_cfg))
     _check_preprocessing(teacher, student)
-    state, meta = read_state_dict(checkpoint)
-    own = teacher.state_dict()
-    names = match_keys(state, own, choose_part(state, own))
-    state = {names[key] or key: value for key, value in state.items()}
-    _load(teacher, state, str(checkpoint), backbone_only)
-    teacher.sakd_classes = _classes(meta)
+    source = one_model(read_checkpoint(checkpoint))
+    _load(teacher, source, backbone_only)
+    if source.note:
+        print_log(f"SAKDHook: teacher checkpoint {source}: {source.note}", "current")
+    teacher.sakd_classes = _classes(source.meta)
     return ready(teacher).to(next(student.parameters()).device)
 
 
@@ -60,6 +67,12 @@ def check_classes(teacher: nn.Module, dataset: Any) -> None:
             f"SAKDHook: the teacher was trained on the classes {_short(theirs)} and the student's "
             f"data set has {_short(ours)}: give a teacher of the same classes in the same order"
         )
+
+
+def resized_outside_backbone(checkpoint: Checkpoint, model: nn.Module) -> list[str]:
+    """Keys of neck and head that have another shape in ``checkpoint`` than in ``model``."""
+    report = fit(one_model(checkpoint), model.state_dict(), _POLICY)
+    return [key for key in report.shape_differs if not key.startswith("backbone.")]
 
 
 def _classes(meta: Mapping[str, Any]) -> tuple[str, ...]:
@@ -89,32 +102,30 @@ def _check_preprocessing(teacher: nn.Module, student: nn.Module) -> None:
             )
 
 
-def _load(teacher: nn.Module, state: dict[str, Tensor], name: str, backbone_only: bool) -> None:
-    own = teacher.state_dict()
-    clash = [k for k in own if k in state and own[k].shape != state[k].shape]
-    if clash:
-        key = clash[0]
-        hint = "other classes" if "head" in key else "another architecture"
+def _load(teacher: nn.Module, source: Checkpoint, backbone_only: bool) -> None:
+    # Of a teacher of features alone nothing but the backbone runs.
+    part = "backbone" if backbone_only else "all"
+    report = fit(source, teacher.state_dict(), _POLICY, part)
+    differing = [k for k, d in report.shape_differs.items() if d.reason is None]
+    if differing:
+        hint = "other classes" if "head" in differing[0] else "another architecture"
         raise UserError(
-            f"SAKDHook: teacher checkpoint {name} is of {hint}: {key} is "
-            f"{tuple(state[key].shape)} there and {tuple(own[key].shape)} in the teacher derived "
-            f"from the student's config ({len(clash)} such keys). Give teacher=dict(config=...) or "
-            "a checkpoint of the student's own ANN twin"
+            f"SAKDHook: teacher checkpoint {source} is of {hint}: {differing[0]} "
+            f"({report.shape_differs[differing[0]]} derived from the student's config; "
+            f"{len(differing)} such keys). Give teacher=dict(config=...) or a checkpoint of the "
+            "student's own ANN twin; where its features alone shall teach, responses=None"
         )
-    # Counters that torch added later are no sign of another architecture.
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
-    if backbone_only:
-        missing = [k for k in missing if k.startswith("backbone.")]
-    extra = [
-        k
-        for k in state
-        if k not in own and not k.startswith(("data_preprocessor.", "backbone.fc."))
-    ]
-    if missing or (extra and not backbone_only):
-        raise UserError(
-            f"SAKDHook: teacher checkpoint {name} does not fit the teacher: missing "
-            f"{missing[:3]} ({len(missing)} keys), not wanted {extra[:3]} ({len(extra)} keys). "
+    if report.unexplained:
+        advice = [
+            *report.hints,
             "Give teacher=dict(config=...) of that checkpoint; where it holds a backbone alone, "
-            "switch the responses off (responses=None)"
+            "switch the responses off (responses=None)",
+        ]
+        raise UserError(
+            f"SAKDHook: teacher checkpoint {source} does not fit the teacher: "
+            f"{'; '.join(report.unexplained)}. {'. '.join(advice)}"
         )
-    teacher.load_state_dict({k: state[k] for k in own if k in state}, strict=False)
+    if not report.pairs:
+        raise UserError(f"SAKDHook: teacher checkpoint {source}: no key of it fits the teacher")
+    state = {new: source.state[old] for old, new in report.pairs.items()}
+    teacher.load_state_dict(state, strict=False)

@@ -18,8 +18,9 @@ from ..config.types import SPIKING_ARGS, spiking_backbone_cfgs, type_name
 from ..runtime.errors import UserError
 from ..runtime.files import replacing
 from ..timesteps import SweepResult
-from ..transfer import read_state_dict
+from ..transfer import read_checkpoint
 from ..transfer.keys import backbone_prefix
+from ..transfer.weights import one_model
 from ..version import __version__
 
 FORMS = ("model", "torchvision")
@@ -91,7 +92,7 @@ def publish(
     """Write the slim file and, beside it, its record as JSON; returns the file's path.
 
     Args:
-        checkpoint: of a SAKD run, or anything that :func:`read_state_dict` reads.
+        checkpoint: of a SAKD run, or anything that :func:`read_checkpoint` reads.
         out: ``name.pth`` or ``name.safetensors``; the first 8 digits of the weights' hash are put
             before the suffix.
         config: the student's config, for the record.
@@ -111,8 +112,11 @@ def publish(
         raise UserError(f"form={form!r}: take one of {FORMS}")
     if config is not None and not spiking_backbone_cfgs(config.get("model") or {}):
         raise UserError(f"config {config.filename} has no spiking backbone: give the student's")
-    state, meta = read_state_dict(checkpoint)
-    state = {k: v for k, v in state.items() if "data_preprocessor." not in k}
+    source = read_checkpoint(checkpoint)
+    if form == "torchvision":
+        source = one_model(source)
+    meta = source.meta
+    state = {k: v for k, v in source.state.items() if "data_preprocessor." not in k}
     if form == "torchvision":
         state = torchvision_names(state)
     state = {k: v.detach().cpu().contiguous() for k, v in state.items()}

@@ -5,16 +5,24 @@ from types import ModuleType
 from typing import Any
 
 from .apply import transfer
+from .batchnorm import reestimate
 from .initializer import SAKDTransfer
-from .read import load_safely, read_state_dict, verify_checkpoint
+from .load import build_for_test, load_for_test
+from .read import load_safely, read_checkpoint, read_state_dict, verify_checkpoint
 from .report import TransferError, TransferReport
+from .weights import Checkpoint
 
 __all__ = [
+    "Checkpoint",
     "SAKDTransfer",
     "TransferError",
     "TransferReport",
+    "build_for_test",
+    "load_for_test",
     "load_safely",
+    "read_checkpoint",
     "read_state_dict",
+    "reestimate",
     "transfer",
     "verify_checkpoint",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -12,19 +11,23 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..runtime.errors import UserError
-from .keys import backbone_prefix, choose_part, describe_resnet, match_keys, matches
-from .read import COUNTERS, read_state_dict
-from .report import ShapeDiffers, TransferError, TransferReport
+from .fit import PREPROCESSOR, Policy, fit
+from .keys import choose_part, describe_resnet
+from .read import Source, read_checkpoint
+from .report import TransferError, TransferReport
+from .weights import one_model
 
-PARTS = ("auto", "all", "backbone", "head")
+#: Which part of a model is loaded.
+SCOPES_OF_TRANSFER = ("auto", "all", "backbone", "head")
 
 
 def transfer(
     model: nn.Module,
-    checkpoint: str | os.PathLike[str],
+    checkpoint: Source,
     part: str = "auto",
     left_ok: Sequence[str] = (),
     missing_ok: Sequence[str] = (),
+    weights: str = "auto",
 ) -> TransferReport:
     """Load ``checkpoint`` into ``model`` and account for every key of both.
 
@@ -33,101 +36,53 @@ def transfer(
 
     Args:
         model: a detector, segmentor, classifier, or a backbone alone.
-        checkpoint: as in :func:`~sakd_dense.transfer.read_state_dict`.
+        checkpoint: as in :func:`~sakd_dense.transfer.read_checkpoint`.
         part: ``'all'``, ``'backbone'``, ``'head'`` (all but the backbone), or ``'auto'``: all, if
             the checkpoint has a neck or head that the model has too, else the backbone.
         left_ok: glob patterns of source keys that may be left.
         missing_ok: glob patterns of target keys that may stay at their initialisation, because
             the source lacks them or holds them in another shape.
+        weights: which, where the checkpoint holds several: ``'ema'``, ``'raw'``, the name of one
+            of its models, or ``'auto'``, see :mod:`sakd_dense.transfer.weights`.
 
     Raises:
         MissingFileError: there is no such checkpoint.
         TransferError: keys are unexplained, or a weight is not finite.
-        UserError: the file cannot be read, or ``part`` is unknown.
+        UserError: the file cannot be read, it holds several models of which none is named,
+            ``model`` does, or ``part`` is unknown.
     """
-    if part not in PARTS:
-        raise UserError(f"part={part!r}: take one of {PARTS}")
+    if part not in SCOPES_OF_TRANSFER:
+        raise UserError(f"part={part!r}: take one of {SCOPES_OF_TRANSFER}")
     model = model.module if is_model_wrapper(model) else model
-    name = os.fspath(checkpoint)
-    source, _ = read_state_dict(name)
+    source = one_model(read_checkpoint(checkpoint, weights))
     target = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
-    part = choose_part(source, target) if part == "auto" else part
-    report = TransferReport(checkpoint=name, part=part)
-    pairs = _account(report, source, target, left_ok, missing_ok, _neuron_keys(model))
+    part = choose_part(source.state, target) if part == "auto" else part
+    report = fit(source, target, _policy(model, left_ok, missing_ok), part)
     if report.unexplained:
-        report.hints = _hints(report, source, target)
+        report.hints += _hints(report, source.state, target)
         raise TransferError(_complaint(report), report)
-    if not pairs:
-        raise TransferError(f"{name}: not one of its keys fits the model", report)
-    broken = [s for s in pairs if not bool(torch.isfinite(source[s]).all())]
+    if not report.pairs:
+        raise TransferError(f"{source}: not one of its keys fits the model", report)
+    broken = [s for s in report.pairs if not bool(torch.isfinite(source.state[s]).all())]
     if broken:
-        raise TransferError(f"{name}: NaN or infinite values in {', '.join(broken[:6])}", report)
+        raise TransferError(f"{source}: NaN or infinite values in {', '.join(broken[:6])}", report)
     with torch.no_grad():
-        for old, new in pairs.items():
-            target[new].copy_(source[old])
+        for old, new in report.pairs.items():
+            target[new].copy_(source.state[old])
     print_log(report.table(), logger="current", level=logging.INFO)
     return report
 
 
-def _account(
-    report: TransferReport,
-    source: Mapping[str, Tensor],
-    target: Mapping[str, Tensor],
-    left_ok: Sequence[str],
-    missing_ok: Sequence[str],
-    neuron_keys: set[str],
-) -> dict[str, str]:
-    """Fill ``report``; returns source key -> target key of what can be copied."""
-    pairs: dict[str, str] = {}
-    whole = backbone_prefix(source) is not None
-    for old, new in match_keys(source, target, report.part).items():
-        if new is None and report.part != "all":
-            there = "not part of the backbone" if report.part == "backbone" else "of the backbone"
-            report.left[old] = there
-        elif new is None or new not in target:
-            report.left[old] = _why_left(old, whole, left_ok)
-        elif source[old].shape != target[new].shape:
-            kept = "allowed by missing_ok" if matches(new, missing_ok) else None
-            shapes = list(source[old].shape), list(target[new].shape)
-            report.shape_differs[new] = ShapeDiffers(*shapes, reason=kept)
-        else:
-            pairs[old] = new
-            if old == new:
-                report.taken.append(old)
-            else:
-                report.renamed[old] = new
-    reached = set(pairs.values()) | set(report.shape_differs)
-    prefix = backbone_prefix(target) or ""
-    for key in target:
-        if key in reached:
-            continue
-        if report.part == "backbone" and not key.startswith(prefix):
-            report.missing[key] = "not part of a backbone checkpoint"
-        elif report.part == "head" and key.startswith(prefix):
-            report.missing[key] = "the backbone starts otherwise"
-        else:
-            report.missing[key] = _why_missing(key, neuron_keys, missing_ok)
-    return pairs
-
-
-def _why_left(key: str, whole: bool, left_ok: Sequence[str]) -> str | None:
-    if key in COUNTERS:
-        return "counter of an averaged model"
-    if "data_preprocessor." in key:
-        return "the model normalises by its own config"
-    if not whole and key.split(".")[0] == "fc":
-        return "torchvision's classifier"
-    return "allowed by left_ok" if matches(key, left_ok) else None
-
-
-def _why_missing(key: str, neuron_keys: set[str], missing_ok: Sequence[str]) -> str | None:
-    if key in neuron_keys:
-        return "learnable parameter of a neuron, which no ANN has"
-    if key.endswith("num_batches_tracked"):
-        return "a counter that old checkpoints lack"
-    if "data_preprocessor." in key:
-        return "the model normalises by its own config"
-    return "allowed by missing_ok" if matches(key, missing_ok) else None
+def _policy(model: nn.Module, left_ok: Sequence[str], missing_ok: Sequence[str]) -> Policy:
+    allowed = dict.fromkeys(missing_ok, "allowed by missing_ok")
+    neurons = dict.fromkeys(
+        _neuron_keys(model), "learnable parameter of a neuron, which no ANN has"
+    )
+    return Policy(
+        missing={**neurons, **PREPROCESSOR, **allowed},
+        left=dict.fromkeys(left_ok, "allowed by left_ok"),
+        shape=allowed,
+    )
 
 
 def _neuron_keys(model: nn.Module) -> set[str]:

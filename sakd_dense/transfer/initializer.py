@@ -24,7 +24,8 @@ class SAKDTransfer:
     come later and win.
 
     Args:
-        checkpoint, part, left_ok, missing_ok: as in :func:`sakd_dense.transfer.transfer`.
+        checkpoint, part, left_ok, missing_ok, weights: as in
+            :func:`sakd_dense.transfer.transfer`.
     """
 
     def __init__(
@@ -33,18 +34,22 @@ class SAKDTransfer:
         part: str = "auto",
         left_ok: Sequence[str] = (),
         missing_ok: Sequence[str] = (),
+        weights: str = "auto",
     ) -> None:
         self.checkpoint = checkpoint
         self.part = part
         self.left_ok = tuple(left_ok)
         self.missing_ok = tuple(missing_ok)
+        self.weights = weights
         self.report: TransferReport | None = None
 
     def __call__(self, module: nn.Module) -> None:
         self._refuse_what_comes_later(module)
         for child in module.children():
             _initialize_child(child)
-        self.report = transfer(module, self.checkpoint, self.part, self.left_ok, self.missing_ok)
+        self.report = transfer(
+            module, self.checkpoint, self.part, self.left_ok, self.missing_ok, self.weights
+        )
         if hasattr(module, "_params_init_info"):
             update_init_info(module, init_info=f"SAKDTransfer: {self.checkpoint}")
 
@@ -59,8 +64,8 @@ class SAKDTransfer:
                     f"init_cfg of {name}: SAKDTransfer must be the last, not {last!r}, which "
                     "would overwrite what it loads"
                 )
-        own = getattr(type(module), "init_weights", None)
-        if own is not None and own is not BaseModule.init_weights:
+        init_weights = getattr(type(module), "init_weights", None)
+        if init_weights is not None and init_weights is not BaseModule.init_weights:
             raise TransferError(
                 f"{name} has an init_weights() of its own that runs after init_cfg and would "
                 "overwrite what SAKDTransfer loads. Put SAKDTransfer into the backbone's init_cfg, "

@@ -8,6 +8,8 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor
 
+from ..runtime.errors import UserError
+
 BACKBONE = "backbone."
 _FC = ("fc.weight", "fc.bias")
 _CONTAINERS = [
@@ -28,10 +30,37 @@ _BLOCKS = {
 }
 
 
+def backbone_prefixes(keys: Iterable[str]) -> set[str]:
+    """What stands before the names of backbones: ``'backbone.'``, ``'detector.backbone.'`` ..."""
+    return {k[: k.index(BACKBONE) + len(BACKBONE)] for k in keys if _has_backbone(k)}
+
+
+def outermost(prefixes: Collection[str]) -> str | None:
+    """The one of ``prefixes`` whose model contains all others; None if there is no such one."""
+    first = min(sorted(prefixes), key=len, default=None)
+    if first is None:
+        return None
+    outer = first.removesuffix(BACKBONE)
+    return first if all(p.startswith(outer) for p in prefixes) else None
+
+
 def backbone_prefix(keys: Iterable[str]) -> str | None:
-    """``'backbone.'``, ``'detector.backbone.'`` ..., the shortest one that occurs, or None."""
-    found = {k[: k.index(BACKBONE) + len(BACKBONE)] for k in keys if _has_backbone(k)}
-    return min(found, key=len) if found else None
+    """``'backbone.'``, ``'detector.backbone.'`` ..., the outermost one, or None if there is none.
+
+    Raises:
+        UserError: there are several models beside each other.
+    """
+    prefixes = backbone_prefixes(keys)
+    if not prefixes:
+        return None
+    prefix = outermost(prefixes)
+    if prefix is None:
+        names = sorted(p.removesuffix(f".{BACKBONE}") for p in prefixes)
+        raise UserError(
+            f"there are several models beside each other ({', '.join(names)}): give one of them, "
+            f"such as model.{names[0]} in place of model, or its config alone"
+        )
+    return prefix
 
 
 def _has_backbone(key: str) -> bool:
@@ -52,10 +81,10 @@ def choose_part(source: Iterable[str], target: Iterable[str]) -> str:
         return "backbone" if in_source is not None else "all"
     if in_source is None:
         return "backbone"
-    return "all" if _rooms(source, in_source) & _rooms(target, in_target) else "backbone"
+    return "all" if _members(source, in_source) & _members(target, in_target) else "backbone"
 
 
-def _rooms(keys: list[str], prefix: str) -> set[str]:
+def _members(keys: list[str], prefix: str) -> set[str]:
     outer = prefix.removesuffix(BACKBONE)
     rest = (k.removeprefix(outer) for k in keys if k.startswith(outer) and not k.startswith(prefix))
     return {k.split(".")[0] for k in rest} - {"data_preprocessor"}
@@ -66,30 +95,32 @@ def match_keys(source: Iterable[str], target: Iterable[str], part: str) -> dict[
     of ``part``.
 
     Args:
+        source: the checkpoint's keys.
+        target: the model's keys.
         part: ``'all'``, ``'backbone'`` or ``'head'``.
     """
     source, target = list(source), list(target)
     in_source, in_target = backbone_prefix(source), backbone_prefix(target)
     if part == "head":
-        found = match_keys(source, target, "all")
+        names = match_keys(source, target, "all")
         inside = in_target or ""
-        return {k: None if (v or "").startswith(inside) else v for k, v in found.items()}
+        return {k: None if (v or "").startswith(inside) else v for k, v in names.items()}
     if part == "backbone" or in_source is None:
         old, new = in_source or "", in_target or ""
     else:
         old, new = in_source.removesuffix(BACKBONE), (in_target or "").removesuffix(BACKBONE)
     inner = [k.removeprefix(old) for k in source if k.startswith(old)]
     known = {k.removeprefix(new) for k in target if k.startswith(new)}
-    found = dict.fromkeys(source)
+    names: dict[str, str | None] = dict.fromkeys(source)
     for lead in (BACKBONE, ""):  # the names of a backbone, then all others
-        own = [k.removeprefix(lead) for k in inner if k.startswith(lead)]
+        bare = [k.removeprefix(lead) for k in inner if k.startswith(lead)]
         inner = [k for k in inner if not k.startswith(lead)]
-        names = _names(own, {k.removeprefix(lead) for k in known if k.startswith(lead)})
-        found.update({old + lead + k: new + lead + name for k, name in names.items()})
+        renamed = _names(bare, {k.removeprefix(lead) for k in known if k.startswith(lead)})
+        names.update({old + lead + k: new + lead + name for k, name in renamed.items()})
     if part == "all" and in_source is None and _bare_classifier(source, target, in_target):
         outer = (in_target or "").removesuffix(BACKBONE)
-        found.update({k: f"{outer}head.{k}" for k in _FC})
-    return found
+        names.update({k: f"{outer}head.{k}" for k in _FC})
+    return names
 
 
 def _names(source: Sequence[str], known: Collection[str]) -> dict[str, str]:
@@ -97,14 +128,14 @@ def _names(source: Sequence[str], known: Collection[str]) -> dict[str, str]:
     # Shortcuts that begin with a pooling layer in the model alone (V1d's first, in mmpretrain).
     places = {m[1] for m in map(_SHORTCUT.match, source) if m and m[2] == "0"}
     pooled = {p for p in places if f"{p}0.weight" not in known and f"{p}2.weight" in known}
-    found = {}
+    names = {}
     for key in source:
         shortcut = _SHORTCUT.match(key)
         if shortcut and shortcut[1] in pooled:
-            found[key] = f"{shortcut[1]}{int(shortcut[2]) + 1}.{key[shortcut.end() :]}"
+            names[key] = f"{shortcut[1]}{int(shortcut[2]) + 1}.{key[shortcut.end() :]}"
         else:
-            found[key] = key if key in known else plain_name(key)
-    return found
+            names[key] = key if key in known else plain_name(key)
+    return names
 
 
 def _bare_classifier(source: list[str], target: list[str], in_target: str | None) -> bool:
@@ -126,8 +157,8 @@ def plain_name(key: str) -> str:
     if stem:
         return f"stem.{3 * int(stem[1]) + (stem[2] == 'bn')}.{key[stem.end() :]}"
     for pattern, name in _CONTAINERS:
-        key, found = pattern.subn(name, key)
-        if found:
+        key, count = pattern.subn(name, key)
+        if count:
             break
     return key
 

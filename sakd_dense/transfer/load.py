@@ -2,33 +2,31 @@
 
 import copy
 import logging
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import DATASETS, MODELS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 
 from ..config.models import with_preprocessor
-from ..config.teacher import teacher_of
+from ..config.teacher import sakd_hook, teacher_of
 from ..runtime.errors import UserError
-from . import read_state_dict
+from .fit import Policy, fit
+from .read import Source, read_checkpoint
+from .weights import Checkpoint, one_model
 
-#: Not weights: counters that old checkpoints lack, pixel statistics that old ones hold.
-_MAY_MISS = re.compile(r"(^|\.)num_batches_tracked$")
-_MAY_BE_LEFT = re.compile(r"^data_preprocessor\.(mean|std)$")
-_SHOWN = 4
+_STRICT = Policy()
 
 
 def build_for_test(
     cfg: Config,
-    checkpoint: str | os.PathLike[str] | None,
+    checkpoint: Source | None,
     ann: bool = False,
     device: str | torch.device = "cpu",
 ) -> nn.Module:
@@ -41,26 +39,45 @@ def build_for_test(
     Args:
         cfg: with names or with classes as types (pure Python configs).
         checkpoint: as in :func:`load_for_test`. None: the model keeps its initial weights.
-        ann: build the ANN teacher that follows from the config (:func:`teacher_of`) instead.
+        ann: build the ANN teacher that follows from the config (:func:`teacher_of`) instead. Of a
+            checkpoint that holds several sets of weights, those are loaded that teach.
         device: where the model goes.
 
     Raises:
         MissingFileError: there is no such file.
         UserError: the checkpoint cannot be read, or does not fit the model.
     """
-    scope = cfg.get("default_scope", "mmengine")
-    if scope is not None:  # pure Python configs: each package finds the defaults of its classes
-        init_default_scope(scope)
-    model_cfg = teacher_of(cfg) if ann else with_preprocessor(cfg)
-    model = MODELS.build(copy.deepcopy(model_cfg))
-    meta: dict[str, Any] = {}
+    source = None
     if checkpoint is not None:
-        meta = load_for_test(model, checkpoint)
-    elif hasattr(model, "init_weights"):
-        model.init_weights()
+        teacher = sakd_hook(cfg).get("teacher") or {}
+        weights = teacher.get("weights", "auto") if ann else "auto"
+        source = read_checkpoint(checkpoint, weights)
+        source = one_model(source) if ann else source
+    model = build_model(cfg, teacher_of(cfg) if ann else with_preprocessor(cfg))
+    meta: dict[str, Any] = {}
+    if source is not None:
+        meta = load_for_test(model, source)
+    else:
+        initialize(model)
     model.cfg = cfg
     model.dataset_meta = _dataset_meta(cfg, meta)
     return model.to(device).eval()
+
+
+def build_model(cfg: Config, model_cfg: Mapping[str, Any]) -> nn.Module:
+    """``model_cfg`` built in the default scope of ``cfg``, which becomes the current one."""
+    init_default_scope(cfg.get("default_scope") or "mmengine")
+    return MODELS.build(copy.deepcopy(dict(model_cfg)))
+
+
+def initialize(model: nn.Module) -> None:
+    """Calls ``init_weights`` without its log, a line for every parameter."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    if hasattr(model, "init_weights"):
+        model.init_weights()
+    logger.setLevel(level)
 
 
 def _dataset_meta(cfg: Config, meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +94,7 @@ def _dataset_meta(cfg: Config, meta: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def load_for_test(model: nn.Module, checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
+def load_for_test(model: nn.Module, checkpoint: Source) -> dict[str, Any]:
     """Loads ``checkpoint`` into ``model``, every key of it into every key of the model.
 
     MMEngine's ``load_from`` logs keys that do not fit and goes on, so a checkpoint of another
@@ -85,7 +102,7 @@ def load_for_test(model: nn.Module, checkpoint: str | os.PathLike[str]) -> dict[
 
     Args:
         model: wrapped (distributed, test-time augmentation) or not.
-        checkpoint: what :func:`sakd_dense.transfer.read_state_dict` takes; nothing in it is run.
+        checkpoint: as in :func:`sakd_dense.transfer.read_checkpoint`; nothing in it is run.
 
     Returns:
         The checkpoint's ``meta``.
@@ -96,33 +113,22 @@ def load_for_test(model: nn.Module, checkpoint: str | os.PathLike[str]) -> dict[
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
-    state, meta = read_state_dict(checkpoint)
-    own = model.state_dict()
-    shapes = [
-        f"{k} ({_shape(state[k])} in the checkpoint, {_shape(own[k])} in the model)"
-        for k in own
-        if k in state and state[k].shape != own[k].shape
-    ]
-    if not shapes:
+    source = read_checkpoint(checkpoint)
+    report = fit(source, model.state_dict(), _STRICT, exact=True)
+    if not report.shape_differs:
         # Modules may rename old keys while they load, so what is missing is known only now.
-        result = model.load_state_dict(state, strict=False)
-        missing = [k for k in result.missing_keys if not _MAY_MISS.search(k)]
-        left = [k for k in result.unexpected_keys if not _MAY_BE_LEFT.search(k)]
-    else:
-        missing = [k for k in own if k not in state and not _MAY_MISS.search(k)]
-        left = [k for k in state if k not in own and not _MAY_BE_LEFT.search(k)]
-    problems = [
-        _count(missing, "of the model's keys missing"),
-        _count(left, "keys the model does not have"),
-        _count(shapes, "of another shape"),
-    ]
-    if any(problems):
+        result = model.load_state_dict(source.state, strict=False)
+        report.missing = {k: _STRICT.why_missing(k) for k in result.missing_keys}
+        report.left = {k: _STRICT.why_left(k) for k in result.unexpected_keys}
+    if report.unexplained:
+        hints = [f"{hint}; tools/transfer.py writes a file of them" for hint in report.hints]
+        advice = ". ".join([*hints, "Give the config it was trained with"])
         raise UserError(
-            f"checkpoint {checkpoint} does not fit the {type(model).__name__} of the config: "
-            f"{'; '.join(p for p in problems if p)}. Give the config it was trained with"
+            f"checkpoint {source} does not fit the {type(model).__name__} of the config: "
+            f"{'; '.join(report.unexplained)}. {advice}"
         )
-    _warn_of_another_backbone(model, checkpoint, meta.get("cfg"))
-    return meta
+    _warn_of_another_backbone(model, source, source.meta.get("cfg"))
+    return source.meta
 
 
 def runner_for_test(cfg: Config, checkpoint: str | None) -> tuple[Runner, str]:
@@ -142,18 +148,7 @@ def runner_for_test(cfg: Config, checkpoint: str | None) -> tuple[Runner, str]:
     return runner, checkpoint
 
 
-def _shape(tensor: object) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"  # type: ignore[attr-defined]
-
-
-def _count(keys: list[str], what: str) -> str:
-    if not keys:
-        return ""
-    more = ", ..." if len(keys) > _SHOWN else ""
-    return f"{len(keys)} {what}: {', '.join(keys[:_SHOWN])}{more}"
-
-
-def _warn_of_another_backbone(model: nn.Module, checkpoint: object, cfg: object) -> None:
+def _warn_of_another_backbone(model: nn.Module, checkpoint: Checkpoint, cfg: object) -> None:
     # An ANN's keys are those of its spiking twin, so a mix-up loads without a fault.
     name = type(getattr(model, "backbone", None)).__name__
     if not isinstance(cfg, str) or name == "NoneType":

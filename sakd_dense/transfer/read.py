@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -22,14 +21,12 @@ from torch import Tensor
 
 from ..runtime.errors import UserError
 from .fetch import local_file
+from .weights import Checkpoint, open_checkpoint
 
-#: Where the weights lie in a checkpoint, best first. An averaged model (EMA) is the one that its
-#: author evaluated. MMEngine's EMAHook puts the average under ``state_dict`` itself.
-WEIGHT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "net", "module")
-#: Prefixes that a wrapper puts before every key (DDP and averaged models, ``torch.compile``).
-WRAPPERS = ("module.", "_orig_mod.")
-#: Counters of averaged models; no weights of anything.
-COUNTERS = ("steps", "n_averaged")
+#: What a function that loads weights takes.
+Source = str | os.PathLike[str] | Checkpoint
+#: What :func:`verify_checkpoint` has read for the next reader: file -> (its stamp, its content).
+_handed_on: dict[Path, tuple[tuple[int, ...], Any]] = {}
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
@@ -71,6 +68,9 @@ def load_safely(path: str | os.PathLike[str]) -> Any:
             have to execute.
     """
     file = local_file(path)
+    stamp, content = _handed_on.pop(file.resolve(), (None, None))
+    if stamp == _stamp(file):
+        return content
     if file.suffix == ".safetensors":
         return _load_safetensors(file)
     try:
@@ -82,6 +82,11 @@ def load_safely(path: str | os.PathLike[str]) -> Any:
         raise UserError(_unreadable(file, error)) from error
     except Exception as error:  # a damaged file fails anywhere in the reader, with any error
         raise UserError(_unreadable(file, error)) from error
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    stat = file.stat()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _load_safetensors(file: Path) -> dict[str, Any]:
@@ -122,64 +127,59 @@ def _unreadable(file: Path, error: Exception) -> str:
     )
 
 
-def read_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_checkpoint(source: Source, weights: str = "auto") -> Checkpoint:
     """The weights in a checkpoint, and what it says about them.
 
     Containers (``state_dict``, ``model``, ``model_ema`` ...) are opened and the prefixes of
     wrappers (``module.``) are stripped; no other key is touched.
 
     Args:
-        path: as in :func:`load_safely`.
-
-    Returns:
-        The tensors by name, and the checkpoint's ``meta`` (empty where it has none).
+        source: a path as in :func:`load_safely`; a :class:`Checkpoint` is returned as it is.
+        weights: which, where there are several sets (see :mod:`sakd_dense.transfer.weights`):
+            ``'ema'``, ``'raw'``, ``'auto'``, or the name of one of its models, as ``'student'``.
 
     Raises:
-        MissingFileError, UserError: as :func:`load_safely`, and if there are no weights.
+        MissingFileError, UserError: as :func:`load_safely`, and if there are no such weights.
     """
-    checkpoint = load_safely(path)
-    if not isinstance(checkpoint, Mapping):
-        raise UserError(
-            f"checkpoint {path} holds a {type(checkpoint).__name__}, not a dict of weights: save "
-            "a model's state_dict()"
-        )
-    meta = checkpoint.get("meta")
-    weights: Any = checkpoint
-    for key in WEIGHT_KEYS:
-        if isinstance(checkpoint.get(key), Mapping):
-            weights = checkpoint[key]
-            break
-    tensors = {str(k): v for k, v in weights.items() if isinstance(v, Tensor)}
-    tensors = _unwrapped(tensors)
-    if not tensors:
-        held = ", ".join(map(str, list(checkpoint)[:8])) or "nothing"
-        raise UserError(
-            f"checkpoint {path} holds no weights; its keys: {held}. Looked under "
-            f"{', '.join(WEIGHT_KEYS)} and at the top."
-        )
-    return tensors, dict(meta) if isinstance(meta, Mapping) else {}
+    if isinstance(source, Checkpoint):
+        return source
+    return open_checkpoint(load_safely(source), os.fspath(source), weights)
 
 
-def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """``module.backbone.conv1.weight`` -> ``backbone.conv1.weight``, where every key has it."""
-    while True:
-        named = {k: v for k, v in tensors.items() if k not in COUNTERS}
-        wrapper = next((w for w in WRAPPERS if named and all(k.startswith(w) for k in named)), None)
-        if wrapper is None:
-            return tensors
-        tensors = {k.removeprefix(wrapper): v for k, v in named.items()}
+def read_state_dict(source: Source) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors by name, and the ``meta``, of :func:`read_checkpoint`."""
+    checkpoint = read_checkpoint(source)
+    return checkpoint.state, checkpoint.meta
 
 
-def verify_checkpoint(path: str | os.PathLike[str]) -> None:
+def verify_checkpoint(path: str | os.PathLike[str], hand_on: bool = False) -> None:
     """Check that ``path`` can be loaded without executing anything, before MMEngine loads it.
 
     MMEngine falls back to unpickling what a safe load refuses; a tool that calls this first never
     gets there.
 
+    Args:
+        path: as in :func:`load_safely`.
+        hand_on: keep what was read, without the optimizer's state, until the next function of
+            this package reads the same file: that one takes it, and nothing is kept any more. A
+            file that has changed since is read again.
+
     Raises:
-        MissingFileError, UserError: as :func:`read_state_dict`.
+        MissingFileError, UserError: as :func:`read_checkpoint`.
     """
-    read_state_dict(path)
+    content = load_safely(path)
+    open_checkpoint(content, os.fspath(path))
+    if hand_on:
+        file = local_file(path)
+        content = {k: v for k, v in content.items() if k != "optimizer"}
+        _handed_on[file.resolve()] = _stamp(file), content
 
 
-__all__ = ["load_safely", "read_state_dict", "verify_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "Source",
+    "load_safely",
+    "read_checkpoint",
+    "read_state_dict",
+    "verify_checkpoint",
+]

@@ -19,6 +19,10 @@ class ShapeDiffers:
     target: list[int]
     reason: str | None = None
 
+    def __str__(self) -> str:
+        there, here = ("x".join(map(str, s)) or "scalar" for s in (self.source, self.target))
+        return f"{there} in the checkpoint, {here} in the model"
+
 
 @dataclass
 class TransferReport:
@@ -26,13 +30,14 @@ class TransferReport:
 
     Attributes:
         checkpoint: the source, as it was named.
-        part: ``'all'`` or ``'backbone'``.
+        part: ``'all'``, ``'backbone'`` or ``'head'``.
         taken: keys loaded under their own name.
         renamed: source key -> target key, loaded.
         left: source keys not used -> why (None: unexplained).
         missing: target keys not in the source -> why (None: unexplained).
         shape_differs: target keys whose source has another shape; kept at their initialisation.
         hints: what the unexplained keys mean, in words.
+        note: which of several sets of weights was taken; empty where there is one.
     """
 
     checkpoint: str
@@ -43,6 +48,12 @@ class TransferReport:
     missing: dict[str, str | None] = field(default_factory=dict)
     shape_differs: dict[str, ShapeDiffers] = field(default_factory=dict)
     hints: list[str] = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def pairs(self) -> dict[str, str]:
+        """Source key -> target key of all that fits."""
+        return {**{key: key for key in self.taken}, **self.renamed}
 
     @property
     def loaded(self) -> list[str]:
@@ -59,11 +70,7 @@ class TransferReport:
             lines.append(f"{len(left)} in the checkpoint with no place in the model: {_few(left)}")
         if missing:
             lines.append(f"{len(missing)} in the model but not in the checkpoint: {_few(missing)}")
-        differing = [
-            f"{k} ({_shape(d.source)} there, {_shape(d.target)} here)"
-            for k, d in self.shape_differs.items()
-            if d.reason is None
-        ]
+        differing = [f"{k} ({d})" for k, d in self.shape_differs.items() if d.reason is None]
         if differing:
             lines.append(f"{len(differing)} of another shape: {_few(differing)}")
         return lines
@@ -71,6 +78,7 @@ class TransferReport:
     def table(self) -> str:
         """The report as text, keys of a module counted together."""
         lines = [f"transfer of {self.part} from {self.checkpoint}"]
+        lines += [f"  {self.note}"] if self.note else []
         for name, keys in (("taken", self.taken), ("renamed", list(self.renamed.values()))):
             lines.append(f"  {name:<14}{len(keys):>5}  {_modules(keys)}")
         for name, reasons in (
@@ -100,10 +108,6 @@ class TransferError(UserError):
     def __init__(self, message: str, report: TransferReport | None = None) -> None:
         super().__init__(message)
         self.report = report
-
-
-def _shape(sizes: list[int]) -> str:
-    return "x".join(map(str, sizes)) or "scalar"
 
 
 def _few(keys: list[str], most: int = 6) -> str:

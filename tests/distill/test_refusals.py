@@ -1,5 +1,7 @@
 """What SAKDHook refuses, before training starts, and what it says then."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -68,9 +70,64 @@ def test_a_teacher_that_does_not_fit_is_refused(make_runner, tmp_path, name, cha
         make_runner(dict(teacher=dict(checkpoint=path))).train()
 
 
+def teachers_of_other_classes():
+    yield "number", dict(bbox_head=dict(num_classes=5)), ("a", "b", "c", "d", "e")
+    yield "names", {}, ("cat", "dog")
+
+
+@pytest.mark.parametrize("name,change,classes", list(teachers_of_other_classes()))
+@pytest.mark.parametrize("transfer", [True, False, "head"])
+def test_features_alone_are_taught_by_a_teacher_of_other_classes(
+    make_runner, tmp_path, name, change, classes, transfer
+):
+    cfg = Config(dict(model=ann_of(retinanet())))
+    cfg.merge_from_dict(dict(model=change))
+    ann = build(cfg.model, seed=5)
+    meta = dict(dataset_meta=dict(classes=classes))
+    teacher = dict(checkpoint=write_checkpoint(ann, tmp_path / f"{name}.pth", **meta))
+    hook = dict(teacher=teacher, transfer=transfer, prefixes=None)
+    with pytest.raises(ValueError, match="classes"):
+        make_runner(hook).train()
+    runner = make_runner(dict(hook, responses=None))
+    start = {}
+
+    def watch(model, _args):
+        if not start:
+            start.update({k: v.clone() for k, v in model.state_dict().items()})
+
+    runner.model.register_forward_pre_hook(watch)
+    runner.train()
+    terms = {name for name in runner.message_hub.log_scalars if "sakd" in name}
+    assert terms == {"train/loss_sakd_feat"}
+    source = ann.state_dict()
+    shared = {k for k in source if start[k].shape == source[k].shape and k.endswith(".weight")}
+    loaded = {k for k in shared if torch.equal(start[k], source[k])}
+    inside = {k for k in shared if k.startswith("backbone.")}
+    wanted = {True: shared, False: set(), "head": shared - inside}[transfer]
+    norms = {k for k in inside if source[k].dim() == 1}  # those start at 1 everywhere
+    assert loaded - norms == wanted - norms
+
+
+@pytest.mark.parametrize("weights", ["left", "right"])
+def test_the_teachers_weights_are_named_where_there_are_several(make_runner, tmp_path, weights):
+    models = {name: build(ann_of(retinanet()), seed=i) for i, name in enumerate(("left", "right"))}
+    file = write_checkpoint(torch.nn.ModuleDict(models), tmp_path / "two.pth")
+    with pytest.raises(ValueError, match=r"several models \(left, right\): name the one to take"):
+        make_runner(dict(teacher=dict(checkpoint=file))).train()
+    runner = make_runner(dict(teacher=dict(checkpoint=file, weights=weights)))
+    start = {}
+
+    def watch(model, _args):
+        start.setdefault("w", model.backbone.conv1.weight.clone())
+
+    runner.model.register_forward_pre_hook(watch)
+    runner.train()
+    assert torch.equal(start["w"], models[weights].backbone.conv1.weight)
+
+
 def test_a_truncated_teacher_is_refused(make_runner, teacher_file, tmp_path):
     path = tmp_path / "half.pth"
-    path.write_bytes(open(teacher_file, "rb").read()[:5000])
+    path.write_bytes(Path(teacher_file).read_bytes()[:5000])
     with pytest.raises(ValueError, match="half.pth"):
         make_runner(dict(teacher=dict(checkpoint=str(path)))).train()
 

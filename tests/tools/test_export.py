@@ -3,6 +3,7 @@
 import pytest
 
 from tests.export.test_export import HARD_LIF
+from tests.helpers.pure_python import write_pure_config
 from tests.helpers.scenes import (
     build,
     detection_config,
@@ -34,6 +35,15 @@ def test_onnx_on_the_first_image_of_the_test_set(arguments, tmp_path, capsys, pa
     said = capsys.readouterr().out
     assert f"the {part} on images of 1x3x64x64, 2 steps unrolled" in said
     assert ": 0 % of the outputs differ" in said and (tmp_path / "snn.onnx").is_file()
+
+
+def test_a_pure_python_config(tmp_path, capsys):
+    write_scenes(tmp_path)
+    config = write_pure_config(tmp_path)
+    checkpoint = write_checkpoint(build(retinanet()), tmp_path / "snn.pth")
+    main([config, checkpoint, "--work-dir", str(tmp_path / "w")])
+    said = capsys.readouterr().out
+    assert "the backbone on images of 1x3x64x64, 2 steps unrolled" in said
 
 
 def test_nir_of_noise(arguments, tmp_path, capsys):

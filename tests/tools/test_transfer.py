@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from sakd_dense.config.twins import ann_of
 from sakd_dense.transfer import read_state_dict
+from tests.helpers.pure_python import write_pure_config
+from tests.helpers.scenes import build, retinanet, write_checkpoint
 from tests.helpers.small_run import teacher_of, write_config
 from tests.helpers.tooling import tool
 
@@ -65,3 +68,18 @@ def test_a_transfer_that_fails_writes_the_report_and_no_weights(config, tmp_path
     assert json.loads(report.read_text())["left"] == {"extra": None}
     transfer([*odd, "--left-ok", "extra"])
     assert out.exists()
+
+
+def test_a_pure_python_config_and_the_weights_of_one_model(tmp_path) -> None:
+    config = write_pure_config(tmp_path)
+    models = {name: build(ann_of(retinanet()), seed=i) for i, name in enumerate(("left", "right"))}
+    both = torch.nn.ModuleDict(models)
+    file = write_checkpoint(both, tmp_path / "two.pth")
+    out = str(tmp_path / "snn.pth")
+    with pytest.raises(SystemExit, match=r"several models \(left, right\)"):
+        transfer([file, "--to", config, "--out", out])
+    transfer([file, "--to", config, "--out", out, "--weights", "right"])
+    weights, meta = read_state_dict(out)
+    source = models["right"].state_dict()
+    assert all(torch.equal(weights[k], source[k]) for k in source)
+    assert meta["transfer"]["weights"] == "right"

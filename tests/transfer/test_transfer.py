@@ -143,7 +143,8 @@ def test_another_stem_is_named(tmp_path) -> None:
 def test_another_number_of_classes_is_an_error_unless_allowed(tmp_path) -> None:
     checkpoint = save(tmp_path / "c.pth", ann(num_classes=5).state_dict())
     snn = build(retinanet())
-    message = r"bbox_head.retina_cls.weight \(5x8x3x3 there, 2x8x3x3 here\)(.|\n)*num_classes"
+    shapes = r"\(5x8x3x3 in the checkpoint, 2x8x3x3 in the model\)"
+    message = rf"bbox_head.retina_cls.weight {shapes}(.|\n)*num_classes"
     unchanged_after(snn, checkpoint, message)
     before = snn.bbox_head.retina_cls.weight.clone()
     report = transfer(snn, checkpoint, missing_ok=["bbox_head.retina_cls.*"])

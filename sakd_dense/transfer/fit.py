@@ -1,0 +1,112 @@
+"""The one account of which keys of a checkpoint fit a model, and why the others need not.
+
+Level 1, the teacher and strict loading ask it, each with a :class:`Policy` of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from .keys import backbone_prefix, match_keys, matches
+from .report import ShapeDiffers, TransferReport
+from .weights import COUNTERS, Checkpoint, averaged_keys
+
+#: Why keys below ``data_preprocessor`` need not fit: mean and std are settings, not weights.
+PREPROCESSOR = {"*data_preprocessor.*": "the model normalises by its own config"}
+#: Keys that no network computes with, whoever loads them.
+_MAY_MISS = {"*num_batches_tracked": "a counter that old checkpoints lack"}
+_MAY_BE_LEFT = {
+    **dict.fromkeys(COUNTERS, "counter of an averaged model"),
+    **PREPROCESSOR,
+}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What need not fit, beside counters and the preprocessor's statistics.
+
+    Each maps glob patterns of keys to the reason that stands in the account; the first pattern
+    that fits counts.
+
+    Attributes:
+        missing: keys of the model that the checkpoint may lack.
+        left: keys of the checkpoint that the model may lack.
+        shape: keys of the model that may have another shape in the checkpoint.
+    """
+
+    missing: Mapping[str, str] = field(default_factory=dict)
+    left: Mapping[str, str] = field(default_factory=dict)
+    shape: Mapping[str, str] = field(default_factory=dict)
+
+    def why_missing(self, key: str) -> str | None:
+        """Why the checkpoint may lack the model's ``key``, or None."""
+        return _reason(key, {**_MAY_MISS, **self.missing})
+
+    def why_left(self, key: str) -> str | None:
+        """Why the model may lack the checkpoint's ``key``, or None."""
+        return _reason(key, {**_MAY_BE_LEFT, **self.left})
+
+
+def _reason(key: str, reasons: Mapping[str, str]) -> str | None:
+    return next((why for pattern, why in reasons.items() if matches(key, [pattern])), None)
+
+
+def fit(
+    checkpoint: Checkpoint,
+    model: Mapping[str, Tensor],
+    policy: Policy,
+    part: str = "all",
+    exact: bool = False,
+) -> TransferReport:
+    """What becomes of every key of ``checkpoint`` and of ``model``; loads nothing.
+
+    Args:
+        checkpoint: the source.
+        model: the model's state dict.
+        policy: what need not fit.
+        part: ``'all'``, ``'backbone'`` or ``'head'``; what is outside of it is explained by that.
+        exact: keys fit under their own names alone, not under another project's.
+    """
+    source = checkpoint.state
+    report = TransferReport(checkpoint.name, part, note=checkpoint.note)
+    report.left.update(checkpoint.others)
+    names: Mapping[str, str | None]
+    names = {k: k for k in source} if exact else match_keys(source, model, part)
+    prefix = "" if exact else backbone_prefix(model) or ""
+    for old, new in names.items():
+        if new is None and part != "all":
+            side = "not part of the backbone" if part == "backbone" else "of the backbone"
+            report.left[old] = side
+        elif new is None or new not in model:
+            fc = not exact and new is not None and new.startswith(f"{prefix}fc.")
+            report.left[old] = "torchvision's classifier" if fc else policy.why_left(old)
+        elif source[old].shape != model[new].shape:
+            shapes = list(source[old].shape), list(model[new].shape)
+            report.shape_differs[new] = ShapeDiffers(*shapes, reason=_reason(new, policy.shape))
+        elif old == new:
+            report.taken.append(old)
+        else:
+            report.renamed[old] = new
+    reached = {*report.loaded, *report.shape_differs}
+    for key in model:
+        if key in reached:
+            continue
+        if part == "backbone" and not key.startswith(prefix):
+            report.missing[key] = "not part of a backbone checkpoint"
+        elif part == "head" and key.startswith(prefix):
+            report.missing[key] = "the backbone starts otherwise"
+        else:
+            report.missing[key] = policy.why_missing(key)
+    averages = [k for k in averaged_keys(source).values() if report.left.get(k, "") is None]
+    if averages:
+        report.hints.append(
+            f"the checkpoint holds weights a second time under ema_* ({len(averages)} keys, of "
+            "MMDetection 2.x): weights='ema' takes those, weights='raw' the others"
+        )
+    return report
+
+
+__all__ = ["PREPROCESSOR", "Policy", "fit"]
