@@ -16,7 +16,6 @@ from ..backbones import SpikingBackbone
 from ..config.models import with_preprocessor
 from ..config.policy import check_norm_policy
 from ..config.teacher import subject_config, teacher_config
-from ..runtime.amp import keep_mmcv_in_float32
 from ..runtime.errors import UserError
 from ..transfer import transfer
 from .prefixes import check, draw
@@ -102,8 +101,6 @@ class SAKDHook(Hook):
             raise UserError(f"SAKDHook: features={dict(features)!r} names no type")
         self.teacher_args = dict(teacher)
         self.teacher_dtype = DTYPES[teacher.get("dtype")]
-        if self.teacher_dtype is torch.bfloat16:
-            keep_mmcv_in_float32()
         self.transfer = transfer
         self.features = features
         self.responses = responses

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
 from ..neurons.layer import rate
+from ..runtime.amp import autocast
 from ..runtime.patching import replaced_forward
 from .prefixes import norms_as_in_test, prefix_rates
 from .responses import Response
@@ -102,7 +103,7 @@ class Terms:
     def _precision(self, images: Tensor) -> AbstractContextManager[Any]:
         if self.teacher_dtype is None:
             return nullcontext()
-        return torch.autocast(images.device.type, self.teacher_dtype)
+        return autocast(images.device.type, self.teacher_dtype)
 
     def _at(
         self,
