@@ -40,9 +40,9 @@ class ModelView(nn.Module):
             self.head = _classifier(backbone, head, images)
         else:
             raise ExportError(
-                f"{' and '.join(kinds) or type(model).__name__}: beside a backbone NIR takes "
-                "SpikingFCNHead (upsampling and pooling pyramids it has not, nor ReLU), or "
-                "GlobalAveragePooling and LinearClsHead: export the backbone, or to ONNX"
+                f"{' and '.join(kinds) or type(model).__name__}: NIR export takes a backbone with "
+                "SpikingFCNHead, or with GlobalAveragePooling and LinearClsHead; NIR has no "
+                "upsampling, pyramid pooling or ReLU: export the backbone, or to ONNX"
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,10 +66,10 @@ class _FCN(nn.Module):
         self.conv_seg = folded(head.conv_seg, None)
 
     def forward(self, x: Tensor) -> Tensor:
-        found = x if self.convs is None else self.convs(x)
+        out = x if self.convs is None else self.convs(x)
         if self.concat:
-            found = self.fire(self.of_input(x) + self.of_convs(found))
-        return self.conv_seg(found)
+            out = self.fire(self.of_input(x) + self.of_convs(out))
+        return self.conv_seg(out)
 
 
 @torch.no_grad()
