@@ -40,9 +40,9 @@ class ModelView(nn.Module):
             self.head = _classifier(backbone, head, images)
         else:
             raise ExportError(
-                f"{' and '.join(kinds) or type(model).__name__}: NIR export takes a backbone with "
-                "SpikingFCNHead, or with GlobalAveragePooling and LinearClsHead; NIR has no "
-                "upsampling, pyramid pooling or ReLU: export the backbone, or to ONNX"
+                f"{' and '.join(kinds) or type(model).__name__}: beside a backbone NIR takes "
+                "SpikingFCNHead (upsampling and pooling pyramids it has not, nor ReLU), or "
+                "GlobalAveragePooling and LinearClsHead: export the backbone, or to ONNX"
             )
 
     def forward(self, x: Tensor) -> Tensor:
