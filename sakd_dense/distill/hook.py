@@ -1,7 +1,7 @@
 """Level 2 as an MMEngine hook (and level 1 from the same checkpoint)."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -19,11 +19,11 @@ from ..config.teacher import subject_config, teacher_config
 from ..runtime.errors import UserError
 from ..transfer import transfer
 from .prefixes import check, draw
-from .responses import find_response
+from .responses import Response, find_response
 from .schedule import Weight
 from .teacher import build_teacher, check_classes
 from .terms import Terms
-from .wrappers import on_loss, subject_of
+from .wrappers import on_loss, student_of
 
 #: In which the teacher computes.
 DTYPES = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -108,7 +108,9 @@ class SAKDHook(Hook):
         self.prefix_weight = Weight(prefix_weight, "prefix_weight")
         self.prefix_targets = prefix_targets
         self.teacher: nn.Module | None = None
+        self._response: Response | None = None
         self._terms: Terms | None = None
+        self._unhook: Callable[[], None] | None = None
         self._seed, self._iter, self._progress = 0, 0, 0.0
 
     def before_run(self, runner: Any) -> None:
@@ -169,8 +171,7 @@ class SAKDHook(Hook):
         self._terms = None
 
     def _add_terms(self, inputs: Tensor, samples: Any) -> dict[str, Tensor]:
-        steps = self._terms.backbone.clock.time_steps
-        prefixes = tuple(draw(self.prefixes, steps, self._seed, self._iter))
+        prefixes = tuple(draw(self.prefixes, self._terms.time_steps, self._seed, self._iter))
         return self._terms(inputs, samples, prefixes, self._progress)
 
     @staticmethod
@@ -178,7 +179,7 @@ class SAKDHook(Hook):
         return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
     def _student(self, runner: Any) -> nn.Module:
-        model = subject_of(self._model(runner))
+        model = student_of(self._model(runner))
         backbone = getattr(model, "backbone", None)
         if not isinstance(backbone, SpikingBackbone):
             raise UserError(
@@ -187,7 +188,7 @@ class SAKDHook(Hook):
             )
         return model
 
-    def _find_response(self, student: nn.Module, runner: Any) -> Any:
+    def _find_response(self, student: nn.Module, runner: Any) -> Response | None:
         if self.responses is None:
             return None
         response = find_response(student, **self.responses)

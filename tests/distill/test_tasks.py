@@ -184,16 +184,18 @@ def test_kl_by_hand():
 
 def test_boxes_and_masks_count_as_far_as_the_teacher_sees_the_class():
     """One RoI, two classes of which the teacher sees the first alone."""
-    from sakd_dense.distill.responses.roi_calls import Question
-    from sakd_dense.distill.responses.two_stage import Answer
+    from sakd_dense.distill.responses.roi_calls import RoICall
+    from sakd_dense.distill.responses.two_stage import TwoStageOutput
 
     student, _ = TASKS["mask"].models()
     asked = dict(rois=torch.tensor([[0.0, 1, 1, 9, 9]]))
     sure = torch.tensor([[30.0, 0.0, 0.0]])
 
     def answer(deltas, mask):
-        boxes = Question("_bbox_forward", asked, dict(cls_score=sure, bbox_pred=deltas))
-        return Answer(questions=[boxes, Question("_mask_forward", asked, dict(mask_preds=mask))])
+        boxes = RoICall("_bbox_forward", asked, dict(cls_score=sure, bbox_pred=deltas))
+        return TwoStageOutput(
+            roi_calls=[boxes, RoICall("_mask_forward", asked, dict(mask_preds=mask))]
+        )
 
     mask = torch.stack([torch.zeros(4, 4), torch.full((4, 4), 9.0)])[None]
     one = answer(torch.zeros(1, 8), mask)
