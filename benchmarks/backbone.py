@@ -33,7 +33,7 @@ from spikingjelly.activation_based.model import sew_resnet
 from torch import Tensor, nn
 
 from sakd_dense.backbones import SEWResNet
-from sakd_dense.neurons.compiling import payback
+from sakd_dense.neurons.compiling import Payback
 from sakd_dense.neurons.layer import DEFAULT_NEURON, build_node
 
 OURS, THEIRS, TWIN, ONE = "sakd_dense", "spikingjelly", "ANN, T*B", "ANN, B"
@@ -144,7 +144,7 @@ def peak_of_step(model: nn.Module, x: Tensor) -> float:
 def compare(args: argparse.Namespace) -> dict[str, Any]:
     """Every work: the median and the ratio to ``TWIN`` of each side."""
     torch.set_num_threads(args.threads)
-    payback.elements = 0  # kernels are compiled in the first round
+    Payback.elements = 0  # kernels are compiled in the first round
     sides = build(args)
     names = [name for name in sides if name not in args.without]
     result: dict[str, Any] = dict(vars(args), machine=machine(), folding_changes=agreement(sides))
@@ -232,7 +232,7 @@ def main() -> None:
     prepare()
     if args.memory_of:
         torch.set_num_threads(args.threads)
-        payback.elements = 0
+        Payback.elements = 0
         sides = build(args)
         pair = sides.pop(args.memory_of)
         sides.clear()

@@ -35,7 +35,7 @@ from sakd_dense.distill import SAKDHook
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.distill.terms import Terms
-from sakd_dense.neurons.compiling import payback
+from sakd_dense.neurons.compiling import Payback
 from sakd_dense.runtime.amp import CPUAmpOptimWrapper
 
 ANN, BASE = "ANN", "SNN without teacher"
@@ -131,7 +131,7 @@ def memory_elsewhere(given: list[str], variant: str) -> dict[str, float]:
 def compare(args: argparse.Namespace) -> dict[str, Any]:
     """Every variant: seconds, MiB, and both as ratios to ``BASE``."""
     torch.set_num_threads(args.threads)
-    payback.elements = 0  # kernels are compiled in the first round, not somewhere in the middle
+    Payback.elements = 0  # kernels are compiled in the first round, not somewhere in the middle
     steps = {variant: stepper(args, variant) for variant in VARIANTS}
     times = in_turns(steps, args.rounds)
     del steps
@@ -186,7 +186,7 @@ def main() -> None:
     prepare()
     if args.memory_of:
         torch.set_num_threads(args.threads)
-        payback.elements = 0
+        Payback.elements = 0
         print(json.dumps(memory(args, args.memory_of)))
         return
     result = compare(args)

@@ -27,7 +27,7 @@ from sakd_dense.backbones.time_steps import at_time_steps
 from sakd_dense.config.models import without_checkpoints
 from sakd_dense.config.scopes import load_config
 from sakd_dense.firing import SpikeCounter
-from sakd_dense.neurons.compiling import payback
+from sakd_dense.neurons.compiling import Payback
 from sakd_dense.timesteps import PrefixReader
 from sakd_dense.transfer.load import load_for_test
 
@@ -109,7 +109,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
     }
     sides["one pass"] = lambda: in_one_pass(reader, batches)
     sides["one pass, firing rate"] = lambda: in_one_pass_counting(reader, batches)
-    payback.elements = 0  # kernels are compiled in the first round, not somewhere in the middle
+    Payback.elements = 0  # kernels are compiled in the first round, not somewhere in the middle
     seconds = in_turns(sides, args.rounds)
     ms = {name: 1000 * statistics.median(values) / images for name, values in seconds.items()}
     together = sum(ms[f"T={t}"] for t in args.time_steps)

@@ -1,13 +1,16 @@
-"""What the arguments of a spiking ResNet may be, and why not more."""
+"""The architecture of a spiking ResNet: the arguments it accepts, and why not more."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..runtime.errors import UserError
 from .blocks import BasicBlock, Bottleneck
 
+Config = dict[str, Any]
+
 #: depth -> (block, blocks in each stage), as torchvision's.
-ARCHITECTURES = {
+ARCHITECTURES: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),
     50: (Bottleneck, (3, 4, 6, 3)),
@@ -16,93 +19,193 @@ ARCHITECTURES = {
 }
 
 
-def check_arguments(**given: Any) -> None:
-    """Raises UserError that names the argument, its value and the way out."""
-    a = given
-    depth = a["depth"]
-    if depth not in ARCHITECTURES:
-        raise UserError(f"depth={depth!r}: take one of {tuple(ARCHITECTURES)}")
-    block, counts = ARCHITECTURES[depth]
-    if a["connect"] not in a["connects"]:
-        raise UserError(f"connect={a['connect']!r}: take one of {a['connects']}")
-    if a["style"] not in ("pytorch", "caffe"):
-        raise UserError(f"style={a['style']!r}: take 'pytorch' or 'caffe'")
-    stages = a["num_stages"]
-    if stages not in (1, 2, 3, 4):
-        raise UserError(f"num_stages={stages!r}: take 1 to 4")
-    _check_extras(block, a)
-    for name in ("strides", "dilations"):
-        if len(a[name]) != stages:
-            raise UserError(f"{name}={a[name]} must hold num_stages={stages} values")
-    out = tuple(a["out_indices"])
-    if not out or not 0 <= min(out) <= max(out) < stages:
-        raise UserError(f"out_indices={out} must lie in 0..{stages - 1}")
-    if not -1 <= a["frozen_stages"] <= stages:
-        raise UserError(f"frozen_stages={a['frozen_stages']} must lie in -1..{stages}")
-    if block is BasicBlock and a["groups"] != 1:
-        raise UserError(
-            f"groups={a['groups']}: depth {depth} has no grouped convolution; take 50 or more"
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What a spiking ResNet's stages are built from; the arguments mean what they mean there.
+
+    Args:
+        connects: the values that ``connect`` may have.
+
+    Raises:
+        UserError: names the argument, its value and the way out.
+    """
+
+    connects: tuple[str, ...]
+    connect: str
+    depth: int
+    base_channels: int
+    num_stages: int
+    strides: Sequence[int]
+    dilations: Sequence[int]
+    out_indices: Sequence[int]
+    style: str
+    avg_down: bool
+    frozen_stages: int
+    conv_cfg: Config | None
+    dcn: Config | None
+    stage_with_dcn: Sequence[bool]
+    plugins: Sequence[Mapping[str, Any]] | None
+    multi_grid: Sequence[int] | None
+    contract_dilation: bool
+    groups: int
+    base_width: int
+    with_cp: bool
+    drop_path_rate: float
+    expansion: int | None
+    compress_spikes: bool
+
+    def __post_init__(self) -> None:
+        if self.depth not in ARCHITECTURES:
+            raise UserError(f"depth={self.depth!r}: take one of {tuple(ARCHITECTURES)}")
+        if self.connect not in self.connects:
+            raise UserError(f"connect={self.connect!r}: take one of {self.connects}")
+        if self.style not in ("pytorch", "caffe"):
+            raise UserError(f"style={self.style!r}: take 'pytorch' or 'caffe'")
+        if self.num_stages not in (1, 2, 3, 4):
+            raise UserError(f"num_stages={self.num_stages!r}: take 1 to 4")
+        self._check_dcn()
+        self._check_plugins()
+        self._check_stages()
+        if self.block is BasicBlock:
+            self._check_basic_block()
+        self._check_drop_path()
+
+    @property
+    def block(self) -> type[BasicBlock] | type[Bottleneck]:
+        return ARCHITECTURES[self.depth][0]
+
+    @property
+    def block_counts(self) -> tuple[int, ...]:
+        """Blocks in each of the four stages."""
+        return ARCHITECTURES[self.depth][1]
+
+    def planes(self, stage: int) -> int:
+        """Channels within the stage's blocks."""
+        return self.base_channels * 2**stage
+
+    def width(self, stage: int) -> int:
+        """Channels of the stage's output."""
+        return self.planes(stage) * self._expansion
+
+    def block_dilations(self, stage: int) -> list[int]:
+        """The dilation of each block of the stage."""
+        if self.multi_grid is not None and stage == self.num_stages - 1:
+            return list(self.multi_grid)
+        first = rest = self.dilations[stage]
+        if self.contract_dilation and first > 1:
+            first //= 2
+        return [first] + [rest] * (self.block_counts[stage] - 1)
+
+    def drop_path_rates(self, stage: int) -> list[float]:
+        """The rate of each block of the stage: from 0 at the first block to the full rate."""
+        first, last = sum(self.block_counts[:stage]), sum(self.block_counts) - 1
+        return [self.drop_path_rate * (first + j) / last for j in range(self.block_counts[stage])]
+
+    def block_arguments(self, stage: int) -> dict[str, Any]:
+        """What all blocks of the stage are given alike."""
+        return dict(
+            style=self.style,
+            groups=self.groups,
+            base_width=self.base_width,
+            base_channels=self.base_channels,
+            expansion=self._expansion,
+            conv_cfg=self.conv_cfg,
+            connect=self.connect,
+            with_cp=self.with_cp,
+            compress_spikes=self.compress_spikes,
+            dcn=self.dcn if self.stage_with_dcn[stage] else None,
+            plugins=[
+                dict(p) for p in self.plugins or () if p.get("stages") is None or p["stages"][stage]
+            ],
         )
-    if a["multi_grid"] is not None and len(a["multi_grid"]) != counts[stages - 1]:
-        raise UserError(
-            f"multi_grid={a['multi_grid']} must name a dilation for each of the "
-            f"{counts[stages - 1]} blocks of the last stage"
-        )
-    if block is BasicBlock and a["expansion"] not in (None, 1):
-        raise UserError(f"expansion={a['expansion']}: depth {depth} has 1; take 50 or more")
-    _check_drop_path(a)
-    if a["pretrained"] is not None and a["init_cfg"] is not None:
-        raise UserError("give init_cfg or pretrained, not both")
-    if a["pretrained"] is not None and not isinstance(a["pretrained"], str):
-        raise UserError(f"pretrained={a['pretrained']!r}: take a path, or None")
 
+    def block_init_cfg(self) -> Config:
+        """The init_cfg by which every block starts as the identity (``zero_init_residual``)."""
+        return self.block.identity_init(self.connect)
 
-def plugins_of_stage(
-    plugins: Sequence[Mapping[str, Any]] | None, stage: int
-) -> list[dict[str, Any]]:
-    """Those of ``plugins`` whose ``stages`` names the stage, or that have none."""
-    return [dict(p) for p in plugins or () if p.get("stages") is None or p["stages"][stage]]
+    @property
+    def _expansion(self) -> int:
+        return self.block.expansion if self.expansion is None else self.expansion
 
-
-def _check_extras(block: type, a: dict[str, Any]) -> None:
-    """``dcn`` and ``plugins``: upstream's basic blocks take neither."""
-    deformable = a["dcn"] is not None and any(a["stage_with_dcn"])
-    for name, given in (("dcn", deformable), ("plugins", a["plugins"])):
-        if given and block is BasicBlock:
-            raise UserError(f"{name}={a[name]}: depth {a['depth']} takes none; take 50 or more")
-    if deformable and len(a["stage_with_dcn"]) < a["num_stages"]:
-        raise UserError(
-            f"stage_with_dcn={a['stage_with_dcn']} must hold num_stages={a['num_stages']} values"
-        )
-    if deformable and a["conv_cfg"] is not None:
-        raise UserError(f"conv_cfg={a['conv_cfg']}: give it or dcn, not both")
-    for plugin in a["plugins"] or ():
-        places = tuple(f"after_conv{i}" for i in (1, 2, 3))
-        if "cfg" not in plugin or plugin.get("position") not in places:
+    def _check_dcn(self) -> None:
+        if self.dcn is None or not any(self.stage_with_dcn):
+            return
+        if self.block is BasicBlock:
+            raise UserError(f"dcn={self.dcn}: depth {self.depth} takes none; take 50 or more")
+        if len(self.stage_with_dcn) < self.num_stages:
             raise UserError(
-                f"plugins={a['plugins']}: give each dict(cfg=dict(type=...), position=...) with a "
-                f"position of {places}"
+                f"stage_with_dcn={self.stage_with_dcn} must hold num_stages={self.num_stages} "
+                "values"
             )
-        if plugin.get("stages") is not None and len(plugin["stages"]) < a["num_stages"]:
+        if self.conv_cfg is not None:
+            raise UserError(f"conv_cfg={self.conv_cfg}: give it or dcn, not both")
+
+    def _check_plugins(self) -> None:
+        if self.plugins and self.block is BasicBlock:
             raise UserError(
-                f"plugins: stages={plugin['stages']} must hold num_stages={a['num_stages']} values"
+                f"plugins={self.plugins}: depth {self.depth} takes none; take 50 or more"
             )
-    if a["plugins"] and a["compress_spikes"]:
-        raise UserError(
-            "compress_spikes=True: plugins give no spikes of 0 and 1; leave one of both out"
-        )
+        positions = tuple(f"after_conv{i}" for i in (1, 2, 3))
+        for plugin in self.plugins or ():
+            if "cfg" not in plugin or plugin.get("position") not in positions:
+                raise UserError(
+                    f"plugins={self.plugins}: give each dict(cfg=dict(type=...), position=...) "
+                    f"with a position of {positions}"
+                )
+            if plugin.get("stages") is not None and len(plugin["stages"]) < self.num_stages:
+                raise UserError(
+                    f"plugins: stages={plugin['stages']} must hold num_stages={self.num_stages} "
+                    "values"
+                )
+        if self.plugins and self.compress_spikes:
+            raise UserError(
+                "compress_spikes=True: plugins give no spikes of 0 and 1; leave one of both out"
+            )
+
+    def _check_stages(self) -> None:
+        stages = self.num_stages
+        for name in ("strides", "dilations"):
+            if len(getattr(self, name)) != stages:
+                raise UserError(
+                    f"{name}={getattr(self, name)} must hold num_stages={stages} values"
+                )
+        out = tuple(self.out_indices)
+        if not out or not 0 <= min(out) <= max(out) < stages:
+            raise UserError(f"out_indices={out} must lie in 0..{stages - 1}")
+        if not -1 <= self.frozen_stages <= stages:
+            raise UserError(f"frozen_stages={self.frozen_stages} must lie in -1..{stages}")
+        blocks = self.block_counts[stages - 1]
+        if self.multi_grid is not None and len(self.multi_grid) != blocks:
+            raise UserError(
+                f"multi_grid={self.multi_grid} must name a dilation for each of the "
+                f"{blocks} blocks of the last stage"
+            )
+
+    def _check_basic_block(self) -> None:
+        if self.groups != 1:
+            raise UserError(
+                f"groups={self.groups}: depth {self.depth} has no grouped convolution; "
+                "take 50 or more"
+            )
+        if self.expansion not in (None, 1):
+            raise UserError(
+                f"expansion={self.expansion}: depth {self.depth} has 1; take 50 or more"
+            )
+
+    def _check_drop_path(self) -> None:
+        rate = self.drop_path_rate
+        if not 0 <= rate < 1:
+            raise UserError(f"drop_path_rate={rate}: take 0 or more, below 1")
+        if rate and self.connect in ("AND", "IAND"):
+            raise UserError(
+                f"drop_path_rate={rate}: what is left of a branch is scaled up, and "
+                f"connect={self.connect!r} is for spikes of 0 and 1; take 'ADD', or "
+                "drop_path_rate=0"
+            )
+        if rate and self.compress_spikes:
+            raise UserError(
+                f"drop_path_rate={rate}: scaled spikes fit no byte; leave compress_spikes out"
+            )
 
 
-def _check_drop_path(a: dict[str, Any]) -> None:
-    rate = a["drop_path_rate"]
-    if not 0 <= rate < 1:
-        raise UserError(f"drop_path_rate={rate}: take 0 or more, below 1")
-    if rate and a["connect"] in ("AND", "IAND"):
-        raise UserError(
-            f"drop_path_rate={rate}: what is left of a branch is scaled up, and "
-            f"connect={a['connect']!r} is for spikes of 0 and 1; take 'ADD', or drop_path_rate=0"
-        )
-    if rate and a["compress_spikes"]:
-        raise UserError(
-            f"drop_path_rate={rate}: scaled spikes fit no byte; leave compress_spikes out"
-        )
+__all__ = ["ARCHITECTURES", "Architecture"]

@@ -8,7 +8,6 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..neurons.compiling import payback
 from ..neurons.layer import Clock, SpikingNeuron, rate
 from ..runtime.errors import UserError
 from .folding import fold_batchnorm
@@ -132,8 +131,7 @@ class SpikingBackbone(BaseModule):
                 f"none of them empty, not a tensor of shape {tuple(x.shape)}"
             )
         steps = x.shape[0] if x.dim() == 5 else _positive(self.time_steps)
-        self.clock.time_steps = steps
-        self.clock.compiled = payback.due(steps)
+        self.clock.start(steps)
         return self.readout(tuple(s.unflatten(0, (steps, -1)) for s in self.sequences(x)))
 
 
@@ -141,3 +139,6 @@ def _positive(time_steps: int) -> int:
     if isinstance(time_steps, bool) or not isinstance(time_steps, int) or time_steps < 1:
         raise UserError(f"time_steps={time_steps!r}: take a whole number of at least 1")
     return time_steps
+
+
+__all__ = ["OUTPUTS", "Readout", "SpikingBackbone"]

@@ -28,20 +28,21 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..neurons.fused import is_observed
 from ..neurons.layer import Clock, SpikingNeuron
 from ..runtime.errors import UserError
 from .memory_format import give_contiguous
-from .saved_spikes import Kept, checkpointed
+from .saved_spikes import SavedInput, checkpointed
 
 #: After the last neuron.
 CONNECTS = ("ADD", "AND", "IAND")
 
 
-def connect(out: Tensor, identity: Tensor, how: str) -> Tensor:
+def connect(out: Tensor, identity: Tensor, kind: str) -> Tensor:
     """The SEW function g (same shapes in and out)."""
-    if how == "ADD":
+    if kind == "ADD":
         return out + identity
-    return out * identity if how == "AND" else identity * (1.0 - out)
+    return out * identity if kind == "AND" else identity * (1.0 - out)
 
 
 class ResidualBlock(BaseModule):
@@ -129,32 +130,32 @@ class ResidualBlock(BaseModule):
     def norm3(self) -> nn.Module:
         return getattr(self, self.norm3_name)
 
-    def kept(self, spikes: Tensor) -> Kept:
-        """``spikes`` for a convolution, kept for backward as the block keeps them."""
-        # What a checkpointed block keeps is forgotten at once; its input is on a shelf.
-        return Kept(spikes, self.compress_spikes and not self.with_cp)
+    def saved(self, spikes: Tensor) -> SavedInput:
+        """``spikes`` for a convolution, which saves them for backward as the block does."""
+        # A checkpointed block saves nothing but its own input.
+        return SavedInput(spikes, self.compress_spikes and not self.with_cp)
 
     @abstractmethod
-    def current(self, x: Kept) -> Tensor:
+    def current(self, x: SavedInput) -> Tensor:
         """F(x), what the residual branch gives its last norm, ``[T*B, C, H, W]``."""
 
-    def _run(self, give: Callable[[], Tensor], time_steps: int, compiled: bool) -> Tensor:
+    def _run(self, get_input: Callable[[], Tensor], time_steps: int, compiled: bool) -> Tensor:
         # Set here too: at recomputation the clock may already show another forward.
         self.clock.time_steps, self.clock.compiled = time_steps, compiled
         fire, norm = getattr(self, self.last_neuron), getattr(self, self.last_norm)
-        x = self.kept(give())
+        x = self.saved(get_input())
         current, identity = self.current(x), self._identity(x)
         last = self.last_norm.replace("norm", "conv")
         if self.connect == "BEFORE":
             return fire(self._drop(self._plug(last, norm(current))) + identity)
-        # Whoever comes behind the neuron, a hook or a plugin, is to see spikes, not the sum.
-        seen = fire._forward_hooks or last in self.plugins or self._drops
-        if self.connect == "ADD" and not seen:
+        # Hooks and plugins behind the neuron expect spikes, not the sum.
+        separate = is_observed(fire) or last in self.plugins or self._drops
+        if self.connect == "ADD" and not separate:
             return fire(current, norm, identity)
         branch = self._drop(self._plug(last, fire(current, norm)))
         return connect(branch, identity, self.connect)
 
-    def _identity(self, x: Kept) -> Tensor:
+    def _identity(self, x: SavedInput) -> Tensor:
         if self.downsample is None:
             return x.x
         first, *rest, norm = self.downsample
@@ -215,9 +216,9 @@ class BasicBlock(ResidualBlock):
         self._add_norm(norm_cfg, planes, 2)
         self.sn2 = SpikingNeuron(neuron, clock)
 
-    def current(self, x: Kept) -> Tensor:
+    def current(self, x: SavedInput) -> Tensor:
         out = self.sn1(x.into(self.conv1), self.norm1)
-        return self.kept(out).into(self.conv2)
+        return self.saved(out).into(self.conv2)
 
 
 class Bottleneck(ResidualBlock):
@@ -286,8 +287,11 @@ class Bottleneck(ResidualBlock):
         for conv, channels in (("conv1", width), ("conv2", width), ("conv3", out)):
             self._add_plugins(plugins, conv, channels)
 
-    def current(self, x: Kept) -> Tensor:
+    def current(self, x: SavedInput) -> Tensor:
         out = self._plug("conv1", self.sn1(x.into(self.conv1), self.norm1))
-        out = self.kept(out).into(self.conv2)
+        out = self.saved(out).into(self.conv2)
         out = self._plug("conv2", self.sn2(out, self.norm2))
-        return self.kept(out).into(self.conv3)
+        return self.saved(out).into(self.conv3)
+
+
+__all__ = ["CONNECTS", "BasicBlock", "Bottleneck", "ResidualBlock", "connect"]

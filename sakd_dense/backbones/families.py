@@ -106,3 +106,17 @@ class SpikingResNeXt(ResNeXt, SpikingResNet):
 @MODELS.register_module()
 class SpikingResNet_CIFAR(Cifar, SpikingResNet):  # noqa: N801  (upstream's name)
     """Spiking-ResNet with the stem of :class:`Cifar`."""
+
+
+__all__ = [
+    "SEWResNet",
+    "SEWResNetV1c",
+    "SEWResNetV1d",
+    "SEWResNeXt",
+    "SEWResNet_CIFAR",
+    "SpikingResNet",
+    "SpikingResNetV1c",
+    "SpikingResNetV1d",
+    "SpikingResNeXt",
+    "SpikingResNet_CIFAR",
+]

@@ -35,8 +35,10 @@ def fold_batchnorm(module: nn.Module) -> None:
             fold_batchnorm(child)
 
 
-def quicken(backbone: nn.Module) -> nn.Module:
-    """Readies an ANN backbone that will learn no more, in place; its features stay, to rounding.
+def optimize_for_inference(backbone: nn.Module) -> nn.Module:
+    """Makes an ANN backbone fast, in place; it cannot be trained afterwards.
+
+    Its features stay the same, to rounding.
 
     BatchNorm is folded, as by :func:`fold_batchnorm`, and on CPUs images are channels last within
     the backbone and contiguous behind it.
@@ -45,3 +47,6 @@ def quicken(backbone: nn.Module) -> nn.Module:
     fold_batchnorm(backbone)
     guard_operators(backbone)
     return leave_contiguous(take_channels_last(backbone))
+
+
+__all__ = ["fold_batchnorm", "optimize_for_inference"]

@@ -84,3 +84,14 @@ def _contiguous_features(
     module: nn.Module, args: tuple[Any, ...], features: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
     return tuple(f.contiguous() for f in features)
+
+
+__all__ = [
+    "PLAIN",
+    "give_contiguous",
+    "guard_operators",
+    "laid_out",
+    "leave_contiguous",
+    "plain_convolutions",
+    "take_channels_last",
+]

@@ -42,21 +42,21 @@ class PackedConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self._fits(x):
             return super().forward(x)
-        how = self.padding, self.stride, self.dilation
-        now = self.weight.data_ptr(), self.weight._version
-        if self._packed is None or self._packed[0] != now:
+        geometry = self.padding, self.stride, self.dilation
+        version = self.weight.data_ptr(), self.weight._version
+        if self._packed is None or self._packed[0] != version:
             weight = torch.ops.mkldnn._reorder_convolution_weight(
-                self.weight.detach(), *how, self.groups, x.shape
+                self.weight.detach(), *geometry, self.groups, x.shape
             )
-            self._packed = now, weight
+            self._packed = version, weight
         return torch.ops.mkldnn._convolution_pointwise(
-            x, self._packed[1], self.bias, *how, self.groups, "none", [], ""
+            x, self._packed[1], self.bias, *geometry, self.groups, "none", [], ""
         )
 
     def _fits(self, x: Tensor) -> bool:
-        learns = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
+        needs_grad = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
         return (
-            not learns
+            not needs_grad
             and x.device.type == "cpu"
             and x.dtype == self.weight.dtype == torch.float32
             and x.dim() == 4
@@ -68,3 +68,6 @@ class PackedConv2d(nn.Conv2d):
             and torch.backends.mkldnn.is_available()
             and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
         )
+
+
+__all__ = ["PackedConv2d"]

@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..neurons.layer import DEFAULT_NEURON, SpikingNeuron, repeat_in_time
-from .arguments import ARCHITECTURES, check_arguments, plugins_of_stage
+from ..runtime.errors import UserError
+from .arguments import Architecture, Config
 from .base import SpikingBackbone
 from .memory_format import guard_operators, laid_out
-from .saved_spikes import Kept, check_spikes
-
-Config = dict[str, Any]
+from .saved_spikes import SavedInput, check_spikes
 
 
 class ResidualBackbone(SpikingBackbone):
@@ -38,7 +37,7 @@ class ResidualBackbone(SpikingBackbone):
             :func:`sakd_dense.neurons.layer.build_node`; None: ``DEFAULT_NEURON``.
         connect: one of ``connects``, see :mod:`sakd_dense.backbones.blocks`; None: the first.
         output: ``'rate'``: ``[B, C, H, W]``; ``'sequence'``: ``[T, B, C, H, W]``.
-        compress_spikes: keep spikes for backward as bytes (:mod:`.memory`): less memory for a
+        compress_spikes: keep spikes for backward as bytes (:mod:`.saved_spikes`): less memory for a
             little time; goes with ``with_cp``, which saves more for more.
 
     Raises:
@@ -84,17 +83,33 @@ class ResidualBackbone(SpikingBackbone):
         output: str = "rate",
         compress_spikes: bool = False,
     ) -> None:
-        connect = self.connects[0] if connect is None else connect
-        given = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        check_arguments(connects=self.connects, **given)
+        architecture = Architecture(
+            connects=self.connects,
+            connect=self.connects[0] if connect is None else connect,
+            depth=depth,
+            base_channels=base_channels,
+            num_stages=num_stages,
+            strides=strides,
+            dilations=dilations,
+            out_indices=out_indices,
+            style=style,
+            avg_down=avg_down,
+            frozen_stages=frozen_stages,
+            conv_cfg=conv_cfg,
+            dcn=dcn,
+            stage_with_dcn=stage_with_dcn,
+            plugins=plugins,
+            multi_grid=multi_grid,
+            contract_dilation=contract_dilation,
+            groups=groups,
+            base_width=base_width,
+            with_cp=with_cp,
+            drop_path_rate=drop_path_rate,
+            expansion=expansion,
+            compress_spikes=compress_spikes,
+        )
         if pretrained is not None:
-            warnings.warn(
-                "pretrained is deprecated; take init_cfg", DeprecationWarning, stacklevel=2
-            )
-            init_cfg = dict(type="Pretrained", checkpoint=pretrained)
-        block, counts = ARCHITECTURES[depth]
-        expansion = block.expansion if expansion is None else expansion
-        drop_rates = [drop_path_rate * i / (sum(counts) - 1) for i in range(sum(counts))]
+            init_cfg = _pretrained(pretrained, init_cfg)
         block_init_cfg = None
         if init_cfg is None:
             init_cfg = [
@@ -102,7 +117,7 @@ class ResidualBackbone(SpikingBackbone):
                 dict(type="Constant", val=1, layer=["_BatchNorm", "GroupNorm"]),
             ]
             if zero_init_residual:
-                block_init_cfg = block.identity_init(connect)
+                block_init_cfg = architecture.block_init_cfg()
         super().__init__(time_steps, output, init_cfg)
         self.depth = depth
         self.deep_stem = deep_stem
@@ -119,49 +134,11 @@ class ResidualBackbone(SpikingBackbone):
         inplanes = base_channels if stem_channels is None else stem_channels
         self._make_stem(in_channels, inplanes)
         self.res_layers: list[str] = []
-        for i, count in enumerate(counts[:num_stages]):
-            planes = base_channels * 2**i
-            width = planes * expansion
-            first, rest = dilations[i], dilations[i]
-            if contract_dilation and first > 1:
-                first //= 2
-            per_block = [first] + [rest] * (count - 1)
-            if multi_grid is not None and i == num_stages - 1:
-                per_block = list(multi_grid)
-            blocks = []
-            for j, dilation in enumerate(per_block):
-                stride = strides[i] if j == 0 else 1
-                downsample = None
-                if j == 0 and (stride != 1 or inplanes != width):
-                    downsample = self._make_downsample(inplanes, width, stride, avg_down)
-                blocks.append(
-                    block(
-                        inplanes,
-                        planes,
-                        stride=stride,
-                        dilation=dilation,
-                        style=style,
-                        groups=groups,
-                        base_width=base_width,
-                        base_channels=base_channels,
-                        expansion=expansion,
-                        conv_cfg=conv_cfg,
-                        norm_cfg=self.norm_cfg,
-                        neuron=self.neuron,
-                        clock=self.clock,
-                        connect=connect,
-                        downsample=downsample,
-                        with_cp=with_cp,
-                        compress_spikes=compress_spikes,
-                        drop_path_rate=drop_rates.pop(0),
-                        dcn=dcn if stage_with_dcn[i] else None,
-                        plugins=plugins_of_stage(plugins, i),
-                        init_cfg=block_init_cfg,
-                    )
-                )
-                inplanes = width
-            self.res_layers.append(f"layer{i + 1}")
-            self.add_module(self.res_layers[-1], Sequential(*blocks))
+        for stage in range(num_stages):
+            self.res_layers.append(f"layer{stage + 1}")
+            blocks = self._make_stage(architecture, stage, inplanes, block_init_cfg)
+            self.add_module(self.res_layers[-1], blocks)
+            inplanes = architecture.width(stage)
         self.feat_dim = inplanes
         if compress_spikes:
             check_spikes(self.neurons)
@@ -196,6 +173,38 @@ class ResidualBackbone(SpikingBackbone):
             self.sn1 = SpikingNeuron(self.neuron, self.clock)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
 
+    def _make_stage(
+        self, architecture: Architecture, stage: int, inplanes: int, init_cfg: Config | None
+    ) -> Sequential:
+        """The blocks of a stage; ``init_cfg`` is that of each of them."""
+        shared = architecture.block_arguments(stage)
+        width = architecture.width(stage)
+        dilations = architecture.block_dilations(stage)
+        drop_path_rates = architecture.drop_path_rates(stage)
+        blocks = []
+        for j, (dilation, rate) in enumerate(zip(dilations, drop_path_rates, strict=True)):
+            stride = architecture.strides[stage] if j == 0 else 1
+            downsample = None
+            if j == 0 and (stride != 1 or inplanes != width):
+                downsample = self._make_downsample(inplanes, width, stride, architecture.avg_down)
+            blocks.append(
+                architecture.block(
+                    inplanes,
+                    architecture.planes(stage),
+                    stride=stride,
+                    dilation=dilation,
+                    norm_cfg=self.norm_cfg,
+                    neuron=self.neuron,
+                    clock=self.clock,
+                    downsample=downsample,
+                    drop_path_rate=rate,
+                    init_cfg=init_cfg,
+                    **shared,
+                )
+            )
+            inplanes = width
+        return Sequential(*blocks)
+
     def _make_downsample(
         self, inplanes: int, planes: int, stride: int, avg_down: bool
     ) -> nn.Module:
@@ -217,11 +226,11 @@ class ResidualBackbone(SpikingBackbone):
             x = x.flatten(0, -4)
             if first:
                 x = laid_out(x)  # all that follows is laid out like it
-            x = Kept(x, self.compress_spikes and not first).into(conv)
+            x = SavedInput(x, self.compress_spikes and not first).into(conv)
             if first and not frames:  # seen at every t, computed once
                 x = repeat_in_time(x, self.clock.time_steps)
             x = fire(x, norm)
-        x = Kept(x, self.compress_spikes).into(self.maxpool)
+        x = SavedInput(x, self.compress_spikes).into(self.maxpool)
         outs = []
         for i, name in enumerate(self.res_layers):
             x = getattr(self, name)(x)
@@ -246,3 +255,17 @@ class ResidualBackbone(SpikingBackbone):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+
+def _pretrained(checkpoint: Any, init_cfg: Any) -> Config:
+    """The init_cfg of upstream's deprecated argument ``pretrained``."""
+    if init_cfg is not None:
+        raise UserError("give init_cfg or pretrained, not both")
+    if not isinstance(checkpoint, str):
+        raise UserError(f"pretrained={checkpoint!r}: take a path, or None")
+    # 3: the caller of the constructor.
+    warnings.warn("pretrained is deprecated; take init_cfg", DeprecationWarning, stacklevel=3)
+    return dict(type="Pretrained", checkpoint=checkpoint)
+
+
+__all__ = ["ResidualBackbone"]

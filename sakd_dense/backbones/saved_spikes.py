@@ -20,8 +20,8 @@ from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
 
 
-class Kept:
-    """Modules that are called with the spikes ``x`` keep them for backward as one tensor of bytes.
+class SavedInput:
+    """Modules that are called with the spikes ``x`` save them for backward as one byte tensor.
 
     Args:
         x: spikes or sums of spikes.
@@ -43,37 +43,41 @@ class Kept:
 class _Packer:
     # The graph keeps its hooks: one that held x would keep the floats as well.
     def __init__(self, x: Tensor) -> None:
-        self._where, self._shape = x.data_ptr(), x.shape
+        self._address, self._shape = x.data_ptr(), x.shape
         self._bytes: Tensor | None = None
 
-    def __call__(self, kept: Tensor) -> tuple[Tensor, torch.dtype]:
-        if kept.dtype == torch.int64:  # where max-pooling found its maxima
-            return kept.int(), kept.dtype
-        # x lives until the call is over: nothing else can lie where it lies.
-        if kept.data_ptr() != self._where or kept.shape != self._shape:
-            return kept, kept.dtype
+    def __call__(self, saved: Tensor) -> tuple[Tensor, torch.dtype]:
+        if saved.dtype == torch.int64:  # the indices of max-pooling
+            return saved.int(), saved.dtype
+        # x lives until the call is over: no other tensor can have its address.
+        if saved.data_ptr() != self._address or saved.shape != self._shape:
+            return saved, saved.dtype
         if self._bytes is None:
-            self._bytes = kept.to(torch.uint8)
-        return self._bytes, kept.dtype
+            self._bytes = saved.to(torch.uint8)
+        return self._bytes, saved.dtype
 
 
 def _unpack(packed: tuple[Tensor, torch.dtype]) -> Tensor:
-    kept, dtype = packed
-    return kept.to(dtype)
+    saved, dtype = packed
+    return saved.to(dtype)
 
 
-class _Shelf:
-    """The spikes ``x`` of a checkpointed block: themselves at first, from bytes ever after."""
+class _CheckpointedSpikes:
+    """The input spikes of a checkpointed block: ``x`` in the forward, from bytes when recomputed.
+
+    SpikingJelly's ``memopt.checkpoint`` with its ``Uint8SpikeCompressor`` does the same, but the
+    forward too runs on unpacked bytes there, with two more copies of them as floats.
+    """
 
     def __init__(self, x: Tensor) -> None:
         self._x: Tensor | None = x
-        self._dtype, self._learns = x.dtype, x.requires_grad
+        self._dtype, self._requires_grad = x.dtype, x.requires_grad
         self._bytes = x.detach().to(torch.uint8)
 
     def __call__(self) -> Tensor:
         x, self._x = self._x, None
         if x is None:
-            x = self._bytes.to(self._dtype).requires_grad_(self._learns)
+            x = self._bytes.to(self._dtype).requires_grad_(self._requires_grad)
         return x
 
 
@@ -97,13 +101,15 @@ def checkpointed(
     """``run(lambda: x, *args)``, computed once more in backward instead of being kept.
 
     Args:
-        run: takes a function that gives its input.
-        of: whose BatchNorms count the batch once.
-        compressed: keep ``x``, spikes, as bytes.
+        run: takes a function that returns its input, and ``args``.
+        x: the input.
+        *args: what ``run`` takes beside it.
+        of: the module whose BatchNorms count the batch once.
+        compressed: save ``x``, spikes, as bytes.
     """
     return checkpoint(
         run,
-        _Shelf(x) if compressed else lambda: x,
+        _CheckpointedSpikes(x) if compressed else lambda: x,
         *args,
         use_reentrant=False,
         context_fn=lambda: (nullcontext(), _frozen_statistics(of)),
@@ -119,3 +125,6 @@ def check_spikes(neurons: Iterable[SpikingNeuron]) -> None:
                 f"compress_spikes=True: {type(neuron.node).__name__} with {gradient} gives no "
                 "spikes of 0 and 1; leave compress_spikes out or take another neuron"
             )
+
+
+__all__ = ["SavedInput", "check_spikes", "checkpointed"]

@@ -38,18 +38,18 @@ def find_spiking_backbone(model: nn.Module) -> SpikingBackbone:
     Raises:
         UserError: if there is none, or more than one.
     """
-    found = spiking_backbones(model)
-    if not found:
+    backbones = spiking_backbones(model)
+    if not backbones:
         raise UserError(
             f"{type(model).__name__} has no spiking backbone, so there are no time steps to read; "
             "leave time_steps out to evaluate an ANN"
         )
-    if len(found) > 1:
+    if len(backbones) > 1:
         raise UserError(
-            f"{type(model).__name__} has {len(found)} spiking backbones ({', '.join(found)}); "
-            "several T can be read from a model with one"
+            f"{type(model).__name__} has {len(backbones)} spiking backbones "
+            f"({', '.join(backbones)}); several T can be read from a model with one"
         )
-    return next(iter(found.values()))
+    return next(iter(backbones.values()))
 
 
 @contextmanager
@@ -76,3 +76,6 @@ def at_time_steps(model: nn.Module, t: int | None) -> Iterator[None]:
             stack.callback(backbone.register_forward_pre_hook(first_frames).remove)
             backbone.time_steps = t
         yield
+
+
+__all__ = ["at_time_steps", "check_time_steps", "find_spiking_backbone", "spiking_backbones"]

@@ -21,7 +21,7 @@ from ..distill.responses import find_response
 from ..distill.schedule import Weight
 from ..distill.teacher import ready
 from ..distill.terms import Terms
-from ..distill.wrappers import on_loss, subject_of
+from ..distill.wrappers import on_loss, student_of
 from ..transfer.batchnorm import reestimate
 from .cases import Case, first_line
 from .inputs import batch_for, scaled
@@ -116,7 +116,7 @@ def _check(
 
     def sakd(response: Any) -> None:
         model = _in_mode(state["model"], training=True)
-        student = subject_of(model)
+        student = student_of(model)
         teacher = ready(_build(ann_of(subject_config(state["cfg"]))))
         terms = Terms(student, teacher, DEFAULT_FEATURES, response, Weight(1.0, "w"), "teacher")
         added: dict[str, Any] = {}
@@ -137,7 +137,7 @@ def _check(
         _check_step(model, losses, spiking)
 
     def responses() -> str:
-        student = subject_of(state["model"])
+        student = student_of(state["model"])
         response = find_response(student)
         if response is None:
             return f"{UNDEFINED}: {_head_of(student)}"

@@ -14,7 +14,7 @@ from typing import Any
 from ..runtime.errors import UserError
 from .types import (
     ANN_TYPES,
-    PARTS,
+    PART_TWINS,
     PREFIXES,
     SPIKING_ARGS,
     _scope,
@@ -56,7 +56,7 @@ def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         d.update({key: None for key in ("init_cfg", "pretrained") if key in d})
         if type_name(d.get("type")) == "EventDataPreprocessor":
             d["time"] = "mean"  # an ANN has no time axis
-        twin = PARTS.get(type_name(d.get("type")))
+        twin = PART_TWINS.get(type_name(d.get("type")))
         if twin is not None:
             d.pop("neuron", None)
             name = d.pop("of", twin.get("type"))

@@ -16,7 +16,7 @@ PREFIXES = ("Spiking", "SEW")
 SPIKING_ARGS = ("time_steps", "neuron", "connect", "output", "compress_spikes")
 #: The ANN twins of spiking necks and heads, with what they need; :mod:`sakd_dense.parts` fills it.
 #: Empty for those that name theirs, ``dict(type='SpikingNeck', of='FPN', ...)``.
-PARTS: dict[str, dict[str, Any]] = {}
+PART_TWINS: dict[str, dict[str, Any]] = {}
 #: Initialisers that load a checkpoint.
 LOADERS = ("Pretrained", "SAKDTransfer")
 

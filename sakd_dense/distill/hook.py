@@ -1,7 +1,7 @@
 """Level 2 as an MMEngine hook (and level 1 from the same checkpoint)."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,16 +15,15 @@ from torch import Tensor, nn
 from ..backbones import SpikingBackbone
 from ..config.policy import check_norm_policy
 from ..config.teacher import teacher_of
-from ..runtime.amp import keep_mmcv_in_float32
 from ..runtime.errors import UserError
 from ..transfer import transfer
 from ..transfer.read import Checkpoint, read_checkpoint
 from .prefixes import check, draw
-from .responses import find_response
+from .responses import Response, find_response
 from .schedule import Weight
 from .teacher import build_teacher, check_classes, resized_outside_backbone
 from .terms import Terms
-from .wrappers import on_loss, subject_of
+from .wrappers import on_loss, student_of
 
 #: In which the teacher computes.
 DTYPES = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -105,8 +104,6 @@ class SAKDHook(Hook):
             raise UserError(f"SAKDHook: features={dict(features)!r} names no type")
         self.teacher_args = dict(teacher)
         self.teacher_dtype = DTYPES[teacher.get("dtype")]
-        if self.teacher_dtype is torch.bfloat16:
-            keep_mmcv_in_float32()
         self.transfer = transfer
         self.features = features
         self.responses = responses
@@ -114,7 +111,9 @@ class SAKDHook(Hook):
         self.prefix_weight = Weight(prefix_weight, "prefix_weight")
         self.prefix_targets = prefix_targets
         self.teacher: nn.Module | None = None
+        self._response: Response | None = None
         self._terms: Terms | None = None
+        self._unhook: Callable[[], None] | None = None
         self._seed, self._iter, self._progress = 0, 0, 0.0
 
     def before_run(self, runner: Any) -> None:
@@ -177,8 +176,7 @@ class SAKDHook(Hook):
         self._terms = None
 
     def _add_terms(self, inputs: Tensor, samples: Any) -> dict[str, Tensor]:
-        steps = self._terms.backbone.clock.time_steps
-        prefixes = tuple(draw(self.prefixes, steps, self._seed, self._iter))
+        prefixes = tuple(draw(self.prefixes, self._terms.time_steps, self._seed, self._iter))
         return self._terms(inputs, samples, prefixes, self._progress)
 
     @staticmethod
@@ -186,7 +184,7 @@ class SAKDHook(Hook):
         return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
     def _student(self, runner: Any) -> nn.Module:
-        model = subject_of(self._model(runner))
+        model = student_of(self._model(runner))
         backbone = getattr(model, "backbone", None)
         if not isinstance(backbone, SpikingBackbone):
             raise UserError(
@@ -195,7 +193,7 @@ class SAKDHook(Hook):
             )
         return model
 
-    def _find_response(self, student: nn.Module, runner: Any) -> Any:
+    def _find_response(self, student: nn.Module, runner: Any) -> Response | None:
         if self.responses is None:
             return None
         response = find_response(student, **self.responses)

@@ -15,15 +15,39 @@ class Call(NamedTuple):
     output: Any
 
 
-class Tap:
-    """Keeps every call of a module, by a PyTorch forward hook.
+class MethodCall(NamedTuple):
+    """One call of a method: its name, all its arguments by name, and its output."""
+
+    method: str
+    arguments: dict[str, Any]
+    output: Any
+
+
+class Recorder:
+    """Keeps calls until they are taken."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def take(self) -> list[Any]:
+        """What was kept; nothing is kept afterwards."""
+        calls, self.calls = self.calls, []
+        return calls
+
+    def remove(self) -> None:
+        """Stops recording and forgets."""
+        raise NotImplementedError
+
+
+class Tap(Recorder):
+    """Keeps every :class:`Call` of a module, by a PyTorch forward hook.
 
     Args:
         training_only: validation between two iterations leaves nothing behind.
     """
 
     def __init__(self, module: nn.Module, training_only: bool = True) -> None:
-        self.calls: list[Call] = []
+        super().__init__()
         self._training_only = training_only
         self._handle = module.register_forward_hook(self._keep)
 
@@ -31,27 +55,20 @@ class Tap:
         if module.training or not self._training_only:
             self.calls.append(Call(inputs, output))
 
-    def take(self) -> list[Call]:
-        """What was kept; the tap is empty afterwards."""
-        calls, self.calls = self.calls, []
-        return calls
-
     def remove(self) -> None:
         self._handle.remove()
         self.calls = []
 
 
-class MethodTap(Tap):
-    """The same for methods, which PyTorch's hooks do not see, in the order of all their calls.
-
-    The inputs of a call are the method's name and a dict of all arguments by name.
+class MethodTap(Recorder):
+    """Keeps every :class:`MethodCall` of some methods, which PyTorch's hooks do not see, in order.
 
     Args:
         names: of methods of ``module``; those that it has not are passed over.
     """
 
     def __init__(self, module: nn.Module, *names: str) -> None:
-        self.calls = []
+        super().__init__()
         self._module = module
         self._names = [name for name in names if hasattr(module, name)]
         for name in self._names:
@@ -65,7 +82,7 @@ class MethodTap(Tap):
             if self._module.training:
                 bound = signature.bind(*args, **kwargs)
                 bound.apply_defaults()
-                self.calls.append(Call((name, dict(bound.arguments)), output))
+                self.calls.append(MethodCall(name, dict(bound.arguments), output))
             return output
 
         return tapped_method

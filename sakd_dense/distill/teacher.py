@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..backbones.folding import quicken
+from ..backbones.folding import optimize_for_inference
 from ..config.types import ANN_TYPES, type_name
 from ..runtime.errors import UserError
 from ..transfer.fit import Policy, fit
@@ -53,7 +53,7 @@ def build_teacher(
 def ready(teacher: nn.Module) -> nn.Module:
     """Freezes a teacher that has its weights, and makes it quick, in place."""
     if type_name(type(teacher.backbone)) in ANN_TYPES:
-        quicken(teacher.backbone)
+        optimize_for_inference(teacher.backbone)
     teacher.requires_grad_(False).eval()
     return teacher
 

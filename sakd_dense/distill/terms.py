@@ -1,7 +1,8 @@
 """Level 2's terms for one batch, from what was tapped."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
 from ..neurons.layer import rate
+from ..runtime.amp import autocast
 from ..runtime.patching import replaced_forward
 from .prefixes import norms_as_in_test, prefix_rates
 from .responses import Response
@@ -17,6 +19,27 @@ from .schedule import Weight
 from .taps import Tap
 
 Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What belongs to one training forward of the student.
+
+    Attributes:
+        images, samples, progress: see :meth:`Terms.__call__`.
+        sequences: the student's stages, ``[T, B, C, H, W]`` each.
+        response: the student's at T, or None.
+        teacher_features: the teacher's stages, ``[B, C, H, W]`` each.
+        teacher_response: the teacher's, or None.
+    """
+
+    images: Tensor
+    samples: Any
+    progress: float
+    sequences: tuple[Tensor, ...]
+    response: Any
+    teacher_features: tuple[Tensor, ...]
+    teacher_response: Any
 
 
 class Terms:
@@ -49,18 +72,23 @@ class Terms:
         self.prefix_weight = prefix_weight
         self.prefix_targets = prefix_targets
         self.teacher_dtype = teacher_dtype
-        self._seen = Tap(self.backbone)
+        self._inputs = Tap(self.backbone)
         self._readout = Tap(self.backbone.readout)
         self._heads = response.taps(student) if response is not None else []
 
+    @property
+    def time_steps(self) -> int:
+        """T of the forward that is running."""
+        return self.backbone.clock.time_steps
+
     def remove(self) -> None:
         """Takes every hook off the student."""
-        for tap in (self._seen, self._readout, *self._heads):
+        for tap in (self._inputs, self._readout, *self._heads):
             tap.remove()
 
     def clear(self) -> None:
         """Forgets what was tapped: nothing of one iteration lives in the next."""
-        for tap in (self._seen, self._readout, *self._heads):
+        for tap in (self._inputs, self._readout, *self._heads):
             tap.take()
 
     def __call__(
@@ -78,89 +106,83 @@ class Terms:
         response = None
         if self.response is not None:
             response = self.response.gather([t.take() for t in self._heads], self.student)
-        taught, answer = (), None
-        if self.feature_loss is not None or response is not None:
-            with torch.no_grad(), self._precision(images):
-                # What the student's backbone saw; of event frames [T, B, C, H, W] the mean.
-                seen = self._seen.take()[0].inputs[0]
-                seen = seen.mean(0) if seen.dim() == 5 else seen
-                taught = self.teacher.backbone(seen)
-                if response is not None:
-                    answer = self.response.run(self.teacher, taught, response, samples)
-
-        def compare(rates: tuple[Tensor, ...], said: Any) -> Losses:
-            return self._compare(rates, said, taught, answer, samples, progress)
-
-        losses = compare(rates, response)
+        features, teacher_response = self._run_teacher(images, samples, response)
+        batch = Batch(images, samples, progress, sequences, response, features, teacher_response)
+        losses = self._compare(batch, rates, response)
         weight = self.prefix_weight.at(progress) / max(len(prefixes), 1)
         for t in prefixes if weight else ():
-            for name, value in self._at(t, sequences, images, samples, response, compare).items():
+            for name, value in self._at_prefix(batch, t).items():
                 name = name.replace("loss_sakd_", "loss_sakd_prefix_")
                 losses[name] = losses.get(name, 0.0) + weight * value
         return losses
 
+    def _run_teacher(
+        self, images: Tensor, samples: Any, response: Any
+    ) -> tuple[tuple[Tensor, ...], Any]:
+        """The teacher's features and response; ``()`` and None where nothing compares them."""
+        if self.feature_loss is None and response is None:
+            return (), None
+        with torch.no_grad(), self._precision(images):
+            # What the student's backbone saw; of event frames [T, B, C, H, W] the mean.
+            inputs = self._inputs.take()[0].inputs[0]
+            features = self.teacher.backbone(inputs.mean(0) if inputs.dim() == 5 else inputs)
+            if response is None:
+                return features, None
+            return features, self.response.run(self.teacher, features, response, samples)
+
     def _precision(self, images: Tensor) -> AbstractContextManager[Any]:
         if self.teacher_dtype is None:
             return nullcontext()
-        return torch.autocast(images.device.type, self.teacher_dtype)
+        return autocast(images.device.type, self.teacher_dtype)
 
-    def _at(
-        self,
-        t: int,
-        sequences: tuple[Tensor, ...],
-        images: Tensor,
-        samples: Any,
-        like: Any,
-        compare: Callable[[tuple[Tensor, ...], Any], Losses],
-    ) -> Losses:
+    def _at_prefix(self, batch: Batch, t: int) -> Losses:
+        """The terms of the student read at its first ``t`` time steps."""
         losses: Losses = {}
-        given = rates = prefix_rates(sequences, t)
+        features = rates = prefix_rates(batch.sequences, t)
         if self.backbone.output == "sequence":
-            given = tuple(s[:t] for s in sequences)
+            features = tuple(s[:t] for s in batch.sequences)
         with norms_as_in_test(self.student, self.backbone):
             if self.prefix_targets in ("teacher", "both"):
                 response = None
-                if like is not None:
-                    response = self.response.run(self.student, given, like, samples)
-                losses.update(compare(rates, response))
+                if batch.response is not None:
+                    response = self.response.run(
+                        self.student, features, batch.response, batch.samples
+                    )
+                losses.update(self._compare(batch, rates, response))
             if self.prefix_targets in ("labels", "both"):
-                losses.update(self._labels(given, images, samples))
+                losses.update(self._label_losses(batch, features))
         for tap in self._heads:
             tap.take()
         return losses
 
-    def _labels(self, given: tuple[Tensor, ...], images: Tensor, samples: Any) -> Losses:
-        # The model's own loss, with ``given`` in the place of what its backbone would give.
-        with replaced_forward(self.backbone, lambda *_: given):
-            own = self.student.loss(images, samples)
+    def _label_losses(self, batch: Batch, features: tuple[Tensor, ...]) -> Losses:
+        # The model's own loss, with ``features`` in the place of what its backbone would give.
+        with replaced_forward(self.backbone, lambda *_: features):
+            task_losses = self.student.loss(batch.images, batch.samples)
         losses: Losses = {}
-        for name, value in own.items():
+        for name, value in task_losses.items():
             if "loss" in name:
-                parts = value if isinstance(value, list | tuple) else [value]
+                levels = value if isinstance(value, list | tuple) else [value]
                 label = name.replace("loss_", "").replace(".", "_")
-                losses[f"loss_sakd_label_{label}"] = sum(p.mean() for p in parts)
+                losses[f"loss_sakd_label_{label}"] = sum(level.mean() for level in levels)
         return losses
 
-    def _compare(
-        self,
-        rates: tuple[Tensor, ...],
-        response: Any,
-        taught: tuple[Tensor, ...],
-        answer: Any,
-        samples: Any,
-        progress: float,
-    ) -> Losses:
+    def _compare(self, batch: Batch, rates: tuple[Tensor, ...], response: Any) -> Losses:
+        """The student's rates and response, at T or at a prefix, against the teacher's."""
         losses: Losses = {}
         # Losses over many pixels lose their sums in half precision.
         with torch.autocast(rates[0].device.type, enabled=False):
-            weight = self.feature_weight.at(progress)
+            weight = self.feature_weight.at(batch.progress)
             if self.feature_loss is not None and weight:
-                pairs = [self.feature_loss(s, t) for s, t in zip(rates, taught, strict=True)]
-                losses["loss_sakd_feat"] = weight * sum(pairs) / len(pairs)
+                pairs = zip(rates, batch.teacher_features, strict=True)
+                stages = [self.feature_loss(s, t) for s, t in pairs]
+                losses["loss_sakd_feat"] = weight * sum(stages) / len(stages)
             if response is not None:
-                terms = self.response.compare(response, answer, self.student, samples)
+                terms = self.response.compare(
+                    response, batch.teacher_response, self.student, batch.samples
+                )
                 for name, value in terms.items():
-                    weight = self.response.weights[name].at(progress)
+                    weight = self.response.weights[name].at(batch.progress)
                     if weight:
                         losses[f"loss_sakd_{name}"] = weight * value
         return losses

@@ -1,4 +1,4 @@
-"""What of a model is taught, and where the terms of level 2 join its losses."""
+"""Semi-supervised wrappers: which model of theirs is taught, and where level 2 joins its losses."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 Losses = dict[str, Any]
 
 
-#: (inputs, data samples) of what the subject has just seen -> the terms.
+#: (inputs, data samples) of what the student has just seen -> the terms.
 AddTerms = Callable[[Tensor, Any], Losses]
 
 
-def subject_of(model: nn.Module) -> nn.Module:
+def student_of(model: nn.Module) -> nn.Module:
     """``model``, or the detector that a semi-supervised wrapper (SoftTeacher) trains."""
     inner = getattr(model, "student", None)
     return model if hasattr(model, "backbone") or inner is None else inner
@@ -28,7 +28,7 @@ def on_loss(model: nn.Module, add_terms: AddTerms) -> Callable[[], None]:
     Returns:
         What takes it off again.
     """
-    if subject_of(model) is model:
+    if student_of(model) is model:
         return model.register_forward_hook(_Hook(add_terms), with_kwargs=True).remove
     supervised = model.loss_by_gt_instances
 
@@ -49,7 +49,7 @@ class _Hook:
         self.add_terms = add_terms
 
     def __call__(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> Any:
-        given = dict(zip(("inputs", "data_samples", "mode"), args, strict=False)) | kwargs
-        if given.get("mode") != "loss" or not module.training:
+        arguments = dict(zip(("inputs", "data_samples", "mode"), args, strict=False)) | kwargs
+        if arguments.get("mode") != "loss" or not module.training:
             return None
-        return {**output, **self.add_terms(given["inputs"], given.get("data_samples"))}
+        return {**output, **self.add_terms(arguments["inputs"], arguments.get("data_samples"))}

@@ -7,6 +7,8 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from torch import Tensor, nn
 
+from ..runtime.errors import UserError
+
 
 class RawModel(nn.Module):
     """A model as a function of preprocessed images: what its head gives, before post-processing.
@@ -24,7 +26,19 @@ class RawModel(nn.Module):
 
 
 def first_image(cfg: Config, model: nn.Module) -> Tensor:
-    """The first image of the test set as ``model``'s backbone sees it, ``[1, C, H, W]``."""
+    """The first image of the test set as ``model``'s backbone sees it, ``[1, C, H, W]``.
+
+    Raises:
+        UserError: the config has no test set.
+    """
+    if cfg.get("test_dataloader") is None:
+        raise UserError(
+            f"{cfg.filename or 'the config'} has no test_dataloader, whose first image the export "
+            "runs: set test_dataloader, for instance to the config's val_dataloader"
+        )
     item = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))[0]
     batch = dict(inputs=[item["inputs"]], data_samples=[item["data_samples"]])
     return model.data_preprocessor(batch, False)["inputs"]
+
+
+__all__ = ["RawModel", "first_image"]

@@ -66,10 +66,10 @@ class _FCN(nn.Module):
         self.conv_seg = folded(head.conv_seg, None)
 
     def forward(self, x: Tensor) -> Tensor:
-        found = x if self.convs is None else self.convs(x)
+        out = x if self.convs is None else self.convs(x)
         if self.concat:
-            found = self.fire(self.of_input(x) + self.of_convs(found))
-        return self.conv_seg(found)
+            out = self.fire(self.of_input(x) + self.of_convs(out))
+        return self.conv_seg(out)
 
 
 @torch.no_grad()

@@ -57,16 +57,16 @@ def export_nir(
         if stage not in indices:
             raise ExportError(f"stage={stage}: the backbone gives {indices} (out_indices)")
         view: nn.Module = StepView(module, stage, images)
-        own = module(images)[indices.index(stage)]
-        own = own.mean(0) if own.dim() == 5 else own
+        expected = module(images)[indices.index(stage)]
+        expected = expected.mean(0) if expected.dim() == 5 else expected
     else:
         view = ModelView(module, images)
-        own = RawModel(module)(images)
+        expected = RawModel(module)(images)
     steps = find_spiking_backbone(module).time_steps
     with replacing(path) as temporary:
         export_to_nir(view.eval(), images, save_path=temporary, dt=dt)
-        found = run_nir(temporary, images, steps, dt)
-        difference = (found - own).abs().max().item()
+        output = run_nir(temporary, images, steps, dt)
+        difference = (output - expected).abs().max().item()
         if difference > 1e-4:
             raise ExportError(
                 f"{path}, read back and run by SpikingJelly, differs from the model by "
@@ -88,3 +88,6 @@ def run_nir(
         out, state = graph(images, state)
         total = total + out
     return total / time_steps
+
+
+__all__ = ["DT", "export_nir", "run_nir"]

@@ -72,9 +72,9 @@ def run_onnx(path: str | os.PathLike[str], images: Tensor) -> list[Tensor]:
     return [torch.from_numpy(o) for o in session.run(None, {"images": images.numpy()})]
 
 
-def differing(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
-    """The share of values that are further than 1e-4 apart."""
-    pairs = zip(found, expected, strict=True)
+def differing(outputs: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """The share of values that differ by more than 1e-4."""
+    pairs = zip(outputs, expected, strict=True)
     count = sum(b.numel() for b in expected)
     return sum(((a - b).abs() > 1e-4).sum().item() for a, b in pairs) / count
 

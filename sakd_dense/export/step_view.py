@@ -94,11 +94,11 @@ def folded(conv: nn.Module, norm: nn.Module | None) -> nn.Conv2d:
     """``norm(conv(x))`` as a plain convolution of one group."""
     if norm is not None:
         conv = fuse_conv_bn_eval(conv.eval(), norm.eval())
-    given, taken = conv.out_channels // conv.groups, conv.in_channels // conv.groups
+    outputs, inputs = conv.out_channels // conv.groups, conv.in_channels // conv.groups
     weight = conv.weight.data.new_zeros(conv.out_channels, conv.in_channels, *conv.kernel_size)
-    for group, part in enumerate(conv.weight.data.split(given)):
-        rows, columns = group * given, group * taken
-        weight[rows : rows + given, columns : columns + taken] = part
+    for group, part in enumerate(conv.weight.data.split(outputs)):
+        rows, columns = group * outputs, group * inputs
+        weight[rows : rows + outputs, columns : columns + inputs] = part
     return plain(conv, weight, conv.bias)
 
 
@@ -186,3 +186,6 @@ def check_layers(part: nn.Module) -> None:
                     "threshold: train with neuron=dict(type='LIFNode', v_reset=0.0, ...), or "
                     "export to ONNX"
                 )
+
+
+__all__ = ["ExportError", "StepView", "check_layers", "folded", "plain", "single"]

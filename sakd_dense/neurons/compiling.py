@@ -10,19 +10,22 @@ import torch
 
 
 class Payback:
-    """Says when compiling a kernel pays: once the time lost without it is about what it costs.
+    """Tells a model when compiling a kernel pays: when the time lost without it is what it costs.
 
     A kernel takes some 10 to 25 s to compile the first time (2 s from PyTorch's cache), and saves
     about 5 ns an element, forward and backward: a short run never compiles, a long one soon does.
+    Every :class:`~.layer.Clock` has a count of its own, so that what a model costs does not depend
+    on what ran before in the same process.
 
     Attributes:
-        elements: after how many of them a kernel is due.
-        broken: compiling has failed; nothing is due any more.
+        elements: after how many of them a kernel is due; set it on the class for all counts.
+        broken: compiling has failed in this process; nothing is due any more (set on the class).
     """
 
-    def __init__(self, elements: float = 4e9) -> None:
-        self.elements = elements
-        self.broken = False
+    elements: float = 4e9
+    broken: bool = False
+
+    def __init__(self) -> None:
         self._seen: dict[tuple[int, bool], int] = {}
 
     def count(self, time_steps: int, elements: int) -> None:
@@ -31,11 +34,9 @@ class Payback:
         self._seen[kernel] = self._seen.get(kernel, 0) + elements
 
     def due(self, time_steps: int) -> bool:
+        """Whether the kernel of this T, with or without gradients, is to be compiled."""
         kernel = time_steps, torch.is_grad_enabled()
         return not self.broken and self._seen.get(kernel, 0) >= self.elements
-
-
-payback = Payback()
 
 
 @cache
@@ -51,11 +52,14 @@ def _compiled(kernel: Callable[..., Any], dynamics: Hashable) -> Callable[..., A
 
 def run(kernel: Callable[..., Any], dynamics: Hashable, compiled: bool, *args: Any) -> Any:
     """``kernel(dynamics, *args)``, by ``torch.compile`` where that works."""
-    if compiled and not payback.broken:
+    if compiled and not Payback.broken:
         try:
             return _compiled(kernel, dynamics)(*args)
         except Exception as error:  # no compiler, or one that fails: the same, step by step
-            payback.broken = True
+            Payback.broken = True
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             warnings.warn(f"neurons run uncompiled, slower: {reason}", stacklevel=2)
     return kernel(dynamics, *args)
+
+
+__all__ = ["Payback", "run"]

@@ -38,12 +38,12 @@ Steps = list[Tensor]
 
 @dataclass(frozen=True)
 class Dynamics:
-    """What an IF (``tau=None``) or LIF neuron computes; hashable.
+    r"""What an IF (``tau=None``) or LIF neuron computes; hashable.
 
     Args:
         tau: membrane time constant, in steps.
         decay_input: whether the input is divided by tau too.
-        threshold: :math:`\\theta`.
+        threshold: :math:`\theta`.
         reset: the potential after a spike, or None: soft reset.
         detach_reset: whether no gradient passes through the reset's spike.
         surrogate: ``(grad, U, **parameters) -> grad`` times the surrogate gradient at U.
@@ -105,7 +105,7 @@ class Dynamics:
 
     def gradients(self, grads: Sequence[Tensor], above: Sequence[Tensor]) -> list[Tensor]:
         """The gradients by S, and U, float32, at every t -> those by X at every t."""
-        found: list[Tensor] = []
+        by_current: list[Tensor] = []
         carry: Tensor | float = 0.0
         for s_bar, u in zip(reversed(grads), reversed(above), strict=True):
             slope = self.surrogate(torch.ones_like(u), u, **dict(self.parameters))
@@ -118,8 +118,8 @@ class Dynamics:
             h_bar = s_bar * slope + carry * through
             decayed = 0.0 if self.tau is None else h_bar / self.tau
             carry = h_bar - decayed
-            found.append(decayed if self.decay_input else h_bar)
-        return found[::-1]
+            by_current.append(decayed if self.decay_input else h_bar)
+        return by_current[::-1]
 
     def forward(self, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """``[T, N]``, or ``[1, N]`` for the same input at every t -> S, U ``[T, N]``."""
@@ -158,3 +158,6 @@ def fill(into: Steps, spikes: Sequence[Tensor], identity: Steps | None) -> None:
     """Puts spikes, plus the shortcut of a SEW block where there is one, ``into`` T tensors."""
     for t, spike in enumerate(spikes):
         into[t].copy_(spike if identity is None else spike + identity[t].float())
+
+
+__all__ = ["Dynamics", "Steps", "each_step", "fill", "join"]

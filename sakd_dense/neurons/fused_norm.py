@@ -11,7 +11,8 @@ and its gradient are PyTorch's own, and X is rounded as PyTorch rounds it where 
 adds in one instruction (x86 with FMA): the spikes are then those of the two one after the other.
 """
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from .compiling import run
 from .dynamics import Dynamics, Steps, each_step, fill, join
-from .fused import apart, channels_last, room, unrepeated
+from .fused import as_separate_steps, channels_last, is_observed, output_buffer, unrepeated
 
 
 def _normed(currents: Steps, scale: Tensor, shift: Tensor) -> list[Tensor]:
@@ -52,8 +53,8 @@ def _backward(dynamics: Dynamics, grad: Tensor, x: Tensor, scale: Tensor, shift:
     steps = grad.shape[0]
     currents = [x[t if x.shape[0] == steps else 0] for t in range(steps)]
     _, above = dynamics.potentials(_normed(currents, scale, shift))
-    found = join(dynamics.gradients(each_step(grad, steps), above), x.dtype)
-    return found if x.shape[0] == steps else found.sum(0, keepdim=True)
+    by_x = join(dynamics.gradients(each_step(grad, steps), above), x.dtype)
+    return by_x if x.shape[0] == steps else by_x.sum(0, keepdim=True)
 
 
 def _grid(x: Tensor, steps: int) -> Tensor:
@@ -63,45 +64,64 @@ def _grid(x: Tensor, steps: int) -> Tensor:
     return x.view(steps, -1, x.shape[1], x[0, 0].numel())
 
 
-def _as(x: Tensor, like: Tensor) -> Tensor:
-    """``x`` in the layout of ``like``."""
+def _laid_out_as(x: Tensor, reference: Tensor) -> Tensor:
+    """``x`` in the memory layout of ``reference``."""
     return x.contiguous(
-        memory_format=torch.channels_last if channels_last(like) else torch.contiguous_format
+        memory_format=torch.channels_last if channels_last(reference) else torch.contiguous_format
     )
 
 
-#: Mean, variance, and 1 / sqrt(variance + eps), each ``[C]``.
-Statistics = tuple[Tensor, Tensor, Tensor]
+class Statistics(NamedTuple):
+    """Of a BatchNorm, each ``[C]``."""
+
+    mean: Tensor
+    variance: Tensor
+    inverse_std: Tensor  # 1 / sqrt(variance + eps)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """All that a pass depends on beside tensors.
+
+    Args:
+        dynamics: of the neuron.
+        steps: T of the output.
+        stored_steps: T of the input: 1 if it is the same at every t.
+        compiled: by ``torch.compile``.
+        of_batch: whether the statistics are the batch's own, so that gradients pass through them.
+        eps: of the BatchNorm.
+    """
+
+    dynamics: Dynamics
+    steps: int
+    stored_steps: int
+    compiled: bool
+    of_batch: bool
+    eps: float
 
 
 def _affine(
     weight: Tensor | None, bias: Tensor | None, statistics: Statistics
 ) -> tuple[Tensor, Tensor]:
     """A and b, ``[C, 1]``, rounded as PyTorch does."""
-    mean, _, inverse = statistics
+    inverse = statistics.inverse_std
     scale = inverse if weight is None else inverse * weight
-    shift = -mean.double() * scale.double()
+    shift = -statistics.mean.double() * scale.double()
     shift = (shift if bias is None else bias + shift).float()
     return scale.unsqueeze(1), shift.unsqueeze(1)
 
 
 def _forward(
-    x: Tensor,
-    affine: tuple[Tensor, Tensor],
-    identity: Tensor | None,
-    steps: tuple[int, int],
-    dynamics: Dynamics,
-    compiled: bool,
-    owned: bool,
+    x: Tensor, affine: tuple[Tensor, Tensor], identity: Tensor | None, options: _Pass, owned: bool
 ) -> Tensor:
-    own, wanted = steps
-    grid = _grid(x, own)
-    shortcut = None if identity is None else _grid(identity, wanted)
-    out = room(grid, wanted, shortcut, owned)
-    currents = apart(grid, wanted)
-    into = currents if out is grid else apart(out, wanted)
-    shortcut = None if shortcut is None else apart(shortcut, wanted)
-    run(_write, dynamics, compiled, into, currents, *affine, shortcut)
+    steps = options.steps
+    grid = _grid(x, options.stored_steps)
+    identity = None if identity is None else _grid(identity, steps)
+    out = output_buffer(grid, steps, identity, owned)
+    currents = as_separate_steps(grid, steps)
+    into = currents if out is grid else as_separate_steps(out, steps)
+    shortcut = None if identity is None else as_separate_steps(identity, steps)
+    run(_write, options.dynamics, options.compiled, into, currents, *affine, shortcut)
     if channels_last(x):
         return out.view(-1, *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
     return out.view(-1, *x.shape[1:])
@@ -116,36 +136,48 @@ class _NormFire(torch.autograd.Function):
         bias: Tensor | None,
         identity: Tensor | None,
         statistics: Statistics,
-        eps: float,
-        in_training: bool,
-        steps: tuple[int, int],
-        dynamics: Dynamics,
-        compiled: bool,
+        options: _Pass,
     ) -> Tensor:
         affine = _affine(weight, bias, statistics)
         ctx.save_for_backward(x, weight, *affine, *statistics)
-        ctx.how = dynamics, compiled, steps, in_training, eps
-        return _forward(x, affine, identity, steps, dynamics, compiled, owned=False)
+        ctx.options = options
+        return _forward(x, affine, identity, options, owned=False)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        x, weight, scale, shift, mean, variance, inverse = ctx.saved_tensors
-        dynamics, compiled, (own, wanted), in_training, eps = ctx.how
-        slope = _grid(_as(grad, x), wanted)
-        by_x = run(_backward, dynamics, compiled, slope, _grid(x, own), scale, shift)
-        by_x = by_x.as_strided(x.shape, x.stride())
-        need = [*ctx.needs_input_grad[:2], weight is not None and ctx.needs_input_grad[2]]
-        by_y, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
-            by_x, x, weight, mean, variance, mean, inverse, in_training, eps, need
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, scale, shift, mean, variance, inverse_std = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias, needs_identity, *_ = ctx.needs_input_grad
+        options: _Pass = ctx.options
+        slope = _grid(_laid_out_as(grad, x), options.steps)
+        by_output = run(
+            _backward,
+            options.dynamics,
+            options.compiled,
+            slope,
+            _grid(x, options.stored_steps),
+            scale,
+            shift,
+        ).as_strided(x.shape, x.stride())
+        by_x, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
+            by_output,
+            x,
+            weight,
+            mean,
+            variance,
+            mean,
+            inverse_std,
+            options.of_batch,
+            options.eps,
+            [needs_x, needs_weight, weight is not None and needs_bias],
         )
-        by_identity = grad if ctx.needs_input_grad[3] else None
-        return by_y, by_weight, by_bias, by_identity, *[None] * 6
+        by_identity = grad if needs_identity else None
+        return by_x, by_weight, by_bias, by_identity, None, None
 
 
 def fits(norm: nn.Module | None, x: Tensor) -> bool:
     """Whether ``norm`` is a plain BatchNorm whose statistics PyTorch takes by itself."""
-    if type(norm) is not nn.BatchNorm2d or norm._forward_hooks or norm._forward_pre_hooks:
+    if type(norm) is not nn.BatchNorm2d or is_observed(norm) or norm._forward_pre_hooks:
         return False
     images, _ = unrepeated(x, 1)
     return not norm.training or images.numel() > images.shape[1]  # else it says what is wrong
@@ -181,21 +213,28 @@ def norm_fire(
         x: ``[T*B, C, H, W]``, T outermost, or ``[T, B, C, H, W]`` expanded from
             ``[B, C, H, W]``; contiguous or channels last; the result is laid out alike.
         norm: see :func:`fits`. In train mode it counts the batch.
+        steps: T.
+        dynamics: of the neuron.
         identity: of the result's shape.
+        compiled: by ``torch.compile``.
         owned: ``x`` may be overwritten, where no gradient is asked for.
     """
-    x, own = unrepeated(x, steps)
-    x = _as(x, x)
+    x, stored_steps = unrepeated(x, steps)
+    x = _laid_out_as(x, x)
     with torch.no_grad():
         mean, variance, of_batch = _statistics(norm, x)
         exact = variance.double() if of_batch else variance  # as PyTorch does it
-        inverse = (exact + norm.eps).rsqrt().to(variance.dtype)
-    statistics, times = (mean, variance, inverse), (own, steps)
+        inverse_std = (exact + norm.eps).rsqrt().to(variance.dtype)
+    statistics = Statistics(mean, variance, inverse_std)
     if identity is not None:
-        identity = _as(identity, x)
-    given = x, norm.weight, norm.bias, identity
-    if torch.is_grad_enabled() and any(y is not None and y.requires_grad for y in given):
-        return _NormFire.apply(*given, statistics, norm.eps, of_batch, times, dynamics, compiled)
+        identity = _laid_out_as(identity, x)
+    options = _Pass(dynamics, steps, stored_steps, compiled, of_batch, norm.eps)
+    inputs = x, norm.weight, norm.bias, identity
+    if torch.is_grad_enabled() and any(y is not None and y.requires_grad for y in inputs):
+        return _NormFire.apply(*inputs, statistics, options)
     with torch.no_grad():
         affine = _affine(norm.weight, norm.bias, statistics)
-    return _forward(x, affine, identity, times, dynamics, compiled, owned)
+    return _forward(x, affine, identity, options, owned)
+
+
+__all__ = ["fits", "norm_fire"]

@@ -15,9 +15,9 @@ from spikingjelly.activation_based.base import StepModule
 from torch import Tensor, nn
 
 from ..runtime.errors import UserError
-from .compiling import payback
+from .compiling import Payback
 from .dynamics import Dynamics
-from .fused import channels_last, fire, unrepeated
+from .fused import channels_last, fire, is_observed, unrepeated
 from .fused_norm import fits, norm_fire
 
 #: Who runs a neuron: SpikingJelly; one compiled pass (IF and LIF); the better of the two.
@@ -37,9 +37,9 @@ DEFAULT_NEURON: dict[str, Any] = dict(
 
 def _class_of(module: Any, name: Any, what: str, base: type) -> type:
     if isinstance(name, str):
-        found = getattr(module, name, None)
-        if inspect.isclass(found) and issubclass(found, base):
-            return found
+        cls = getattr(module, name, None)
+        if inspect.isclass(cls) and issubclass(cls, base):
+            return cls
     known = sorted(
         n
         for n, c in vars(module).items()
@@ -104,11 +104,18 @@ class Clock:
         time_steps: T.
         compiled: whether neurons with ``backend='auto'`` run compiled. Settled once a forward, so
             that a checkpointed block is recomputed as it was computed.
+        payback: counts the elements that these neurons have run.
     """
 
     def __init__(self, time_steps: int) -> None:
         self.time_steps = time_steps
         self.compiled = False
+        self.payback = Payback()
+
+    def start(self, time_steps: int) -> None:
+        """A forward of ``time_steps`` begins."""
+        self.time_steps = time_steps
+        self.compiled = self.payback.due(time_steps)
 
 
 class SpikingNeuron(nn.Module):
@@ -163,8 +170,8 @@ class SpikingNeuron(nn.Module):
         if dynamics is not None and fits(norm, x):
             return norm_fire(x, norm, steps, dynamics, identity, owned=True)
         if norm is not None:
-            x, own = unrepeated(x, steps)
-            x = norm(x) if own == steps else repeat_in_time(norm(x), steps)
+            x, stored_steps = unrepeated(x, steps)
+            x = norm(x) if stored_steps == steps else repeat_in_time(norm(x), steps)
         if dynamics is not None:
             return fire(x, steps, dynamics, identity, owned=norm is not None)
         spikes = self._spikes(x)
@@ -185,13 +192,13 @@ class SpikingNeuron(nn.Module):
         return spikes.flatten(0, 1)
 
     def _fused(self, x: Tensor) -> Dynamics | None:
-        # Whoever hooks into the node wants to see it run.
-        if self.backend == "spikingjelly" or self.node._forward_hooks:
+        # A hook on the node expects the node to run.
+        if self.backend == "spikingjelly" or is_observed(self.node):
             return None
         if self.backend == "auto":
-            payback.count(self.clock.time_steps, x.numel())
+            self.clock.payback.count(self.clock.time_steps, x.numel())
             # On a GPU SpikingJelly has kernels of its own.
-            if x.device.type != "cpu" or not self.clock.compiled or payback.broken:
+            if x.device.type != "cpu" or not self.clock.compiled or Payback.broken:
                 return None
         return Dynamics.of(self.node)
 

@@ -2,10 +2,10 @@
 
 from importlib.util import find_spec
 
-from .declared import declare
+from .declared import declare_part
 from .part import SpikingDecodeHead, SpikingDenseHead, SpikingNeck, SpikingPart
 
-__all__ = ["SpikingDecodeHead", "SpikingDenseHead", "SpikingNeck", "SpikingPart", "declare"]
+__all__ = ["SpikingDecodeHead", "SpikingDenseHead", "SpikingNeck", "SpikingPart", "declare_part"]
 
 if find_spec("mmdet") is not None:
     from . import detection  # noqa: F401

@@ -6,19 +6,19 @@ from typing import Any
 from mmengine.registry import MODELS
 from torch import nn
 
-from ..config.types import PARTS
+from ..config.types import PART_TWINS
 from ..runtime.errors import UserError
 from .part import SpikingDecodeHead, SpikingDenseHead, SpikingNeck, SpikingPart
 
 
-def declare(
+def declare_part(
     upstream: type[nn.Module], kind: type[SpikingPart], name: str = "", **defaults: Any
 ) -> type[nn.Module]:
     """Registers ``Spiking<upstream>``; the ANN that teaches it is ``upstream`` itself.
 
     ::
 
-        declare(ATSSHead, SpikingDenseHead)       # bbox_head=dict(type='SpikingATSSHead', ...)
+        declare_part(ATSSHead, SpikingDenseHead)  # bbox_head=dict(type='SpikingATSSHead', ...)
 
     Args:
         upstream: a neck or head whose activations are modules (mmcv's ``ConvModule``).
@@ -30,7 +30,7 @@ def declare(
     name = name or f"Spiking{upstream.__name__}"
     part = _class_of(upstream, kind, name, **defaults)
     MODELS.register_module(name=name, module=part)
-    PARTS[name] = dict(type=upstream.__name__, **defaults)
+    PART_TWINS[name] = dict(type=upstream.__name__, **defaults)
     return part
 
 
@@ -64,8 +64,11 @@ def _offer(kind: type[SpikingPart]) -> None:
         return _undeclared(upstream, kind)(**arguments)
 
     MODELS.register_module(name=kind.__name__, module=build)
-    PARTS[kind.__name__] = {}
+    PART_TWINS[kind.__name__] = {}
 
 
 for _kind in (SpikingNeck, SpikingDenseHead, SpikingDecodeHead):
     _offer(_kind)
+
+
+__all__ = ["declare_part"]

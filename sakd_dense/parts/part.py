@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ..neurons.compiling import payback
 from ..neurons.layer import DEFAULT_NEURON, Clock, SpikingNeuron
 from ..runtime.errors import UserError
 
@@ -40,7 +39,7 @@ class SpikingPart:
     def __init__(self, *args: Any, neuron: dict[str, Any] | str | None = None, **kwargs: Any):
         super().__init__(*args, **{**self.defaults, **kwargs})
         self.clock = Clock(1)
-        if not _fire(self, DEFAULT_NEURON if neuron is None else neuron, self.clock):
+        if not _replace_activations(self, DEFAULT_NEURON if neuron is None else neuron, self.clock):
             raise UserError(
                 f"{type(self).__name__} has no activation that neurons could replace: set "
                 "act_cfg=dict(type='ReLU')"
@@ -57,7 +56,7 @@ class SpikingPart:
                 "model.backbone.output='sequence', and make the neck before a spiking head spike"
             )
         steps = sequences[0].shape[0]
-        self.clock.time_steps, self.clock.compiled = steps, payback.due(steps)
+        self.clock.start(steps)
         folded = [s.flatten(0, 1) for s in sequences]
         return folded[0] if isinstance(inputs, Tensor) else tuple(folded)
 
@@ -92,13 +91,14 @@ class SpikingDecodeHead(SpikingPart):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # At that layer and not behind forward: mmseg's losses, and level 2, look there.
-        self.conv_seg.register_forward_hook(_mean_of(self))
+        self.conv_seg.register_forward_hook(_MeanOverTime(self))
 
     def forward(self, inputs: tuple[Tensor, ...], *args: Any, **kwargs: Any) -> Any:
         return super().forward(self._fold(inputs), *args, **kwargs)
 
 
-class _mean_of:  # noqa: N801  (a hook, and one that deepcopy and pickle can follow)
+class _MeanOverTime:
+    # A class: deepcopy and pickle can follow it, and could not follow a closure.
     def __init__(self, part: SpikingPart) -> None:
         self.part = part
 
@@ -106,13 +106,16 @@ class _mean_of:  # noqa: N801  (a hook, and one that deepcopy and pickle can fol
         return self.part._over_time(output)
 
 
-def _fire(module: nn.Module, neuron: dict[str, Any] | str, clock: Clock) -> int:
-    """Puts neurons in the place of activations, at any depth; how many."""
-    found = 0
+def _replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: Clock) -> int:
+    """Replaces activations by neurons, at any depth; returns their number."""
+    count = 0
     for name, child in module.named_children():
         if isinstance(child, ACTIVATIONS):
             setattr(module, name, SpikingNeuron(neuron, clock))
-            found += 1
+            count += 1
         else:
-            found += _fire(child, neuron, clock)
-    return found
+            count += _replace_activations(child, neuron, clock)
+    return count
+
+
+__all__ = ["ACTIVATIONS", "SpikingDecodeHead", "SpikingDenseHead", "SpikingNeck", "SpikingPart"]

@@ -66,9 +66,7 @@ def build_for_test(
 
 def build_model(cfg: Config, model_cfg: Mapping[str, Any]) -> nn.Module:
     """``model_cfg`` built in the default scope of ``cfg``, which becomes the current one."""
-    scope = cfg.get("default_scope", "mmengine")
-    if scope is not None:  # pure Python configs: each package finds the defaults of its classes
-        init_default_scope(scope)
+    init_default_scope(cfg.get("default_scope") or "mmengine")
     return MODELS.build(copy.deepcopy(dict(model_cfg)))
 
 

@@ -8,7 +8,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torchvision.ops import deform_conv2d
 
-from sakd_dense.backbones.folding import quicken
+from sakd_dense.backbones.folding import optimize_for_inference
 
 FAMILIES = ["SEWResNet", "SEWResNetV1d", "SEWResNeXt", "SpikingResNet"]
 DCNS = [dict(type="DCN", deform_groups=2), dict(type="DCNv2", deform_groups=1)]
@@ -187,5 +187,5 @@ def test_a_quickened_teacher_gives_its_features(dcn):
     model.eval()
     x = images()
     before = model(x)
-    for a, b in zip(quicken(model)(x), before, strict=True):
+    for a, b in zip(optimize_for_inference(model)(x), before, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * b.abs().max())

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sakd_dense.backbones import SEWResNet
-from sakd_dense.backbones.folding import quicken
+from sakd_dense.backbones.folding import optimize_for_inference
 
 FAMILIES = [
     (f"{kind}{stem}", depth)
@@ -55,7 +55,7 @@ def test_a_quickened_ann_gives_its_features(kind, depth):
     model.eval()
     x = torch.rand(2, 3, 64, 64)
     before = model(x)
-    assert quicken(model) is model
+    assert optimize_for_inference(model) is model
     after = model(x)
     assert not norms(model)
     for a, b in zip(after, before, strict=True):

@@ -13,7 +13,7 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from sakd_dense.backbones import ResidualBackbone, SEWResNet, SpikingResNet
-from sakd_dense.neurons.compiling import payback
+from sakd_dense.neurons.compiling import Payback
 
 DEPTHS = (18, 34, 50, 101, 152)
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -229,7 +229,7 @@ def is_spikes(t):
 @pytest.mark.parametrize("depth", [18, 50])
 @pytest.mark.parametrize("compressed", [False, True])
 def test_no_spikes_are_kept_as_floats(monkeypatch, depth, compressed):
-    monkeypatch.setattr(payback, "broken", True)  # the fused neuron, not compiled
+    monkeypatch.setattr(Payback, "broken", True)  # the fused neuron, not compiled
     fused = dict(type="LIFNode", v_reset=None, backend="compiled")
     model = excite(small(depth, neuron=fused, compress_spikes=compressed))
     kept = []

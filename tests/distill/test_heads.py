@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sakd_dense.distill.responses import declare, find_response
+from sakd_dense.distill.responses import declare_head, find_response
 from sakd_dense.distill.responses.heads import layout_of
 from sakd_dense.distill.taps import MethodTap
 
@@ -23,7 +23,7 @@ class Derived(Head):
 @pytest.fixture
 def declared(monkeypatch):
     monkeypatch.setattr("sakd_dense.distill.responses.heads._LAYOUTS", {})
-    declare("Head", "scores", "values")
+    declare_head("Head", "scores", "values")
 
 
 def test_a_declared_head_is_taught(declared):
@@ -52,7 +52,7 @@ def test_other_heads_are_not_known(declared):
 )
 def test_bad_declarations_are_named(outputs, says):
     with pytest.raises(ValueError, match=says):
-        declare("Other", *outputs)
+        declare_head("Other", *outputs)
 
 
 class Asked(nn.Module):

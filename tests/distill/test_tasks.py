@@ -8,7 +8,7 @@ from sakd_dense.distill.prefixes import prefix_rates
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.terms import Terms
-from sakd_dense.runtime.amp import CPUAmpOptimWrapper, keep_mmcv_in_float32
+from sakd_dense.runtime.amp import CPUAmpOptimWrapper
 from tests.helpers.tasks import TASKS
 
 FEATURES = dict(type="FeaturePKD", weight=1.0)
@@ -76,7 +76,6 @@ def test_mixed_precision_on_a_cpu(task):
 
 
 def test_a_teacher_in_half_precision_says_nearly_the_same(task):
-    keep_mmcv_in_float32()
     (_, _, whole), (_, losses, half) = (forward(task, dtype=d) for d in (None, torch.bfloat16))
     assert all(v.dtype == torch.float32 for v in losses.values() if isinstance(v, torch.Tensor))
     assert list(half) == list(whole)
@@ -185,16 +184,18 @@ def test_kl_by_hand():
 
 def test_boxes_and_masks_count_as_far_as_the_teacher_sees_the_class():
     """One RoI, two classes of which the teacher sees the first alone."""
-    from sakd_dense.distill.responses.roi_calls import Question
-    from sakd_dense.distill.responses.two_stage import Answer
+    from sakd_dense.distill.responses.roi_calls import RoICall
+    from sakd_dense.distill.responses.two_stage import TwoStageOutput
 
     student, _ = TASKS["mask"].models()
     asked = dict(rois=torch.tensor([[0.0, 1, 1, 9, 9]]))
     sure = torch.tensor([[30.0, 0.0, 0.0]])
 
     def answer(deltas, mask):
-        boxes = Question("_bbox_forward", asked, dict(cls_score=sure, bbox_pred=deltas))
-        return Answer(questions=[boxes, Question("_mask_forward", asked, dict(mask_preds=mask))])
+        boxes = RoICall("_bbox_forward", asked, dict(cls_score=sure, bbox_pred=deltas))
+        return TwoStageOutput(
+            roi_calls=[boxes, RoICall("_mask_forward", asked, dict(mask_preds=mask))]
+        )
 
     mask = torch.stack([torch.zeros(4, 4), torch.full((4, 4), 9.0)])[None]
     one = answer(torch.zeros(1, 8), mask)

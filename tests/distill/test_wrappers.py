@@ -14,7 +14,7 @@ from sakd_dense.config.twins import ann_of
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.terms import Terms
-from sakd_dense.distill.wrappers import on_loss, subject_of
+from sakd_dense.distill.wrappers import on_loss, student_of
 from tests.helpers.scenes import build, detection_batch, retinanet, write_checkpoint
 from tests.helpers.tasks import TASKS
 
@@ -80,8 +80,8 @@ def test_weights_of_the_wrapper_hold(wrapped):
 
 def test_what_is_taught():
     detector = build(retinanet())
-    assert subject_of(detector) is detector
-    assert subject_of(Semi(detector)) is detector
+    assert student_of(detector) is detector
+    assert student_of(Semi(detector)) is detector
     cfg = dict(
         type="SoftTeacher", detector=dict(type="FasterRCNN", backbone=dict(type="SEWResNet"))
     )

@@ -2,11 +2,21 @@
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
-from sakd_dense.export import ExportError, RawModel, export_nir, export_onnx, run_nir, run_onnx
+from sakd_dense.export import (
+    ExportError,
+    RawModel,
+    export_nir,
+    export_onnx,
+    first_image,
+    run_nir,
+    run_onnx,
+)
 from sakd_dense.export.onnx import flat
+from sakd_dense.runtime.errors import UserError
 from tests.backbones.test_resnet import CONNECTS, excite, small
 from tests.helpers.scenes import build, segmentor
 from tests.helpers.spiking_models import decoder, detector, lively
@@ -209,3 +219,9 @@ def test_an_onnx_file_may_differ_as_rounding_does(tmp_path, monkeypatch, beyond,
         assert not list(tmp_path.iterdir())
     else:
         assert export_onnx(*call) == 0.03 and (tmp_path / "a.onnx").is_file()
+
+
+@pytest.mark.parametrize("cfg", [dict(), dict(test_dataloader=None)])
+def test_a_config_without_a_test_set_is_named(cfg):
+    with pytest.raises(UserError, match="no test_dataloader.*set test_dataloader"):
+        first_image(Config(cfg), nn.Identity())

@@ -1,11 +1,14 @@
 """The fused neuron gives what SpikingJelly's gives."""
 
+from functools import partial
+
 import pytest
 import torch
+from mmengine.registry import MODELS
 from spikingjelly.activation_based import neuron, surrogate
 
 from sakd_dense.backbones import SEWResNet
-from sakd_dense.neurons.compiling import Payback, payback
+from sakd_dense.neurons.compiling import Payback
 from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
 from sakd_dense.neurons.fused_norm import norm_fire
@@ -171,24 +174,49 @@ def test_a_failing_compiler_is_said_and_done_without(monkeypatch):
         raise RuntimeError("no C++ compiler")
 
     monkeypatch.setattr("sakd_dense.neurons.compiling._compiled", lambda *_: fail)
-    monkeypatch.setattr(payback, "broken", False)
+    monkeypatch.setattr(Payback, "broken", False)
     node, x = layer(backend="compiled", **NODES[0]), torch.randn(8, 3, 5, 5)
     with pytest.warns(UserWarning, match=r"uncompiled.*no C\+\+ compiler"):
         spikes = node(x)
-    assert payback.broken
+    assert Payback.broken
     assert torch.equal(spikes, layer(backend="spikingjelly", **NODES[0])(x))
 
 
-def test_a_kernel_is_due_once_it_has_paid():
-    pay = Payback(elements=100)
+def test_a_kernel_is_due_once_it_has_paid(monkeypatch):
+    monkeypatch.setattr(Payback, "elements", 100)
+    pay = Payback()
     pay.count(4, 60)
     assert not pay.due(4)
     pay.count(4, 60)
     assert pay.due(4) and not pay.due(2)
     with torch.no_grad():
         assert not pay.due(4)
-    pay.broken = True
+    monkeypatch.setattr(Payback, "broken", True)
     assert not pay.due(4)
+
+
+@pytest.mark.parametrize("spiking_part", [False, True])
+def test_models_of_one_process_count_for_themselves(monkeypatch, spiking_part):
+    """When a model's kernels are compiled does not depend on what ran before it."""
+
+    def fresh():
+        if not spiking_part:
+            model = SEWResNet(18, base_channels=8, time_steps=2)
+            return model.clock, lambda: model(torch.rand(1, 3, 32, 32))
+        neck = MODELS.build(
+            dict(type="SpikingFPN", in_channels=[4], out_channels=4, num_outs=1, neuron="IFNode")
+        )
+        return neck.clock, lambda: neck((torch.rand(2, 1, 4, 8, 8),))
+
+    monkeypatch.setattr(Payback, "broken", False)
+    monkeypatch.setattr("sakd_dense.neurons.compiling._compiled", lambda k, d: partial(k, d))
+    monkeypatch.setattr(Payback, "elements", 300)
+    (first, run_first), (second, run_second) = fresh(), fresh()
+    started = []
+    for clock, run in ((first, run_first), (first, run_first), (second, run_second)):
+        run()
+        started.append(clock.compiled)
+    assert started == [False, True, False]
 
 
 @pytest.mark.parametrize("with_cp", [False, True])
@@ -204,8 +232,8 @@ def test_training_goes_on_where_the_kernel_becomes_due(monkeypatch, with_cp):
     model = SEWResNet(18, base_channels=8, time_steps=2, with_cp=with_cp)
     x = torch.rand(1, 3, 32, 32)
     for elements in range(0, 60_000, 3_000):
-        monkeypatch.setattr("sakd_dense.backbones.base.payback", pay := Payback(elements))
-        monkeypatch.setattr("sakd_dense.neurons.layer.payback", pay)
+        monkeypatch.setattr(Payback, "elements", elements)
+        model.clock.payback = Payback()
         for _ in range(3):
             sum(out.sum() for out in model(x)).backward()
     assert fired

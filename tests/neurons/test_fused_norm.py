@@ -29,10 +29,7 @@ def norm(training=True, **kwargs):
 
 
 def one_after_the_other(x, bn, identity):
-    if x.dim() == 5:
-        x = bn(x[0]).expand(T, *x.shape[1:])
-    else:
-        x = bn(x)
+    x = bn(x[0]).expand(T, *x.shape[1:]) if x.dim() == 5 else bn(x)
     spikes = fire(x, T, LIF, compiled=False)
     return spikes if identity is None else spikes + identity
 

@@ -9,13 +9,13 @@ from spikingjelly.activation_based import functional
 from torch import nn
 
 from sakd_dense.config.twins import ann_of
-from sakd_dense.config.types import PARTS
+from sakd_dense.config.types import PART_TWINS
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.terms import Terms
 from sakd_dense.energy import measure
 from sakd_dense.neurons.layer import SpikingNeuron
-from sakd_dense.parts import SpikingDecodeHead, SpikingDenseHead, SpikingNeck, declare
+from sakd_dense.parts import SpikingDecodeHead, SpikingDenseHead, SpikingNeck, declare_part
 from sakd_dense.timesteps import PrefixReader
 from tests.helpers.scenes import build
 from tests.helpers.spiking_models import (
@@ -35,7 +35,7 @@ from tests.helpers.spiking_models import (
 
 def test_every_part_is_tested():
     kinds = {k.__name__ for k in (SpikingNeck, SpikingDenseHead, SpikingDecodeHead)}
-    assert set(PARTS) == {*HEADS, *NECKS, *DECODERS, *kinds}
+    assert set(PART_TWINS) == {*HEADS, *NECKS, *DECODERS, *kinds}
 
 
 @pytest.mark.parametrize("name", MODELS_OF)
@@ -191,7 +191,7 @@ class Plain(nn.Module):
 
 
 def test_a_neck_of_ones_own():
-    part = declare(Plain, SpikingNeck)
+    part = declare_part(Plain, SpikingNeck)
     try:
         neck = MODELS.build(dict(type="SpikingPlain", channels=4, neuron="IFNode"))
         assert isinstance(neck, part) and type(neck.layers[1].node).__name__ == "IFNode"
@@ -201,7 +201,7 @@ def test_a_neck_of_ones_own():
         assert ann_of(cfg)["neck"] == dict(type="Plain")
     finally:
         MODELS.module_dict.pop("SpikingPlain")
-        PARTS.pop("SpikingPlain")
+        PART_TWINS.pop("SpikingPlain")
 
 
 def test_kinds_are_what_they_say():

@@ -1,6 +1,6 @@
 """Final responses, one file a kind of model.
 
-A response is found from the student itself: :func:`find_response` asks each kind in turn.
+A response is found from the student itself: :func:`find_response` tries each kind in turn.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from torch import nn
 from .base import Response
 from .classifier import ClassifierResponse
 from .dense import DenseHeadResponse
-from .heads import declare
+from .heads import declare_head
 from .queries import QueryResponse
 from .segmentor import SegmentorResponse
 from .two_stage import TwoStageResponse
@@ -40,6 +40,6 @@ __all__ = [
     "Response",
     "SegmentorResponse",
     "TwoStageResponse",
-    "declare",
+    "declare_head",
     "find_response",
 ]

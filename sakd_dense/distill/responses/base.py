@@ -1,4 +1,4 @@
-"""What level 2 asks of a kind of model."""
+"""What level 2 needs of a kind of model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ...runtime.errors import UserError
 from ..schedule import Weight
-from ..taps import Call, Tap
+from ..taps import Recorder
 
 
 class Response(ABC):
@@ -38,10 +38,10 @@ class Response(ABC):
         """Whether ``model`` is of this kind."""
 
     @abstractmethod
-    def taps(self, model: nn.Module) -> list[Tap]:
-        """On what makes up the response in a training forward of ``model``, freshly put."""
+    def taps(self, model: nn.Module) -> list[Recorder]:
+        """Fresh recorders of what makes up the response in a training forward of ``model``."""
 
-    def gather(self, calls: list[list[Call]], model: nn.Module) -> Any:
+    def gather(self, calls: list[list[Any]], model: nn.Module) -> Any:
         """The response, from the calls of each of ``taps`` in one training forward.
 
         Here: the output of the only call of the only tap.
@@ -50,29 +50,35 @@ class Response(ABC):
         return output
 
     @staticmethod
-    def once(calls: list[list[Call]]) -> list[Call]:
+    def once(calls: list[list[Any]]) -> list[Any]:
         """The one call of each module.
 
         Raises:
             RuntimeError: a module ran another number of times.
         """
-        for found in calls:
-            if len(found) != 1:
+        for module_calls in calls:
+            if len(module_calls) != 1:
                 raise RuntimeError(
-                    f"SAKDHook: the student's head ran {len(found)} times in one training "
+                    f"SAKDHook: the student's head ran {len(module_calls)} times in one training "
                     "forward, not once; level 2 does not know which of them the teacher should "
                     "answer. Switch the responses off: responses=None"
                 )
-        return [found[0] for found in calls]
+        return [module_calls[0] for module_calls in calls]
 
     @abstractmethod
     def run(
-        self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None, samples: Any = None
+        self,
+        model: nn.Module,
+        features: tuple[Tensor, ...],
+        reference: Any = None,
+        samples: Any = None,
     ) -> Any:
         """The response of ``model``'s own neck and head to the backbone features ``features``.
 
         Args:
-            like: the student's response, for what both must be asked alike (its RoIs).
+            model: the teacher, or the student at a prefix.
+            features: the stages of its backbone, ``[B, C, H, W]`` each.
+            reference: the student's response at T, for what both must run on alike (its RoIs).
             samples: the batch's data samples, for heads that ask for an image's size or, while
                 training, for its labels.
         """
@@ -84,6 +90,9 @@ class Response(ABC):
         """A scalar for each of ``terms`` that ``model`` has, float32, zero when both are equal.
 
         Args:
+            student: what :meth:`gather`, or at a prefix :meth:`run`, gives.
+            teacher: what :meth:`run` gives.
+            model: the student, for what its heads are.
             samples: the batch's data samples (what they mark as to be ignored is left out).
         """
 

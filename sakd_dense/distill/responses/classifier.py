@@ -15,17 +15,20 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ...runtime.errors import UserError
-from ..taps import Tap
+from ..taps import Recorder, Tap
 from .base import Response, neck
 from .divergence import binary_kl, check_tau
 from .softmax import softmax_loss
 
 
 class ClassifierResponse(Response):
-    """Args:
-    cls: weight.
-    tau: temperature (not used for multi-label heads).
-    loss: ``'kl'``, ``'dkd'`` or ``'dist'``, or a dict with such a type and its arguments.
+    """Softmax scores at a temperature; of a multi-label head, each class by itself.
+
+    Args:
+        tau: temperature (not used for multi-label heads).
+        loss: ``'kl'``, ``'dkd'`` or ``'dist'`` (the latter two not measured), or a dict with such a
+            type and its arguments.
+        weights: of the term ``cls``.
     """
 
     terms: ClassVar = {"cls": 1.0}
@@ -42,11 +45,15 @@ class ClassifierResponse(Response):
         head = getattr(model, "head", None)
         return heads is not None and isinstance(head, heads.ClsHead | heads.MultiLabelClsHead)
 
-    def taps(self, model: nn.Module) -> list[Tap]:
+    def taps(self, model: nn.Module) -> list[Recorder]:
         return [Tap(model.head)]
 
     def run(
-        self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None, samples: Any = None
+        self,
+        model: nn.Module,
+        features: tuple[Tensor, ...],
+        reference: Any = None,
+        samples: Any = None,
     ) -> Tensor:
         return model.head(neck(model, features))
 

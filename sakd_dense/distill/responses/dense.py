@@ -1,6 +1,6 @@
 """One-stage detectors and instance segmentors: one head over the maps of a backbone or a neck.
 
-What a head gives is known by :mod:`.layouts`, how it is compared by :mod:`.kinds`.
+What a head gives is known by :mod:`.heads`, how it is compared by :mod:`.outputs`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ...runtime.errors import UserError
-from ..taps import Call, Tap
+from ..taps import Recorder, Tap
 from .base import Response, neck
-from .heads import layout_of, parts
+from .heads import layout_of, outputs_by_kind
 from .outputs import (
     ERRORS,
     Error,
@@ -61,13 +61,18 @@ def compare_heads(
     Several outputs of one term are averaged.
 
     Args:
+        student: what its head gives.
+        teacher: what its head gives.
+        head: the student's.
         gamma: how much anchors on which both agree are left out.
-        errors: see :data:`.kinds.ERRORS`.
+        errors: see :data:`.outputs.ERRORS`.
     """
     layout = layout_of(head)
     pairs = [
         (kind, s, t)
-        for (kind, s), (_, t) in zip(parts(student, layout), parts(teacher, layout), strict=True)
+        for (kind, s), (_, t) in zip(
+            outputs_by_kind(student, layout), outputs_by_kind(teacher, layout), strict=True
+        )
     ]
     kind, s, t = next(p for p in pairs if p[0] in ("scores", "probabilities"))
     if kind == "probabilities":
@@ -99,6 +104,7 @@ def compare_heads(
 
 
 def check_gamma(gamma: float) -> float:
+    """``gamma``, or a UserError for one below 0."""
     if not gamma >= 0:
         raise UserError(f"responses: gamma={gamma!r}: take a number of at least 0")
     return gamma
@@ -108,11 +114,11 @@ class DenseHeadResponse(Response):
     """Classification, boxes and, where the head has them, quality score and masks.
 
     Args:
-        cls, box, quality, mask: weights.
         gamma: how much anchors on which both agree are left out.
-        box_loss: of heads that give a distribution of each side's distance (GFL): ``'ld'``, or
-            ``'l1'`` of the expected distances.
+        box_loss: of heads that give a distribution of each side's distance (GFL): ``'ld'`` (not
+            measured on a real set), or ``'l1'`` of the expected distances.
         tau: LD's temperature.
+        weights: of the terms ``cls``, ``box``, ``quality``, ``mask``.
     """
 
     terms: ClassVar = {"cls": 1.0, "box": 1.0, "quality": 1.0, "mask": 1.0}
@@ -139,15 +145,19 @@ class DenseHeadResponse(Response):
     def fits(cls, model: nn.Module) -> bool:
         return layout_of(cls._head(model)) is not None
 
-    def taps(self, model: nn.Module) -> list[Tap]:
+    def taps(self, model: nn.Module) -> list[Recorder]:
         return [Tap(m) for m in (self._head(model), *self._shared(model).values())]
 
-    def gather(self, calls: list[list[Call]], model: nn.Module) -> tuple[Any, list[Tensor]]:
+    def gather(self, calls: list[list[Any]], model: nn.Module) -> tuple[Any, list[Tensor]]:
         (_, output), *shared = self.once(calls)
         return output, [made for _, made in shared]
 
     def run(
-        self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None, samples: Any = None
+        self,
+        model: nn.Module,
+        features: tuple[Tensor, ...],
+        reference: Any = None,
+        samples: Any = None,
     ) -> tuple[Any, list[Tensor]]:
         maps = neck(model, features)
         shared = [module(_SHARED[name](maps)) for name, module in self._shared(model).items()]

@@ -15,8 +15,8 @@ def binary_kl(student: Tensor, teacher: Tensor) -> Tensor:
     """Logits of one shape -> the divergence of the two Bernoulli variables, of that shape."""
     target = teacher.sigmoid()
     cross = F.binary_cross_entropy_with_logits(student, target, reduction="none")
-    own = F.binary_cross_entropy_with_logits(teacher, target, reduction="none")
-    return cross - own
+    entropy = F.binary_cross_entropy_with_logits(teacher, target, reduction="none")
+    return cross - entropy
 
 
 def softmax_kl(student: Tensor, teacher: Tensor, tau: float = 1.0, dim: int = 1) -> Tensor:
@@ -39,6 +39,7 @@ def categorical_kl(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def check_tau(tau: float) -> float:
+    """``tau``, or a UserError for one that is not above 0."""
     if not tau > 0:
         raise UserError(f"responses: tau={tau!r}: take a temperature above 0")
     return tau

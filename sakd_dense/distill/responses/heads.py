@@ -1,7 +1,7 @@
 """What each head of mmdet gives: the kinds of its outputs, in their order.
 
 Found from the head's type or the first of its bases that is listed. Another head is declared in
-one line: ``declare("MyHead", "scores", "boxes")``.
+one line: ``declare_head("MyHead", "scores", "boxes")``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...runtime.errors import UserError
 from .outputs import ERRORS
 
-#: Beside those of :data:`.kinds.ERRORS`. ``probabilities``: scores after their sigmoid.
+#: Beside those of :data:`.outputs.ERRORS`. ``probabilities``: scores after their sigmoid.
 SPECIAL = ("scores", "probabilities", "objectness", "features")
 Layout = tuple[Any, ...]
 
@@ -40,11 +40,12 @@ _LAYOUTS: dict[str, Layout | None] = {
 }
 
 
-def declare(head: str, *outputs: Any) -> None:
+def declare_head(head: str, *outputs: Any) -> None:
     """Says what a head of the type named ``head`` (or derived from it) gives.
 
     Args:
-        outputs: for each output of its ``forward``, in order, one of :data:`.kinds.ERRORS` or
+        head: the name of a type.
+        outputs: for each output of its ``forward``, in order, one of :data:`.outputs.ERRORS` or
             :data:`SPECIAL`; a tuple of kinds where each level is a tuple. Exactly one is
             ``'scores'`` or ``'probabilities'``. Further outputs are not taught.
 
@@ -66,10 +67,12 @@ def layout_of(head: nn.Module | None) -> Layout | None:
     return next((_LAYOUTS[name] for name in names if name in _LAYOUTS), None)
 
 
-def parts(output: Sequence[Any], layout: Layout) -> Iterator[tuple[str, Sequence[Tensor]]]:
-    """(kind, its levels) of all that a head gave; a single tensor is one level."""
+def outputs_by_kind(
+    output: Sequence[Any], layout: Layout
+) -> Iterator[tuple[str, Sequence[Tensor]]]:
+    """(kind, its levels) of each output of a head; a single tensor is one level."""
     for kind, levels in zip(layout, output, strict=False):
         if isinstance(kind, tuple):
-            yield from parts(tuple(zip(*levels, strict=True)), kind)
+            yield from outputs_by_kind(tuple(zip(*levels, strict=True)), kind)
         else:
             yield kind, [levels] if isinstance(levels, Tensor) else levels

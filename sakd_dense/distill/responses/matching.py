@@ -1,4 +1,4 @@
-"""Which of the student's queries says what a query of the teacher's says."""
+"""Which of the student's queries answers to which of the teacher's. Not measured on a real set."""
 
 from dataclasses import fields
 from typing import Any
@@ -14,20 +14,22 @@ MATCHES = ("auto", "index", "hungarian")
 @torch.no_grad()
 def match(student: Any, teacher: Any, sigmoid: bool) -> tuple[Tensor, Tensor]:
     """The one-to-one assignment of least cost, image by image (Carion et al., "End-to-End Object
-    Detection with Transformers", ECCV 2020, eq. 1, with the teacher's answers for the labels).
+    Detection with Transformers", ECCV 2020, eq. 1, with the teacher's predictions for the labels).
 
     The cost of a pair is the L1 distance of its class probabilities, and that of its boxes or the
     divergence of its masks.
 
     Args:
-        student, teacher: :class:`.queries.Queries` of ``[B, Q_s]`` and ``[B, Q_t]``.
+        student: :class:`.queries.Queries` of ``[B, Q_s]``.
+        teacher: the same of ``[B, Q_t]``.
+        sigmoid: whether each class is a sigmoid of its own, not a softmax over all.
 
     Returns:
         The rows of the student's and of the teacher's queries, both ``[B, min(Q_s, Q_t)]``.
     """
     from scipy.optimize import linear_sum_assignment
 
-    found = []
+    assignments = []
     for image in range(len(student.scores)):
         s, t = (x.scores[image].float() for x in (student, teacher))
         p, q = (x.sigmoid() if sigmoid else x.softmax(1) for x in (t, s))
@@ -39,10 +41,10 @@ def match(student: Any, teacher: Any, sigmoid: bool) -> tuple[Tensor, Tensor]:
             s, t = (x.masks[image].float() for x in (student, teacher))
             # One row at a time: all pairs at once would be Q times the masks.
             cost = cost + torch.stack([mask_error(row.expand_as(t), t) for row in s])
-        found.append(linear_sum_assignment(cost.nan_to_num(1e4).cpu().numpy()))
+        assignments.append(linear_sum_assignment(cost.nan_to_num(1e4).cpu().numpy()))
     device = student.scores.device
     return tuple(
-        torch.stack([torch.as_tensor(pair[side], device=device) for pair in found])
+        torch.stack([torch.as_tensor(pair[side], device=device) for pair in assignments])
         for side in (0, 1)
     )
 

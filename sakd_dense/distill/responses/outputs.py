@@ -134,11 +134,11 @@ def _masks(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> T
 def _cells(along: int) -> Error:
     # Decoupled masks: one for every row and one for every column of the grid.
     def error(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> Tensor:
-        found = []
+        lines = []
         for s, t in zip(student, teacher, strict=True):
             line = mask_error(s, t)
-            found.append(line.unsqueeze(along).expand(-1, *[line.shape[1]] * 2).flatten())
-        return torch.cat(found)
+            lines.append(line.unsqueeze(along).expand(-1, *[line.shape[1]] * 2).flatten())
+        return torch.cat(lines)
 
     return error
 

@@ -6,7 +6,7 @@ one. Where an encoder proposes them from the image (two-stage Deformable DETR, D
 student's are assigned to the teacher's by the Hungarian algorithm, see :mod:`.matching`.
 
 With the teacher's confidence *c* of a query and :math:`C = \sum c`, classes are compared as in
-:mod:`.kinds`, boxes and masks by
+:mod:`.outputs`, boxes and masks by
 
 .. math::
     L_{box} = \frac{1}{C} \sum c\, \frac{\lVert b_s - b_t \rVert_1}{2\,(w_t + h_t)}, \qquad
@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ...runtime.errors import UserError
-from ..taps import Call, MethodTap, Tap
+from ..taps import MethodTap, Recorder, Tap
 from .base import Response, neck
 from .dense import check_gamma
 from .matching import MATCHES, match, reordered
@@ -31,7 +31,7 @@ from .outputs import compare_scores, mask_error, objects
 
 @dataclass
 class Queries:
-    """What is said of each query: logits ``[B, Q, K]``, boxes ``[B, Q, 4]`` as center and size in
+    """Predictions for each query: logits ``[B, Q, K]``, boxes ``[B, Q, 4]`` as center and size in
     shares of the image, masks ``[B, Q, H, W]`` (logits).
     """
 
@@ -61,10 +61,12 @@ def _of_transformer(model: nn.Module, inputs: dict[str, Any], output: Any) -> Qu
 
 
 class QueryResponse(Response):
-    """Args:
-    cls, box, mask: weights.
-    gamma: how much queries on which both agree are left out.
-    match: ``'index'``, ``'hungarian'``, or ``'auto'``: by index where queries are learned.
+    """Scores, boxes and masks of the last decoder layer's queries. Not measured on a real set.
+
+    Args:
+        gamma: how much queries on which both agree are left out.
+        match: ``'index'``, ``'hungarian'``, or ``'auto'``: by index where queries are learned.
+        weights: of the terms ``cls``, ``box``, ``mask``.
     """
 
     terms: ClassVar = {"cls": 1.0, "box": 1.0, "mask": 1.0}
@@ -83,20 +85,24 @@ class QueryResponse(Response):
             return hasattr(model, "forward_transformer")
         return _is_a(head, "MaskFormerHead")
 
-    def taps(self, model: nn.Module) -> list[Tap]:
+    def taps(self, model: nn.Module) -> list[Recorder]:
         head = Tap(_head(model))
         if _is_a(_head(model), "DETRHead"):
             return [head, MethodTap(model, "forward_transformer")]
         return [head]
 
-    def gather(self, calls: list[list[Call]], model: nn.Module) -> Queries:
+    def gather(self, calls: list[list[Any]], model: nn.Module) -> Queries:
         (_, output), *transformer = self.once(calls)
         if transformer:
             return _of_transformer(model, transformer[0].output, output)
         return Queries(output[0][-1], masks=output[1][-1])
 
     def run(
-        self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None, samples: Any = None
+        self,
+        model: nn.Module,
+        features: tuple[Tensor, ...],
+        reference: Any = None,
+        samples: Any = None,
     ) -> Queries:
         head, maps = _head(model), neck(model, features)
         if _is_a(head, "MaskFormerHead"):
@@ -122,11 +128,11 @@ class QueryResponse(Response):
         terms = {"cls": error.sum() / count}
         if student.boxes is not None:
             s, t = (x.boxes.float().flatten(0, 1) for x in (student, teacher))
-            apart = (s - t).abs().mean(1) / (t[:, 2:].mean(1) + 1e-3)
-            terms["box"] = (confidence * apart).sum() / count
+            error = (s - t).abs().mean(1) / (t[:, 2:].mean(1) + 1e-3)
+            terms["box"] = (confidence * error).sum() / count
         if student.masks is not None:
-            apart = mask_error(student.masks, teacher.masks).flatten()
-            terms["mask"] = (confidence * apart).sum() / count
+            error = mask_error(student.masks, teacher.masks).flatten()
+            terms["mask"] = (confidence * error).sum() / count
         return terms
 
     def _aligned(

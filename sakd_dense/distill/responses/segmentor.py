@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ...runtime.errors import UserError
 from ...runtime.processes import mean_over_processes
 from ..losses import channel_wise_distillation
-from ..taps import Call, Tap, tapped
+from ..taps import Recorder, Tap, tapped
 from .base import Response, neck
 from .divergence import binary_kl, check_tau, softmax_kl
 
@@ -72,26 +72,30 @@ class SegmentorResponse(Response):
     @staticmethod
     def _taught(model: nn.Module, name: str) -> list[nn.Module]:
         """The heads, up to the first that has no logits to compare."""
-        found = []
+        heads = []
         for head in _heads(model, name):
             if _classifier(head) is None:
                 break
-            found.append(head)
-        return found
+            heads.append(head)
+        return heads
 
-    def taps(self, model: nn.Module) -> list[Tap]:
+    def taps(self, model: nn.Module) -> list[Recorder]:
         return [Tap(m) for m in self._modules(model)]
 
     def _modules(self, model: nn.Module) -> list[nn.Module]:
         heads = self._taught(model, "decode_head") + self._taught(model, "auxiliary_head")
         return [_classifier(head) for head in heads]
 
-    def gather(self, calls: list[list[Call]], model: nn.Module) -> list[Tensor]:
+    def gather(self, calls: list[list[Any]], model: nn.Module) -> list[Tensor]:
         # A cascade runs each head once for its own loss and once more for the next head.
-        return [output for _, output in self.once([found[:1] for found in calls])]
+        return [output for _, output in self.once([head_calls[:1] for head_calls in calls])]
 
     def run(
-        self, model: nn.Module, features: tuple[Tensor, ...], like: Any = None, samples: Any = None
+        self,
+        model: nn.Module,
+        features: tuple[Tensor, ...],
+        reference: Any = None,
+        samples: Any = None,
     ) -> list[Tensor]:
         features = neck(model, features)
         with tapped(self._modules(model)) as taps:

@@ -1,8 +1,8 @@
 r"""Two-stage detectors: R-CNNs of one stage and cascades, whatever their RoI head is made of.
 
 The region proposal network is compared as a one-stage head (:mod:`.dense`). Student and teacher
-would sample other RoIs, which cannot be compared; both are asked about the *student's* RoIs, by
-the RoI head's own methods (:mod:`.questions`). With the teacher's probability :math:`p_{nc}` of
+would sample other RoIs, which cannot be compared; both run on the *student's* RoIs, by the RoI
+head's own methods (:mod:`.roi_calls`). With the teacher's probability :math:`p_{nc}` of
 RoI *n* to be class *c* (background aside):
 
 .. math::
@@ -22,23 +22,23 @@ import torch
 from torch import Tensor, nn
 
 from ...runtime.processes import mean_over_processes
-from ..taps import Call, Tap
+from ..taps import Recorder, Tap
 from .base import Response, neck
 from .dense import check_gamma, compare_heads, run_head
 from .divergence import binary_kl, categorical_kl, softmax_kl
 from .heads import layout_of
 from .outputs import corner_error, mask_error
-from .roi_calls import Question, ask, questions, roi_tap
+from .roi_calls import RoICall, replay, roi_calls, roi_tap, stages
 from .softmax import softmax_loss
 
 
 @dataclass
-class Answer:
-    """What a model says: of all anchors, of every pixel, and question by question of some RoIs."""
+class TwoStageOutput:
+    """What a model gives: for all anchors, for every pixel, and call by call for some RoIs."""
 
     rpn: Any = None
     semantic: Tensor | None = None
-    questions: list[Question] = field(default_factory=list)
+    roi_calls: list[RoICall] = field(default_factory=list)
 
 
 def _heads(module: nn.Module) -> list[nn.Module]:
@@ -52,18 +52,20 @@ def _semantic_head(model: nn.Module) -> nn.Module | None:
     return next((h for h in heads if h is not None), None)
 
 
-def _semantic(said: Any) -> tuple[Tensor, Any]:
+def _semantic(output: Any) -> tuple[Tensor, Any]:
     """(logits of every pixel, the map that the RoI head is given)"""
-    return (said["seg_preds"], None) if isinstance(said, dict) else said[:2]
+    return (output["seg_preds"], None) if isinstance(output, dict) else output[:2]
 
 
 class TwoStageResponse(Response):
-    """Args:
-    rpn_cls, rpn_box, rpn_quality, cls, box, mask, seg: weights.
-    gamma: of the RPN, as in :class:`.dense.DenseHeadResponse`.
-    loss: of the RoIs' classes where they are a softmax: ``'kl'``, ``'dkd'``, ``'dist'``, or a
-        dict with such a type and its arguments, see :mod:`.softmax`. The target class of DKD is
-        the teacher's first choice.
+    """The RPN as a one-stage head; classes, boxes and masks of the student's RoIs.
+
+    Args:
+        gamma: of the RPN, as in :class:`.dense.DenseHeadResponse`.
+        loss: of the RoIs' classes where they are a softmax: ``'kl'``, ``'dkd'``, ``'dist'`` (the
+            latter two not measured), or a dict with such a type and its arguments, see
+            :mod:`.softmax`. The target class of DKD is the teacher's first choice.
+        weights: of the terms ``rpn_cls, rpn_box, rpn_quality, cls, box, mask, seg``.
     """
 
     terms: ClassVar = {
@@ -86,29 +88,30 @@ class TwoStageResponse(Response):
         rpn = getattr(model, "rpn_head", None)
         return rpn if layout_of(rpn) is not None else None
 
-    def taps(self, model: nn.Module) -> list[Tap]:
+    def taps(self, model: nn.Module) -> list[Recorder]:
         modules = (self._rpn(model), _semantic_head(model))
         return [*(Tap(m) for m in modules if m is not None), roi_tap(model.roi_head)]
 
-    def gather(self, calls: list[list[Call]], model: nn.Module) -> Answer:
-        *modules, asked = calls
-        said = [output for _, output in self.once(modules)]
-        rpn = said.pop(0) if self._rpn(model) is not None else None
-        semantic = _semantic(said.pop(0))[0] if said else None
-        return Answer(rpn, semantic, questions(asked))
+    def gather(self, calls: list[list[Any]], model: nn.Module) -> TwoStageOutput:
+        *module_calls, method_calls = calls
+        outputs = [call.output for call in self.once(module_calls)]
+        rpn = outputs.pop(0) if self._rpn(model) is not None else None
+        semantic = _semantic(outputs.pop(0))[0] if outputs else None
+        return TwoStageOutput(rpn, semantic, roi_calls(method_calls))
 
     def run(
-        self, model: nn.Module, features: tuple[Tensor, ...], like: Answer, samples: Any = None
-    ) -> Answer:
+        self, model: nn.Module, features: tuple[Tensor, ...], reference: Any, samples: Any = None
+    ) -> TwoStageOutput:
         maps = neck(model, features)
-        rpn = run_head(model.rpn_head, maps) if like.rpn is not None else None
+        rpn = run_head(model.rpn_head, maps) if reference.rpn is not None else None
         semantic, semantic_map = None, None
-        if like.semantic is not None:
+        if reference.semantic is not None:
             semantic, semantic_map = _semantic(_semantic_head(model)(maps))
-        return Answer(rpn, semantic, ask(model, maps, like.questions, semantic_map))
+        calls = replay(model, maps, reference.roi_calls, semantic_map)
+        return TwoStageOutput(rpn, semantic, calls)
 
     def compare(
-        self, student: Answer, teacher: Answer, model: nn.Module, samples: Any = None
+        self, student: Any, teacher: Any, model: nn.Module, samples: Any = None
     ) -> dict[str, Tensor]:
         terms: dict[str, list[Tensor]] = {}
         if student.rpn is not None:
@@ -118,33 +121,32 @@ class TwoStageResponse(Response):
             kl = softmax_kl(student.semantic.float(), teacher.semantic.float())
             terms["seg"] = [kl.mean()]
         heads = _heads(model.roi_head.bbox_head)
-        seen, boxes = torch.zeros(0), None
-        for mine, theirs in zip(student.questions, teacher.questions, strict=True):
-            if mine.masks:
-                error = mask_error(mine.said["mask_preds"], theirs.said["mask_preds"])
-                which = seen[mine.rows(boxes)]
-                terms.setdefault("mask", []).append(_weighted(error, which))
-                continue
-            head, boxes = heads[mine.stage], mine
-            s, t = (_scores(q.said["cls_score"], head) for q in (mine, theirs))
-            value, seen = self._classes(s, t, head)
+        pairs = zip(stages(student.roi_calls), stages(teacher.roi_calls), strict=True)
+        for (s_boxes, s_masks), (t_boxes, t_masks) in pairs:
+            head = heads[s_boxes.stage]
+            s, t = (_scores(call.outputs["cls_score"], head) for call in (s_boxes, t_boxes))
+            value, confidence = self._classes(s, t, head)
             terms.setdefault("cls", []).append(value)
-            error = _box_error(mine.said, theirs.said, len(s))
+            error = _box_error(s_boxes.outputs, t_boxes.outputs, len(s))
             if error is not None:
-                terms.setdefault("box", []).append(_weighted(error, seen))
+                terms.setdefault("box", []).append(_weighted(error, confidence))
+            for s_mask, t_mask in zip(s_masks, t_masks, strict=True):
+                error = mask_error(s_mask.outputs["mask_preds"], t_mask.outputs["mask_preds"])
+                of_masks = confidence[s_mask.rows(s_boxes)]
+                terms.setdefault("mask", []).append(_weighted(error, of_masks))
         return {name: torch.stack(values).mean() for name, values in terms.items()}
 
     def _classes(self, s: Tensor, t: Tensor, head: nn.Module) -> tuple[Tensor, Tensor]:
-        """The term of the classes, and what the teacher sees: ``[N, classes]``."""
+        """The term of the classes, and the teacher's confidence: ``[N, classes]``."""
         if getattr(head.loss_cls, "custom_activation", False):  # Seesaw: classes and objectness
             p, q = (head.loss_cls.get_activation(x) for x in (t, s))
-            found, seen = categorical_kl(q, p), p
+            divergence, confidence = categorical_kl(q, p), p
         elif getattr(head.loss_cls, "use_sigmoid", False):
-            found, seen = binary_kl(s, t).sum(1), t.sigmoid()
+            divergence, confidence = binary_kl(s, t).sum(1), t.sigmoid()
         else:
-            found, seen = self.loss(s, t, t.argmax(1)), t.softmax(1)
+            divergence, confidence = self.loss(s, t, t.argmax(1)), t.softmax(1)
         count = mean_over_processes(s.new_tensor(float(len(s)))).clamp(min=1.0)
-        return found.sum() / count, seen[:, : head.num_classes]
+        return divergence.sum() / count, confidence[:, : head.num_classes]
 
 
 def _scores(scores: Tensor, head: nn.Module) -> Tensor:
@@ -161,6 +163,8 @@ def _box_error(student: dict[str, Any], teacher: dict[str, Any], rows: int) -> T
     """``[N, C]`` or, the same for every class, ``[N, 1]``; None where a head gives no box.
 
     Args:
+        student: the outputs of a call about boxes.
+        teacher: those of the same call.
         rows: N, that of the scores.
     """
     if isinstance(student.get("bbox_pred"), tuple):  # SABL: in which bucket, and where in it
@@ -176,7 +180,8 @@ def _box_error(student: dict[str, Any], teacher: dict[str, Any], rows: int) -> T
     return None
 
 
-def _weighted(error: Tensor, seen: Tensor) -> Tensor:
-    """Error ``[N, C]`` or, the same for every class, ``[N, 1]``; seen ``[N, C]`` -> a scalar."""
-    total = mean_over_processes(seen.sum()).clamp(min=1e-3)
-    return (error * (seen if error.shape[1] > 1 else seen.sum(1, keepdim=True))).sum() / total
+def _weighted(error: Tensor, confidence: Tensor) -> Tensor:
+    """Error ``[N, C]`` or, the same for every class, ``[N, 1]``; ``[N, C]`` -> a scalar."""
+    total = mean_over_processes(confidence.sum()).clamp(min=1e-3)
+    weight = confidence if error.shape[1] > 1 else confidence.sum(1, keepdim=True)
+    return (error * weight).sum() / total
