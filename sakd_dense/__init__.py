@@ -11,7 +11,7 @@ from .version import __version__
 mend_config_scopes()
 
 from . import backbones, distill, energy, parts, timesteps, transfer  # noqa: E402
-from .runtime import amp  # noqa: E402
+from .runtime import amp, heap  # noqa: E402, F401
 
 if find_spec("mmdet") is not None:  # the data sets build on mmdet's; mmseg's users may lack it
     from . import datasets  # noqa: F401
