@@ -20,11 +20,10 @@ from sakd_dense.commands.arguments import (
     file_name,
     reported,
 )
-from sakd_dense.commands.prepare import apply_run_arguments
+from sakd_dense.commands.prepare import apply_run_arguments, keep_freed_memory
 from sakd_dense.commands.tta import draw_to, use_tta
 from sakd_dense.config.scopes import load_config
 from sakd_dense.report.figures import save_sweep
-from sakd_dense.runtime.heap import keep_freed_memory
 from sakd_dense.runtime.processes import join_process_group, leave_process_group
 from sakd_dense.timesteps import sweep
 from sakd_dense.transfer import verify_checkpoint
@@ -89,9 +88,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 @reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    keep_freed_memory()
     cfg = load_config(args.config, args.cfg_options)
     apply_run_arguments(cfg, args)
+    keep_freed_memory(cfg)
     verify_checkpoint(args.checkpoint, hand_on=True)
     if args.show_dir:
         draw_to(cfg, args.show_dir)

@@ -27,12 +27,12 @@ from sakd_dense.commands.prepare import (
     apply_sakd,
     apply_training_arguments,
     guard_checkpoints,
+    keep_freed_memory,
     watch_firing_rates,
 )
 from sakd_dense.config.policy import check_norm_policy
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.teacher import sakd_hook
-from sakd_dense.runtime.heap import keep_freed_memory
 from sakd_dense.runtime.processes import join_process_group, leave_process_group
 
 
@@ -72,7 +72,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 @reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    keep_freed_memory()
     cfg = load_config(args.config)
     if args.sakd:
         cfg = apply_sakd(cfg, args)
@@ -84,6 +83,7 @@ def main(argv: list[str] | None = None) -> None:
     apply_run_arguments(cfg, args)
     apply_training_arguments(cfg, args)
     watch_firing_rates(cfg)
+    keep_freed_memory(cfg)
     cfg.command = shlex.join(["python", *sys.argv])  # for the report of the run
     guard_checkpoints(cfg)
     join_process_group(cfg)

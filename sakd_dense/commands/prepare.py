@@ -33,7 +33,17 @@ def apply_sakd(cfg: Config, args: argparse.Namespace) -> Config:
 
 
 def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
-    """``--work-dir`` and ``--launcher``, in place."""
+    """``--work-dir`` and ``--launcher``, in place.
+
+    Raises:
+        UserError: the config asks for ``torch.compile`` of a spiking model.
+    """
+    if cfg.get("compile") and spiking_backbones(cfg.get("model") or {}):
+        raise UserError(
+            f"compile={cfg.compile!r}: torch.compile of a whole training step took more than 550 s "
+            "for the first iteration of a spiking model: set compile=False; the neurons compile "
+            "themselves once a run is long enough"
+        )
     cfg.launcher = args.launcher
     if args.local_rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
@@ -75,6 +85,19 @@ def watch_firing_rates(cfg: Config) -> None:
     if spiking_backbone_cfgs(cfg.get("model") or {}) and not named:
         defaults = cfg.setdefault("default_hooks", ConfigDict())
         defaults.setdefault("firing_rate", ConfigDict(type="FiringRateHook"))
+
+
+def keep_freed_memory(cfg: Config) -> None:
+    """Adds a ``FreedMemoryHook``, in place, unless ``default_hooks.freed_memory`` is set.
+
+    Configs that do not import sakd_dense stay what they are: a run writes its config to its work
+    dir, and upstream's tools must be able to read it.
+    """
+    if "sakd_dense" not in ((cfg.get("custom_imports") or {}).get("imports") or ()):
+        return
+    if cfg.get("default_hooks") is None:
+        cfg.default_hooks = ConfigDict()
+    cfg.default_hooks.setdefault("freed_memory", ConfigDict(type="FreedMemoryHook"))
 
 
 def guard_checkpoints(cfg: Config) -> None:

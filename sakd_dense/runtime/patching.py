@@ -19,3 +19,6 @@ def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator
             del module.__dict__["forward"]
         else:
             module.forward = before  # type: ignore[method-assign]
+
+
+__all__ = ["replaced_forward"]

@@ -158,6 +158,16 @@ def test_a_config_that_is_not_there_is_named(name: str, started) -> None:
         train([name])
 
 
+@pytest.mark.parametrize("options", [["compile=True"], ["compile.backend=eager"]])
+def test_compiling_a_whole_spiking_model_is_refused(config, tmp_path, started, options) -> None:
+    checkpoint = teacher_of(config, tmp_path)
+    sakd = ["--sakd", "--teacher-checkpoint", checkpoint]
+    with pytest.raises(SystemExit, match="error: compile=.*set compile=False"):
+        train([config, *sakd, "--cfg-options", *options])
+    train([config, *sakd, "--cfg-options", "compile=False"])
+    assert len(started) == 1
+
+
 def test_a_checkpoint_that_would_run_code_is_not_loaded(config, tmp_path, started) -> None:
     class Evil:
         def __reduce__(self):
