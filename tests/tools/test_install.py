@@ -1,6 +1,5 @@
 """The installer's decisions: when, from where, and for which machine. Needs no network."""
 
-import importlib.util
 import os
 import re
 import shutil
@@ -11,15 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.tooling import load_tool
+
 ROOT = Path(__file__).parents[2]
-
-
-def load_tool(name: str):
-    spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_fingerprint_follows_what_decides(tmp_path, monkeypatch):
