@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import _startup  # noqa: F401 - before torch is loaded
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope

@@ -8,6 +8,8 @@ python tools/image_demo.py data/bccd/JPEGImages/BloodImage_00007.jpg \\
 import argparse
 from pathlib import Path
 
+import _startup  # noqa: F401 - before torch is loaded
+
 from sakd_dense.backbones.time_steps import find_spiking_backbone
 from sakd_dense.commands.arguments import CONFIG_HELP, add_time_steps, reported
 from sakd_dense.config.scopes import load_config
