@@ -69,7 +69,7 @@ def mend_config_scopes() -> None:
         MODULE2PACKAGE["mmseg"] = "mmseg"
     lookup = Config._get_cfg_path
     if not hasattr(lookup, "__wrapped__"):
-        Config._get_cfg_path = staticmethod(_with_our_names(lookup))  # type: ignore[method-assign]
+        Config._get_cfg_path = staticmethod(_with_our_names(lookup))
 
 
 def config_file(name: str) -> str:

@@ -104,7 +104,7 @@ class StrictVOCDataset(XMLDataset):
         )
 
     def _parse_instance_info(
-        self, raw_ann_info: ET.ElementTree, minus_one: bool = True
+        self, raw_ann_info: "ET.ElementTree[ET.Element]", minus_one: bool = True
     ) -> list[dict[str, Any]]:
         """The objects as ``dict(bbox=[x1, y1, x2, y2], bbox_label, ignore_flag)``, in pixels."""
         root = raw_ann_info.getroot()
