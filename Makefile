@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: help install test demo bench compat lint format clean
+.PHONY: help install test lowest demo bench compat lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 @ \2/p' Makefile | column -t -s @ 2>/dev/null \
@@ -19,7 +19,10 @@ install:  ## make .venv with everything in it (quick when nothing changed)
 test: install lint  ## install, lint, run the tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-demo: install  ## install, then the main job on generated digit scenes
+lowest:  ## tests on the oldest versions of setup.py (3 GB, 10 to 20 minutes the first time)
+	@$(PYTHON) tools/lowest.py
+
+demo: install  ## install, then train, test and report on generated digit scenes
 	$(BIN)/python tools/demo.py
 
 bench: install  ## speed and memory beside SpikingJelly's and the ANN's

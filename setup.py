@@ -23,6 +23,7 @@ MIM_PARTS = ("configs", "tools", "model-index.yml")
 
 
 def read_version() -> str:
+    """The version that version.py gives, read without an import."""
     text = (ROOT / PACKAGE / "version.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE)
     if found is None:
@@ -31,11 +32,13 @@ def read_version() -> str:
 
 
 def read_readme() -> str:
+    """README.md, or nothing where a source archive lacks it."""
     readme = ROOT / "README.md"
     return readme.read_text(encoding="utf-8") if readme.is_file() else ""
 
 
 def remove(path: Path) -> None:
+    """Removes a file, a link or a folder, if there is one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -85,14 +88,15 @@ setup(
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
     python_requires=">=3.11",
     install_requires=[
-        "torch>=2.4",
-        "torchvision>=0.19",
+        # tools/lowest.py installs and tests the oldest of each of these.
+        "torch>=2.6",  # spikingjelly 2.0 needs it
+        "torchvision>=0.21",  # that of torch 2.6
         "spikingjelly>=2.0,<3",
-        "numpy>=1.26",
-        "matplotlib",
+        "numpy>=1.26.4",
+        "matplotlib>=3.9",  # the first one built for numpy 2; likewise pycocotools, scikit-learn
         "jinja2>=3.1",
-        "pillow",
-        "pycocotools>=2.0.6",
+        "pillow>=10",
+        "pycocotools>=2.0.8",
         "safetensors>=0.4",
     ],
     extras_require={
@@ -106,10 +110,16 @@ setup(
             "onedl-mmpretrain>=1.3,<2",
         ],
         # What mmpretrain, original or fork, needs besides itself.
-        "cls": ["einops", "mat4py", "modelindex", "rich"],
-        "demo": ["scikit-learn>=1.3"],
+        "cls": ["einops>=0.7", "mat4py>=0.6", "modelindex>=0.0.2", "rich>=13"],
+        "demo": ["scikit-learn>=1.5"],
         # tools/export.py: what each format is written, and read back, by.
-        "export": ["nir>=1.0.6", "nirtorch>=2", "onnx>=1.17", "onnxruntime>=1.20", "onnxscript"],
+        "export": [
+            "nir>=1.0.6",
+            "nirtorch>=2",
+            "onnx>=1.17",
+            "onnxruntime>=1.20",
+            "onnxscript>=0.2",
+        ],
         "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "selenium>=4.20", "tensorboard"],
     },
     cmdclass={"build_py": BuildPyWithMim},

@@ -113,18 +113,18 @@ def test_bases_of_the_family_resolve(tmp_path, base):
     assert Path(scopes.config_file(base)).is_file()
 
 
-def test_our_own_flat_configs_resolve_as_bases(tmp_path):
-    name = sorted((ROOT / "configs").glob("*.py"))[0].name
+@pytest.mark.parametrize("name", sorted(f.name for f in (ROOT / "configs").glob("*.py")))
+def test_a_shipped_config_is_the_same_by_name_and_by_path(tmp_path, name):
     path = tmp_path / "config.py"
     path.write_text(f"_base_ = 'sakd_dense::{name}'\n")
-    assert "model" in Config.fromfile(path)
+    assert Config.fromfile(path).to_dict() == Config.fromfile(ROOT / "configs" / name).to_dict()
     assert Path(scopes.config_file(f"sakd_dense::{name}")).resolve() == ROOT / "configs" / name
 
 
 def test_mending_again_changes_nothing():
-    before = (dict(config_utils.MODULE2PACKAGE), config_utils._get_package_and_cfg_path)
+    before = (dict(config_utils.MODULE2PACKAGE), Config._get_cfg_path)
     scopes.mend_config_scopes()
-    after = (dict(config_utils.MODULE2PACKAGE), config_utils._get_package_and_cfg_path)
+    after = (dict(config_utils.MODULE2PACKAGE), Config._get_cfg_path)
     assert before == after
 
 

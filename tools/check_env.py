@@ -1,29 +1,285 @@
+#!/usr/bin/env python
 """Says what is wrong with this environment and how to mend it. Exits with 1 if something is.
 
-It runs on the standard library alone, so that it can say that torch is missing.
+It runs on the standard library alone, so that it can say that torch, or a new enough Python, is
+missing. Everything else is imported inside the checks, through a :class:`Probe` that a test can
+replace.
+
+Packages go by their *import* names: ``mmdet`` may come from the original mmdet or from the
+maintained fork onedl-mmdetection.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
+import importlib.metadata
 import importlib.util
+import io
+import re
 import sys
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+OK, NOTE, WRONG = "ok", "note", "wrong"
 
-def load_environment() -> ModuleType:
-    """``sakd_dense/environment.py`` by its path: importing the package would import torch."""
-    here = Path(__file__).absolute()
-    # in a checkout, tools/ lies beside the package; installed, it lies in sakd_dense/.mim
-    places = [here.parents[1] / "sakd_dense", here.parents[2]]
-    path = next(p / "environment.py" for p in places if (p / "environment.py").is_file())
-    spec = importlib.util.spec_from_file_location("sakd_dense_environment", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+# The oldest versions, as in setup.py.
+OLDEST = {
+    "torch": "2.6",
+    "spikingjelly": "2.0",
+    "numpy": "1.26.4",
+    "matplotlib": "3.9",
+    "jinja2": "3.1",
+    "pillow": "10",
+    "pycocotools": "2.0.8",
+    "safetensors": "0.4",
+}
+
+# import name: (at least, below, original distributions, maintained fork)
+OPENMMLAB = {
+    "mmengine": ("0.10", "1.0", ("mmengine", "mmengine-lite"), "onedl-mmengine"),
+    "mmcv": ("2.0", "2.4", ("mmcv", "mmcv-lite", "mmcv-full"), "onedl-mmcv"),
+    "mmdet": ("3.1", "4.0", ("mmdet",), "onedl-mmdetection"),
+    "mmseg": ("1.1", "2.0", ("mmsegmentation",), "onedl-mmsegmentation"),
+    "mmpretrain": ("1.0", "2.0", ("mmpretrain", "mmcls"), "onedl-mmpretrain"),
+}
+OPTIONAL = {"mmpretrain": "classification (and backbones of mmpretrain) cannot be used"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. ``mend`` says what to do; it is empty where nothing is to be done."""
+
+    name: str
+    state: str
+    found: str
+    mend: str = ""
+
+
+def _distribution_version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _is_there(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How the checks look at the world.
+
+    Attributes:
+        python: version of the interpreter, e.g. ``(3, 11, 7)``.
+        load: imports a module by name; raises what the import raises.
+        is_there: whether a top-level module can be found, without importing it.
+        version: version of a distribution, None if it is not installed.
+    """
+
+    python: tuple[int, ...] = tuple(sys.version_info[:3])
+    load: Callable[[str], ModuleType] = importlib.import_module
+    is_there: Callable[[str], bool] = _is_there
+    version: Callable[[str], str | None] = _distribution_version
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: ``'2.12.1+cu130'`` gives ``(2, 12, 1)``."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+def check_python(probe: Probe) -> Finding:
+    text = ".".join(map(str, probe.python))
+    if probe.python < (3, 11):
+        mend = "Use Python 3.11 or newer, and make the virtual environment anew with it."
+        return Finding("python", WRONG, f"{text} is too old", mend)
+    return Finding("python", OK, text)
+
+
+def check_torch(probe: Probe) -> Finding:
+    if not probe.is_there("torch"):
+        return Finding("torch", WRONG, "missing", "Run `make install`, or: pip install torch")
+    try:
+        torch = probe.load("torch")
+    except Exception as error:
+        mend = "Reinstall it: pip install --force-reinstall torch torchvision"
+        return Finding("torch", WRONG, f"cannot be imported ({_first_line(error)})", mend)
+    if numbers(torch.__version__) < numbers(OLDEST["torch"]):
+        mend = f"pip install 'torch>={OLDEST['torch']}'"
+        return Finding("torch", WRONG, f"{torch.__version__} is too old", mend)
+    return Finding("torch", OK, torch.__version__)
+
+
+def check_torchvision(probe: Probe) -> Finding:
+    """Torchvision 0.(N + 15) belongs to torch 2.N; with another, its operators are missing."""
+    name = "torchvision"
+    torch_version = probe.version("torch") or ""
+    fitting = "the same release"
+    mend = "Install the torchvision that belongs to your torch."
+    major_minor = numbers(torch_version)[:2]
+    if len(major_minor) == 2 and major_minor[0] == 2:
+        fitting = f"0.{major_minor[1] + 15}"
+        mend = (
+            f"torch {torch_version} goes with torchvision {fitting}: "
+            f"pip install 'torchvision=={fitting}.*', from the same index as torch."
+        )
+    if not probe.is_there(name):
+        return Finding(name, WRONG, "missing", mend)
+    try:
+        module = probe.load(name)
+    except Exception as error:
+        return Finding(name, WRONG, f"does not fit torch ({_first_line(error)})", mend)
+    version = module.__version__
+    if fitting[0].isdigit() and numbers(version)[:2] != numbers(fitting):
+        return Finding(name, WRONG, f"{version} does not fit torch {torch_version}", mend)
+    return Finding(name, OK, version)
+
+
+def check_openmmlab(probe: Probe, name: str) -> Finding:
+    """Installed, importable and of a version that we support; not twice under one name."""
+    low, high, originals, fork = OPENMMLAB[name]
+    installed = [d for d in (*originals, fork) if probe.version(d) is not None]
+    if len(installed) > 1:
+        mend = (
+            "They overwrite each other's files. "
+            f"pip uninstall {' '.join(installed)}, then install one of them again."
+        )
+        return Finding(name, WRONG, f"installed twice ({' and '.join(installed)})", mend)
+    range_text = f">={low},<{high}"
+    get = f"Run `make install`, or install {originals[0]} or {fork} ({range_text})."
+    if not probe.is_there(name):
+        if name in OPTIONAL:
+            return Finding(name, NOTE, f"not installed: {OPTIONAL[name]}", get)
+        return Finding(name, WRONG, "missing", get)
+    try:
+        version = probe.load(name).__version__
+    except Exception as error:  # they assert on each other's versions
+        return Finding(name, WRONG, f"cannot be imported ({_first_line(error)})", get)
+    source = f" ({installed[0]})" if installed and installed[0] != name else ""
+    if not numbers(low) <= numbers(version) < numbers(high):
+        return Finding(name, WRONG, f"{version}{source} is not {range_text}", get)
+    return Finding(name, OK, f"{version}{source}")
+
+
+def check_mmcv_operators(probe: Probe) -> Finding:
+    """Mmcv can be installed without its compiled operators, or with those of another torch."""
+    name = "mmcv operators"
+    mend = (
+        "Run `make install`. By hand: pip uninstall mmcv mmcv-lite onedl-mmcv, then, with torch, "
+        "'setuptools<82', wheel, ninja and psutil installed: MMCV_WITH_OPS=1 pip install "
+        "--no-build-isolation --no-cache-dir onedl-mmcv"
+    )
+    if not probe.is_there("mmcv"):
+        return Finding(name, WRONG, "missing, as mmcv is", mend)
+    try:
+        nms = probe.load("mmcv.ops").nms
+        torch = probe.load("torch")
+        boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.0]])
+        kept = nms(boxes, torch.tensor([0.9, 0.8]), iou_threshold=0.5)[1]
+    except Exception as error:
+        if "undefined symbol" in str(error):
+            text = "were built against another torch"
+        else:
+            text = f"do not work ({_first_line(error)})"
+        return Finding(name, WRONG, text, mend)
+    if kept.tolist() != [0]:
+        return Finding(name, WRONG, f"NMS gives a wrong answer ({kept.tolist()})", mend)
+    if torch.cuda.is_available():
+        built_with = probe.load("mmcv.ops").get_compiling_cuda_version()
+        if built_with == "not available":
+            mend = (
+                "Run `make install`, which builds them for this GPU, or hide the GPU: "
+                "export CUDA_VISIBLE_DEVICES="
+            )
+            return Finding(name, WRONG, "were built for the CPU only, but there is a GPU", mend)
+        return Finding(name, OK, f"work (CUDA {built_with})")
+    return Finding(name, OK, "work (CPU)")
+
+
+def check_version(probe: Probe, name: str) -> Finding:
+    """Installed, and not older than setup.py allows."""
+    mend = f"pip install '{name}>={OLDEST[name]}'"
+    version = probe.version(name)
+    if version is None:
+        return Finding(name, WRONG, "missing", mend)
+    if numbers(version) < numbers(OLDEST[name]):
+        return Finding(name, WRONG, f"{version} is too old", mend)
+    return Finding(name, OK, version)
+
+
+def check_spikingjelly(probe: Probe) -> Finding:
+    installed = check_version(probe, "spikingjelly")
+    if installed.state != OK:
+        return installed
+    try:
+        probe.load("spikingjelly.activation_based.neuron")
+    except Exception as error:
+        text = f"cannot be imported ({_first_line(error)})"
+        return Finding("spikingjelly", WRONG, text, "pip install --force-reinstall spikingjelly")
+    return installed
+
+
+def check_pycocotools(probe: Probe) -> Finding:
+    installed = check_version(probe, "pycocotools")
+    if installed.state != OK:
+        return installed
+    try:
+        probe.load("pycocotools.mask")
+    except Exception as error:  # e.g. built against another numpy
+        mend = "pip install --force-reinstall --no-deps pycocotools"
+        text = f"cannot be imported ({_first_line(error)})"
+        return Finding("pycocotools", WRONG, text, mend)
+    return installed
+
+
+def check_gpu(probe: Probe) -> Finding:
+    try:
+        torch = probe.load("torch")
+    except Exception:
+        return Finding("GPU", NOTE, "unknown, as torch is missing")
+    if torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        return Finding("GPU", OK, f"{count} x {torch.cuda.get_device_name(0)}")
+    if torch.version.cuda is None:
+        return Finding("GPU", NOTE, "none: this torch is a build for the CPU")
+    return Finding("GPU", NOTE, "none: everything runs on the CPU, which is slow")
+
+
+def check_environment(probe: Probe | None = None) -> list[Finding]:
+    """Run every check, in the order in which problems are best mended."""
+    probe = probe or Probe()
+    findings = [check_python(probe), check_torch(probe), check_torchvision(probe)]
+    for name in OPENMMLAB:
+        findings.append(check_openmmlab(probe, name))
+        if name == "mmcv":
+            findings.append(check_mmcv_operators(probe))
+    findings += [check_spikingjelly(probe), check_pycocotools(probe)]
+    others = [name for name in OLDEST if name not in {finding.name for finding in findings}]
+    findings += [check_version(probe, name) for name in others]
+    return [*findings, check_gpu(probe)]
+
+
+def report(findings: list[Finding]) -> str:
+    """An aligned table, and under it what to do about each thing that is not in order."""
+    width = max(len(finding.name) for finding in findings)
+    lines = [f"{f.name:<{width}}  {f.state:<5}  {f.found}" for f in findings]
+    mends = [f"- {f.name}: {f.mend}" for f in findings if f.mend]
+    if mends:
+        lines += ["", "What to do:", *mends]
+    wrong = sum(finding.state == WRONG for finding in findings)
+    lines += ["", f"{wrong} wrong." if wrong else "Nothing is wrong."]
+    return "\n".join(lines)
 
 
 def main() -> int:
@@ -34,10 +290,10 @@ def main() -> int:
     # The folder of this script must not hide packages: tools/install.py is no module of theirs.
     sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__).parent]
     warnings.simplefilter("ignore")
-    environment = load_environment()
-    findings = environment.check_environment()
-    print(environment.report(findings))
-    return int(any(finding.state == environment.WRONG for finding in findings))
+    with contextlib.redirect_stdout(io.StringIO()):  # what packages print when they are imported
+        findings = check_environment()
+    print(report(findings))
+    return int(any(finding.state == WRONG for finding in findings))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import _startup  # noqa: F401 - before torch is loaded
 import torch
 
 from sakd_dense.commands.arguments import add_time_steps, reported

@@ -9,6 +9,7 @@ tools/train.py CONFIG --sakd does the same without a file.
 
 import argparse
 
+import _startup  # noqa: F401 - before torch is loaded
 from mmengine.config import DictAction
 
 from sakd_dense.commands.arguments import CONFIG_HELP, add_sakd_arguments, reported

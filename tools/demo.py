@@ -1,16 +1,36 @@
 #!/usr/bin/env python
-"""The whole job on generated digit scenes: `make demo` runs this.
+"""The whole job on generated digit scenes, by the tools that a user runs: `make demo`.
 
-Generates the scenes, trains the ANN teacher, makes one spiking student by level 1 alone and one by
-SAKD (both levels) with equal epochs, reads both at T = 1, 2, 4, 8, and ends with a table and
-pictures. Started again, it does not redo what is done.
+1. tools/train.py    the ANN teacher;
+2. tools/train.py    a spiking student by level 1 alone, another by SAKD (both levels);
+3. tools/test.py     all three, the students at T = 1, 2, 4, 8;
+4. tools/report.py   SAKD beside level 1 alone.
+
+Started again, it goes on where it was. What the tools print goes into DIR/*.log.
 """
 
 import argparse
+import hashlib
+import json
+import re
 import sys
+import time
+from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
+
+import _startup  # noqa: F401 - before torch is loaded
+from mmengine.config import Config, DictAction
 
 from sakd_dense.commands.arguments import add_time_steps, reported
-from sakd_dense.demo import TIME_STEPS, Demo
+from sakd_dense.config.scopes import load_config
+from sakd_dense.runtime.errors import UserError
+from sakd_dense.timesteps import SweepResult
+
+TOOLS = Path(__file__).absolute().parent
+TEACHER = "sakd_dense::retinanet_r18_digits.py"
+STUDENT = "sakd_dense::retinanet_sew18_sakd_digits.py"
+MODELS = {"teacher": "ANN teacher", "level1": "SNN, level 1 alone", "sakd": "SNN, SAKD"}
+PROGRESS = re.compile(r"Epoch\((train|val|test)\).*")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -18,19 +38,138 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--work-dir", default="work_dirs/demo", help="for models and results (default: %(default)s)"
+        "--work-dir", default="work_dirs/demo", metavar="DIR", help="default: %(default)s"
     )
-    add_time_steps(parser, default=list(TIME_STEPS), help="the T to read (default: 1 2 4 8)")
+    add_time_steps(parser, default=[1, 2, 4, 8], help="the T to read (default: 1 2 4 8)")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="changes to the configs of all three models",
+    )
     return parser.parse_args(argv)
+
+
+def run(tool: str, *arguments: str | Path, log: Path) -> None:
+    """Runs a tool: what it prints goes into ``log``, its progress to the console as well."""
+    command = [sys.executable, str(TOOLS / f"{tool}.py"), *map(str, arguments)]
+    start, lines = time.monotonic(), []
+    with (
+        open(log, "a", encoding="utf-8") as file,
+        Popen(command, stdout=PIPE, stderr=STDOUT, text=True, errors="replace") as process,
+    ):
+        for line in process.stdout:
+            lines.append(line)
+            file.write(line)
+            file.flush()
+            if progress := PROGRESS.search(line):
+                print(f"    {progress[0]}", flush=True)
+    if process.returncode:
+        raise UserError(f"tools/{tool}.py failed; all it printed: {log}\n{''.join(lines[-15:])}")
+    print(f"    took {time.monotonic() - start:.0f} s", flush=True)
+
+
+def write_config(args: argparse.Namespace, name: str, teacher: Path | None) -> tuple[Path, Config]:
+    """The config of a model, a shipped one with the teacher of this demo, and its file."""
+    cfg = load_config(STUDENT if teacher else TEACHER)
+    if name == "level1":
+        cfg.custom_hooks = []
+        cfg.model.init_cfg = dict(type="SAKDTransfer", checkpoint=str(teacher))
+    elif name == "sakd":
+        cfg.custom_hooks[0].teacher.checkpoint = str(teacher)
+    cfg.merge_from_dict({"randomness": dict(seed=0), **args.cfg_options})
+    file = Path(args.work_dir, "configs", f"{name}.py")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cfg.dump(file)
+    return file, cfg
+
+
+def check_settings(folder: Path, cfg: Config, teacher: Path | None) -> None:
+    """Refuses a folder whose model was made in another way, or that is not the demo's."""
+    content = json.dumps(cfg.to_dict(), sort_keys=True, default=str).encode()
+    settings = {"config": hashlib.sha256(content).hexdigest()}
+    if teacher:
+        settings["teacher"] = hashlib.sha256(teacher.read_bytes()).hexdigest()
+    file = folder / "settings.json"
+    if not file.is_file():
+        if folder.exists() and any(folder.iterdir()):
+            raise UserError(
+                f"{folder} holds files that are not this demo's: move them away, or choose another "
+                "--work-dir"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(settings, indent=2) + "\n")
+    before = json.loads(file.read_text())
+    changed = [key for key in settings if before.get(key) != settings[key]]
+    if changed:
+        raise UserError(
+            f"{folder} holds a model of other settings ({' and '.join(changed)} changed): remove "
+            f"that folder to train it anew, or choose another --work-dir"
+        )
+
+
+def train(args: argparse.Namespace, name: str, teacher: Path | None) -> tuple[Path, Path]:
+    """The config and the trained checkpoint of a model."""
+    file, cfg = write_config(args, name, teacher)
+    folder, epochs = Path(args.work_dir, name), cfg.train_cfg.max_epochs
+    print(f"{MODELS[name]}: tools/train.py, {epochs} epochs", flush=True)
+    check_settings(folder, cfg, teacher)
+    checkpoint, last = folder / f"epoch_{epochs}.pth", folder / "last_checkpoint"
+    # MMEngine names a checkpoint in last_checkpoint once it is whole.
+    if last.is_file() and Path(last.read_text()).name == checkpoint.name and checkpoint.is_file():
+        print(f"    done before: {checkpoint}", flush=True)
+        return file, checkpoint
+    if last.is_file():
+        print("    going on from the last checkpoint", flush=True)
+    run("train", file, "--work-dir", folder, "--resume", log=folder.with_suffix(".log"))
+    return file, checkpoint
+
+
+def test(args: argparse.Namespace, name: str, config: Path, checkpoint: Path) -> SweepResult:
+    """A model's metrics, at every T if it spikes."""
+    folder, steps = Path(args.work_dir, name), () if name == "teacher" else tuple(args.time_steps)
+    print(f"{MODELS[name]}: tools/test.py", flush=True)
+    out = folder / "sweep.json"
+    if out.is_file() and out.stat().st_mtime >= checkpoint.stat().st_mtime:
+        result = SweepResult.from_json(out)
+        if tuple(result.rows) == (steps or (None,)):
+            print(f"    done before: {out}", flush=True)
+            return result
+    (folder / "energy.json").unlink(missing_ok=True)  # of the T read before
+    reading = ("--time-steps", *map(str, steps)) if steps else ()
+    places = ("--work-dir", folder / "test", "--out", out)
+    run("test", config, checkpoint, *reading, *places, log=folder.with_suffix(".log"))
+    return SweepResult.from_json(out)
+
+
+def table(results: dict[str, SweepResult]) -> str:
+    """All models, a line for each T."""
+    width, lines = max(map(len, MODELS.values())), []
+    for name, result in results.items():
+        heading, *rows = result.table().splitlines()
+        lines += [f"{MODELS[name]:{width}}  {heading}", *(f"{'':{width}}  {r}" for r in rows), ""]
+    return "\n".join(lines)
 
 
 @reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    folder = Path(args.work_dir)
     try:
-        Demo(args.work_dir, args.time_steps).run()
+        config, teacher = train(args, "teacher", None)
+        models = {"teacher": (config, teacher)}
+        models |= {name: train(args, name, teacher) for name in ("level1", "sakd")}
+        results = {name: test(args, name, *made) for name, made in models.items()}
+        print("SAKD beside level 1 alone: tools/report.py", flush=True)
+        steps = map(str, args.time_steps)
+        runs = (folder / "sakd", "--compare", folder / "level1")
+        run("report", *runs, "--time-steps", *steps, log=folder / "report.log")
     except KeyboardInterrupt:
         sys.exit("\nstopped; the next start goes on from the last checkpoint")
+    print(f"\n{table(results)}\nmodels   {folder}/{{{','.join(MODELS)}}}")
+    print(f"metrics  sweep.json in each\nreport   {folder / 'sakd' / 'report.html'}")
 
 
 if __name__ == "__main__":

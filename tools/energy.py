@@ -11,6 +11,8 @@ binary makes the next layer multiply) and spike-count (an integer n is n accumul
 import argparse
 from pathlib import Path
 
+import _startup  # noqa: F401 - before torch is loaded
+
 from sakd_dense.commands.arguments import (
     add_config_arguments,
     add_time_steps,

@@ -13,6 +13,7 @@ refused by name.
 import argparse
 from pathlib import Path
 
+import _startup  # noqa: F401 - before torch is loaded
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn

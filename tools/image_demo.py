@@ -11,6 +11,8 @@ is loaded by the config's own test pipeline.
 import argparse
 from pathlib import Path
 
+import _startup  # noqa: F401 - before torch is loaded
+
 from sakd_dense.commands.arguments import CONFIG_HELP, add_time_steps, reported
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.teacher import teacher_file

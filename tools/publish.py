@@ -11,6 +11,8 @@ ResNet, SpikingJelly's models and any init_cfg=dict(type='Pretrained').
 
 import argparse
 
+import _startup  # noqa: F401 - before torch is loaded
+
 from sakd_dense.commands.arguments import CONFIG_HELP, reported
 from sakd_dense.config.scopes import load_config
 from sakd_dense.export.publish import FORMS, publish

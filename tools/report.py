@@ -12,6 +12,8 @@ measured first and kept there.
 import argparse
 from pathlib import Path
 
+import _startup  # noqa: F401 - before torch is loaded
+
 from sakd_dense.commands.arguments import add_time_steps, reported
 from sakd_dense.report import measure_run, open_run, sample_pictures, write_page
 

@@ -12,6 +12,7 @@ runs. Without --time-steps the model runs at the T of its config; an ANN has non
 import argparse
 from pathlib import Path
 
+import _startup  # noqa: F401 - before torch is loaded
 from mmengine.dist import is_main_process
 
 from sakd_dense.commands.arguments import (

@@ -14,6 +14,7 @@ import shlex
 import sys
 import warnings
 
+import _startup  # noqa: F401 - before torch is loaded
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 

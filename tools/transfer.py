@@ -10,6 +10,7 @@ The result is used as load_from. Every key is accounted for; one that nothing ex
 
 import argparse
 
+import _startup  # noqa: F401 - before torch is loaded
 import torch
 from mmengine.config import DictAction
 from mmengine.runner import Runner, set_random_seed

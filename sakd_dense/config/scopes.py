@@ -3,38 +3,36 @@
 MMEngine looks such a name up in three steps, and each has a gap:
 
 1. ``MODULE2PACKAGE`` says which distribution holds a module. It sends ``mmseg`` to a distribution
-   called ``mmsegmentation``, which the maintained fork (``onedl-mmsegmentation``) is not, and it
-   does not know this package.
-2. The name must hold a slash, so a flat folder of configs (ours) cannot be named.
+   called ``mmsegmentation``, which the maintained fork (``onedl-mmsegmentation``) is not.
+2. A name must hold a slash, so a flat folder of configs (ours) cannot be named. And what a base
+   of another package sets gets that package's name as its ``_scope_``, which is a scope of
+   registries; this package registers in the root registries and has none.
 3. ``mmengine.hub.get_config`` runs ``pip install`` for a distribution it does not find. With the
    fork in place that would put the original mmseg over it.
 
-:func:`mend_config_scopes` closes the first two where they are open; with them closed the third
-does not happen for what is installed. :func:`config_file` never installs anything.
+:func:`mend_config_scopes` closes the first two; with them closed the third does not happen for what
+is installed. The first is an entry in MMEngine's table. The second has no entry point: the parser
+of ``_base_`` calls ``Config._get_cfg_path`` by name, so the lookup of this package's names is put
+in front of it. :func:`config_file` never installs anything.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
+from functools import wraps
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import mmengine.config.config
-import mmengine.config.utils
-import mmengine.hub.hub
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
 from ..runtime.errors import MissingFileError, MissingPackageError, UserError
 
-_OURS = "sakd_dense"
-_FLAT_NAME = re.compile(rf"{_OURS}::([\w.\-]+)")
-# Each of these modules holds its own reference to the function.
-_HOLDERS = (mmengine.config.utils, mmengine.config.config, mmengine.hub.hub)
-_FUNCTION = "_get_package_and_cfg_path"
+_PACKAGE = Path(__file__).parents[1]
+_PREFIX = f"{_PACKAGE.name}::"
+_Lookup = Callable[[str, str], tuple[str, str | None]]
 
 
 def _distribution_is_there(name: str) -> bool:
@@ -45,13 +43,20 @@ def _distribution_is_there(name: str) -> bool:
     return True
 
 
-def _accept_flat_names(split: Callable[[str], tuple[str, str]]) -> Callable[[str], tuple[str, str]]:
-    def split_config_name(cfg_path: str) -> tuple[str, str]:
-        flat = _FLAT_NAME.fullmatch(cfg_path)
-        return (_OURS, flat[1]) if flat else split(cfg_path)
+def _with_our_names(lookup: _Lookup) -> _Lookup:
+    @wraps(lookup)
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        if not cfg_path.startswith(_PREFIX):
+            return lookup(cfg_path, filename)
+        path = _PACKAGE / ".mim" / "configs" / cfg_path.removeprefix(_PREFIX)
+        if not path.is_file():
+            raise MissingFileError(
+                f"config {cfg_path!r}: there is no file {path}. Take a name from configs/; if none "
+                "is there, install the package (pip install -e .)"
+            )
+        return str(path), None
 
-    split_config_name.accepts_flat_names = True  # type: ignore[attr-defined]
-    return split_config_name
+    return get_cfg_path
 
 
 def mend_config_scopes() -> None:
@@ -60,13 +65,11 @@ def mend_config_scopes() -> None:
     Safe to call more than once. Changes nothing that already works: with the original
     mmsegmentation installed, its entry stays as it is.
     """
-    MODULE2PACKAGE.setdefault(_OURS, _OURS)
     if not _distribution_is_there("mmsegmentation") and find_spec("mmseg") is not None:
         MODULE2PACKAGE["mmseg"] = "mmseg"
-    for holder in _HOLDERS:
-        split = getattr(holder, _FUNCTION, None)
-        if split is not None and not getattr(split, "accepts_flat_names", False):
-            setattr(holder, _FUNCTION, _accept_flat_names(split))
+    lookup = Config._get_cfg_path
+    if not hasattr(lookup, "__wrapped__"):
+        Config._get_cfg_path = staticmethod(_with_our_names(lookup))
 
 
 def config_file(name: str) -> str:
@@ -85,8 +88,9 @@ def config_file(name: str) -> str:
         return name
     mend_config_scopes()
     package = name.partition("::")[0]
-    if package not in MODULE2PACKAGE:
-        known = ", ".join(sorted(MODULE2PACKAGE))
+    packages = {*MODULE2PACKAGE, _PACKAGE.name}
+    if package not in packages:
+        known = ", ".join(sorted(packages))
         raise UserError(
             f"config {name!r}: {package!r} is not a package with configs; known are {known}"
         )

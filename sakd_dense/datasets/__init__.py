@@ -5,32 +5,17 @@ mmdet must be installed; sets for mmseg and mmpretrain are registered where thos
 
 from importlib.util import find_spec
 
-from .digits.detection import DigitScenesDataset, ensure_digit_scenes
-from .digits.scenes import SceneParameters
+from . import digits
+from .digits import *  # noqa: F403 - what its __all__ lists
 from .voc import BCCDDataset, StrictVOCDataset
 
-__all__ = [
-    "BCCDDataset",
-    "DigitScenesDataset",
-    "SceneParameters",
-    "StrictVOCDataset",
-    "ensure_digit_scenes",
-]
+__all__ = ["BCCDDataset", "StrictVOCDataset", *digits.__all__]
 
 if find_spec("mmseg") is not None:
     from .camvid import CamVidDataset
-    from .digits.segmentation import DigitScenesSegDataset
 
-    __all__ += ["CamVidDataset", "DigitScenesSegDataset"]
+    __all__ += ["CamVidDataset"]
 if find_spec("mmpretrain") is not None:
-    from .digits.classification import DigitsDataset
-    from .digits.events import DigitEventsDataset, EventParameters
     from .event_frames import EventDataPreprocessor, LoadEventFrames
 
-    __all__ += [
-        "DigitEventsDataset",
-        "DigitsDataset",
-        "EventDataPreprocessor",
-        "EventParameters",
-        "LoadEventFrames",
-    ]
+    __all__ += ["EventDataPreprocessor", "LoadEventFrames"]

@@ -55,16 +55,23 @@ class CamVidDataset(BaseSegDataset):
                 f"{type(self).__name__}: there is no folder {str(images)!r}. Put the data set (or "
                 "a link to it) there, or set data_root in the config"
             )
-        found = super().load_data_list()
-        if not found:
+        samples = super().load_data_list()
+        # Upstream takes an empty line of ann_file for an image of this name.
+        samples = [s for s in samples if Path(s["img_path"]).name != self.img_suffix]
+        if not samples:
             raise UserError(
                 f"{type(self).__name__}: {str(images)!r} holds no {self.img_suffix} image"
+                if not self.ann_file
+                else f"{type(self).__name__}: {self.ann_file!r} lists no image"
             )
+        self._need_files([s["img_path"] for s in samples], "images are missing")
         if not self.test_mode or self.data_prefix.get("seg_map_path"):
-            missing = [d["seg_map_path"] for d in found if not Path(d["seg_map_path"]).is_file()]
-            if missing:
-                raise MissingFileError(
-                    f"{type(self).__name__}: {len(missing)} images have no label map; the first "
-                    f"is {missing[0]!r}"
-                )
-        return found
+            self._need_files([s["seg_map_path"] for s in samples], "images have no label map")
+        return samples
+
+    def _need_files(self, paths: list[str], what: str) -> None:
+        missing = [path for path in paths if not Path(path).is_file()]
+        if missing:
+            raise MissingFileError(
+                f"{type(self).__name__}: {len(missing)} {what}; the first is {missing[0]!r}"
+            )

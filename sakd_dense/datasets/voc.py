@@ -3,7 +3,8 @@
 A folder holds ``JPEGImages/<id>.jpg``, ``Annotations/<id>.xml`` and ``ImageSets/Main/<split>.txt``
 (an id a line). mmdet's own reader skips an object of an unknown class without a word and lets a
 box without area through, which then gives NaN in box losses; here the first is an error and the
-second is dropped with a warning.
+second is dropped with a warning. Blanks and line breaks around a value are no part of it, and an
+empty line of a list is no image.
 """
 
 import logging
@@ -11,7 +12,9 @@ import os
 import xml.etree.ElementTree as ET
 from typing import Any
 
+import mmcv
 from mmdet.datasets import XMLDataset
+from mmengine.fileio import list_from_file
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
@@ -57,23 +60,51 @@ class StrictVOCDataset(XMLDataset):
                 "it) there, or set data_root in the config"
             )
         _need_file(self.ann_file, f"{name}: the list of image ids")
-        data_list = super().load_data_list()
-        if not data_list:
+        self.cat2label = {name: i for i, name in enumerate(self.metainfo["classes"])}
+        lines = list_from_file(self.ann_file, encoding="utf-8-sig", backend_args=self.backend_args)
+        ids = [line.strip() for line in lines if line.strip()]
+        if not ids:
             raise UserError(f"{name}: {self.ann_file!r} lists no image")
-        return data_list
+        annotations = os.path.join(self.sub_data_root, self.ann_subdir)
+        return [
+            self.parse_data_info(
+                dict(
+                    img_id=img_id,
+                    file_name=os.path.join(self.img_subdir, f"{img_id}.jpg"),
+                    xml_path=os.path.join(annotations, f"{img_id}.xml"),
+                )
+            )
+            for img_id in ids
+        ]
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Any = None) -> dict[str, Any]:
+        loaded = super()._load_metainfo(metainfo)
+        if isinstance(loaded.get("classes"), list | tuple):  # perhaps the lines of a file
+            loaded["classes"] = tuple(n.strip() for n in loaded["classes"] if n.strip())
+        return loaded
 
     def parse_data_info(self, img_info: dict[str, Any]) -> dict[str, Any]:
         image = os.path.join(self.sub_data_root, img_info["file_name"])
+        self._xml_path = img_info["xml_path"]  # for the messages of the methods below
         _need_file(image, f"{self.ann_file}: image {img_info['img_id']!r}")
-        _need_file(img_info["xml_path"], f"{self.ann_file}: the boxes of {img_info['img_id']!r}")
-        self._xml_path = img_info["xml_path"]  # for the messages of the method below
+        _need_file(self._xml_path, f"{self.ann_file}: the boxes of {img_info['img_id']!r}")
         try:
-            return super().parse_data_info(img_info)
+            tree = ET.parse(self._xml_path)
         except ET.ParseError as error:
             raise UserError(f"{self._xml_path}: not a readable XML file ({error})") from error
+        width, height = _size(tree.getroot(), image)
+        return dict(
+            img_path=image,
+            img_id=img_info["img_id"],
+            xml_path=self._xml_path,
+            height=height,
+            width=width,
+            instances=self._parse_instance_info(tree),
+        )
 
     def _parse_instance_info(
-        self, raw_ann_info: ET.ElementTree, minus_one: bool = True
+        self, raw_ann_info: "ET.ElementTree[ET.Element]", minus_one: bool = True
     ) -> list[dict[str, Any]]:
         """The objects as ``dict(bbox=[x1, y1, x2, y2], bbox_label, ignore_flag)``, in pixels."""
         root = raw_ann_info.getroot()
@@ -85,6 +116,7 @@ class StrictVOCDataset(XMLDataset):
                     f"{self._xml_path}: object {number} is of class {name!r}, known are "
                     f"{sorted(known)}. Name it in metainfo=dict(classes=...) or mend the file"
                 )
+            self._clean(obj, number, name)
             x1, y1, x2, y2 = self._corners(obj, number)
             if x2 <= x1 or y2 <= y1:
                 print_log(
@@ -95,6 +127,19 @@ class StrictVOCDataset(XMLDataset):
                 )
                 root.remove(obj)
         return super()._parse_instance_info(raw_ann_info, minus_one)
+
+    def _clean(self, obj: ET.Element, number: int, name: str) -> None:
+        """Leaves the texts as mmdet's reader compares and converts them."""
+        obj.find("name").text = name  # type: ignore[union-attr]
+        difficult = obj.find("difficult")
+        if difficult is not None:
+            text = (difficult.text or "").strip() or "0"
+            if text not in ("0", "1"):
+                raise UserError(
+                    f"{self._xml_path}: object {number} ({name}) has <difficult>{text}: write 0 or "
+                    "1, or leave it out"
+                )
+            difficult.text = text
 
     def _corners(self, obj: ET.Element, number: int) -> list[float]:
         sides = ("xmin", "ymin", "xmax", "ymax")
@@ -117,6 +162,17 @@ class BCCDDataset(StrictVOCDataset):
         "classes": ("RBC", "WBC", "Platelets"),
         "palette": [(220, 60, 60), (60, 90, 220), (240, 200, 40)],
     }
+
+
+def _size(root: ET.Element, image: str) -> tuple[int, int]:
+    """Width and height by the file, or where it gives none by the image."""
+    try:
+        width, height = (int(root.findtext(f"size/{side}", "0")) for side in ("width", "height"))
+    except ValueError:
+        width = height = 0
+    if min(width, height) < 1:
+        height, width = mmcv.imread(image, backend="cv2").shape[:2]
+    return width, height
 
 
 def _need_file(path: str, what: str) -> None:

@@ -1,5 +1,7 @@
 """The sets of segmentation and classification: what is read, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from mmengine.registry import DATASETS, init_default_scope
@@ -43,6 +45,22 @@ def test_camvid_refuses_what_is_not_there(tmp_path):
         CamVidDataset(data_root=camvid(tmp_path / "b", labels=False))
     with pytest.raises(ValueError, match="holds no .jpg image"):
         CamVidDataset(data_root=camvid(tmp_path / "c", count=0))
+
+
+@pytest.mark.parametrize("text", ["0\n\n1\n", "\n0\n1", "0\r\n \r\n1\r\n"])
+def test_camvid_by_a_list_with_empty_lines(tmp_path, text):
+    root = camvid(tmp_path, count=3)
+    (tmp_path / "list.txt").write_bytes(text.encode())
+    dataset = CamVidDataset(data_root=root, ann_file="list.txt")
+    names = [Path(dataset.get_data_info(i)["img_path"]).name for i in range(len(dataset))]
+    assert names == ["0.jpg", "1.jpg"]
+
+
+@pytest.mark.parametrize(("text", "message"), [("\n \n", "lists no image"), ("9\n", r"9\.jpg")])
+def test_camvid_refuses_a_list_of_nothing(tmp_path, text, message):
+    (tmp_path / "list.txt").write_text(text)
+    with pytest.raises(ValueError if "lists" in message else FileNotFoundError, match=message):
+        CamVidDataset(data_root=camvid(tmp_path), ann_file="list.txt")
 
 
 @pytest.mark.parametrize("kind", [CamVidDataset, DigitScenesSegDataset, DigitsDataset])

@@ -125,11 +125,80 @@ def test_broken_xml(tmp_path, text, message):
         load(root)
 
 
-def test_empty_list(tmp_path):
+@pytest.mark.parametrize("text", ["", "\n", " \n\t\r\n"])
+def test_empty_list(tmp_path, text):
     root = make(tmp_path, {"a": [("RBC", 1, 1, 20, 20)]})
-    (tmp_path / "ImageSets/Main/train.txt").write_text("")
+    (tmp_path / "ImageSets/Main/train.txt").write_text(text)
     with pytest.raises(ValueError, match="lists no image"):
         load(root)
+
+
+@pytest.mark.parametrize(
+    "text", ["a\n\nb\n", "\n\na\nb", "a\r\n\r\nb\r\n", " a \n\t\nb\t\n \n", "\ufeffa\nb\n"]
+)
+def test_a_list_with_blanks_and_empty_lines(tmp_path, text):
+    root = make(tmp_path, {"a": [("RBC", 1, 1, 20, 20)], "b": [("WBC", 1, 1, 20, 20)]})
+    (tmp_path / "ImageSets/Main/train.txt").write_bytes(text.encode())
+    dataset = load(root)
+    assert [dataset.get_data_info(i)["img_id"] for i in range(len(dataset))] == ["a", "b"]
+
+
+PADDED = "\n    {}\t\n  "
+
+
+@pytest.mark.parametrize("padding", ["{} ", " {}", PADDED])
+@pytest.mark.parametrize("value", ["WBC", "0", "21", "64"])
+def test_blanks_around_a_value_are_no_part_of_it(tmp_path, padding, value):
+    root = make(tmp_path, {"a": [("RBC", 1, 1, 9, 9), ("WBC", 2, 3, 21, 31)]})
+    clean = load(root).get_data_info(0)
+    file = tmp_path / "Annotations/a.xml"
+    file.write_text(file.read_text().replace(f">{value}<", f">{padding.format(value)}<"))
+    padded = load(root).get_data_info(0)
+    assert padded == clean and len(padded["instances"]) == 2
+
+
+def test_class_names_of_a_file_may_have_blanks_around_them(tmp_path):
+    root = make(tmp_path, {"a": [("RBC", 1, 1, 9, 9), ("WBC", 1, 1, 21, 31)]})
+    (tmp_path / "classes.txt").write_text("WBC \n\n RBC\n")
+    dataset = load(root, metainfo=dict(classes=str(tmp_path / "classes.txt")))
+    assert dataset.metainfo["classes"] == ("WBC", "RBC")
+    assert [i["bbox_label"] for i in dataset.get_data_info(0)["instances"]] == [1, 0]
+
+
+@pytest.mark.parametrize(("text", "ignored"), [("1", 1), (" 1\n", 1), ("0", 0), ("", 0), (" ", 0)])
+def test_difficult_objects(tmp_path, text, ignored):
+    root = make(tmp_path, {"a": [("RBC", 1, 1, 9, 9)]})
+    file = tmp_path / "Annotations/a.xml"
+    file.write_text(file.read_text().replace("<difficult>0", f"<difficult>{text}"))
+    assert load(root).get_data_info(0)["instances"][0]["ignore_flag"] == ignored
+
+
+def test_difficult_must_be_0_or_1(tmp_path):
+    root = make(tmp_path, {"a": [("RBC", 1, 1, 9, 9)]})
+    file = tmp_path / "Annotations/a.xml"
+    file.write_text(file.read_text().replace("<difficult>0", "<difficult>yes"))
+    with pytest.raises(ValueError, match=r"a\.xml: object 0 \(RBC\).*yes.*write 0 or 1"):
+        load(root)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        "",
+        "<size/>",
+        "<size><width/><height>48</height></size>",
+        "<size><width>0</width><height>0</height></size>",
+        "<size><width>wide</width><height>48</height></size>",
+    ],
+)
+def test_a_size_that_the_file_lacks_is_the_images(tmp_path, size):
+    root = make(tmp_path, {"a": [("RBC", 1, 1, 9, 9)]})
+    file = tmp_path / "Annotations/a.xml"
+    whole = "<size><width>64</width><height>48</height><depth>3</depth></size>"
+    assert whole in file.read_text()
+    file.write_text(file.read_text().replace(whole, size))
+    info = load(root).get_data_info(0)
+    assert (info["width"], info["height"]) == (64, 48)
 
 
 def test_perfect_boxes_score_one_in_coco_metric(tmp_path):

@@ -1,5 +1,6 @@
 """The check of the environment, with a made-up world in place of the real one."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sakd_dense import environment
-from sakd_dense.environment import NOTE, OK, WRONG, Probe
+from tests.helpers.tooling import load_tool
+
+environment = load_tool("check_env")
+NOTE, OK, WRONG, Probe = environment.NOTE, environment.OK, environment.WRONG, environment.Probe
 
 TOOL = Path(__file__).parents[2] / "tools" / "check_env.py"
 
@@ -54,6 +57,8 @@ def world(python=(3, 11, 7), missing=(), dists=None, **modules) -> Probe:
     }
     found.update({name.replace("__", "."): module for name, module in modules.items()})
     versions = {"torch": "2.12.1", "spikingjelly": "2.0.0", "pycocotools": "2.0.11"}
+    versions.update(numpy="2.4.6", matplotlib="3.10.1", jinja2="3.1.6", pillow="12.0.0")
+    versions["safetensors"] = "0.8.0"
     versions.update({"onedl-mmcv": "2.3.6", "onedl-mmdetection": "3.5.1"})
     versions.update(dists or {})
 
@@ -94,6 +99,7 @@ def test_an_environment_in_order():
         ("torch", world(missing=["torch"]), "missing"),
         ("torch", world(torch=OSError("libtorch.so: no such file")), "libtorch.so"),
         ("torch", world(torch=fake_torch("2.1.0")), "2.1.0 is too old"),
+        ("torch", world(torch=fake_torch("2.5.1+cu124")), "2.5.1+cu124 is too old"),
         ("torchvision", world(missing=["torchvision"]), "missing"),
         (
             "torchvision",
@@ -118,6 +124,10 @@ def test_an_environment_in_order():
         ("spikingjelly", world(dists={"spikingjelly": "0.0.0.0.14"}), "0.0.0.0.14 is too old"),
         ("spikingjelly", world(missing=["spikingjelly"]), "missing"),
         ("pycocotools", world(missing=["pycocotools"]), "missing"),
+        ("pycocotools", world(dists={"pycocotools": "2.0.7"}), "2.0.7 is too old"),
+        ("numpy", world(dists={"numpy": "1.26.3"}), "1.26.3 is too old"),
+        ("matplotlib", world(dists={"matplotlib": "3.8.4"}), "3.8.4 is too old"),
+        ("safetensors", world(missing=["safetensors"]), "missing"),
         ("pycocotools", world(pycocotools__mask=ValueError("numpy.dtype size")), "numpy.dtype"),
     ],
 )
@@ -193,6 +203,13 @@ def test_the_report_is_aligned_and_says_what_to_do():
 )
 def test_numbers(text, expected):
     assert environment.numbers(text) == expected
+
+
+def test_oldest_versions_are_those_of_setup():
+    """What setup.py promises is what the check holds an environment to."""
+    text = (TOOL.parents[1] / "setup.py").read_text()
+    bounds = dict(re.findall(r'"([\w-]+)>=([\d.]+)', text))
+    assert {name: bounds[name] for name in environment.OLDEST} == environment.OLDEST
 
 
 def test_the_tool_runs_without_any_package():

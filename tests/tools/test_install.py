@@ -1,6 +1,6 @@
 """The installer's decisions: when, from where, and for which machine. Needs no network."""
 
-import importlib.util
+import ast
 import os
 import re
 import shutil
@@ -11,15 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.tooling import load_tool
+
 ROOT = Path(__file__).parents[2]
-
-
-def load_tool(name: str):
-    spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_fingerprint_follows_what_decides(tmp_path, monkeypatch):
@@ -170,6 +164,32 @@ def test_a_gpu_without_any_toolkit_is_said_plainly(two_gpus, monkeypatch, tmp_pa
     monkeypatch.setattr(tool.sysconfig, "get_paths", lambda: {"platlib": str(tmp_path)})
     with pytest.raises(SystemExit, match=r"no CUDA toolkit 13\.0"):
         tool.find_cuda()
+
+
+def test_the_oldest_versions_are_tested_by_tests_that_exist(tmp_path):
+    tool = load_tool("lowest")
+    assert all((ROOT / path).exists() for path in tool.SMOKE)
+    assert tool.lower_bound("torch") == "2.6"
+    with pytest.raises(SystemExit, match="names no oldest nobody"):
+        tool.lower_bound("nobody")
+    (tmp_path / "pins.txt").write_text("torch==2.6.0\ntorchvision==0.21.0 ; python\nnumpy==2.0.1\n")
+    found = tool.pins_of(tmp_path / "pins.txt", ("torch", "torchvision", "scipy"))
+    assert found == ["torch==2.6.0", "torchvision==0.21.0"]
+
+
+def test_every_requirement_has_an_oldest_version():
+    """Else no version could be refused, and none of the old ones is known to work."""
+    setup = next(
+        node.value
+        for node in ast.parse((ROOT / "setup.py").read_text()).body
+        if isinstance(node, ast.Expr) and getattr(node.value, "func", None) is not None
+    )
+    wanted = {k.arg: k.value for k in setup.keywords}
+    extras = ast.literal_eval(wanted["extras_require"])
+    tools = extras.pop("dev")
+    requirements = ast.literal_eval(wanted["install_requires"]) + sum(extras.values(), [])
+    assert requirements and not [r for r in requirements if ">=" not in r]
+    assert len(tools) >= 2
 
 
 @pytest.mark.parametrize("name", ["dist_train.sh", "dist_test.sh", "slurm_train.sh"])

@@ -75,5 +75,6 @@ def _holds(root: Path, what: str, wanted: dict[str, Any]) -> bool:
 
 
 def write_json(path: Path, content: Any) -> None:
+    """Writes ``content`` with sorted keys, so that equal content gives equal bytes."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, sort_keys=True), encoding="utf-8")

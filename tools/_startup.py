@@ -1,0 +1,39 @@
+"""What a tool does before anything else: ``import _startup`` stands first among its imports.
+
+OpenMP reads its settings once, when torch is loaded. A thread of it that has nothing to do spins
+before it sleeps, and where other processes use the cores as well this takes the time of the thread
+that is waited for: a training step took several times as long (benchmarks/openmp.py). So the tools
+shorten the spin.
+"""
+
+import contextlib
+import importlib
+import io
+import os
+import sys
+from collections.abc import MutableMapping
+
+SPINS = "1000"
+#: What the OpenMMLab forks print at each import of a package, four times in all.
+NOISE = "Could not import OneDL"
+
+
+def shorten_spins(environ: MutableMapping[str, str]) -> None:
+    """Sets ``GOMP_SPINCOUNT`` unless the user has said how OpenMP's threads are to wait."""
+    if "OMP_WAIT_POLICY" not in environ:
+        environ.setdefault("GOMP_SPINCOUNT", SPINS)
+
+
+def import_quietly(name: str) -> None:
+    """Imports a module; what it prints comes out at its end, without the lines of ``NOISE``."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            importlib.import_module(name)
+    finally:
+        lines = printed.getvalue().splitlines(keepends=True)
+        sys.stdout.writelines(line for line in lines if not line.startswith(NOISE))
+
+
+shorten_spins(os.environ)
+import_quietly("sakd_dense")
