@@ -1,6 +1,12 @@
 """Every function that reads or rewrites a config."""
 
-from .models import initial_checkpoints, with_preprocessor, without_checkpoints
+from .models import (
+    check_test_loop,
+    initial_checkpoints,
+    test_dataset_of,
+    with_preprocessor,
+    without_checkpoints,
+)
 from .policy import check_norm_policy
 from .sakd import to_sakd
 from .scopes import config_file, load_config, mend_config_scopes
@@ -14,6 +20,7 @@ __all__ = [
     "ann_of",
     "ann_type",
     "check_norm_policy",
+    "check_test_loop",
     "config_file",
     "initial_checkpoints",
     "load_config",
@@ -24,6 +31,7 @@ __all__ = [
     "spiking_of",
     "teacher_config",
     "teacher_file",
+    "test_dataset_of",
     "to_sakd",
     "type_name",
     "with_preprocessor",

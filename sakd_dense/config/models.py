@@ -1,4 +1,4 @@
-"""What a config says of its model: the preprocessor beside it, and the checkpoints it loads."""
+"""What a config says of its model and test set, and the checkpoints that the model loads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from ..runtime.errors import UserError
 from .types import LOADERS, dicts, type_name
 
 
@@ -45,3 +46,36 @@ def with_preprocessor(cfg: Mapping[str, Any]) -> dict[str, Any]:
     if cfg.get("data_preprocessor") is not None:
         model.setdefault("data_preprocessor", cfg["data_preprocessor"])
     return model
+
+
+def test_dataset_of(cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
+    """The config (not a copy) of the data set that ``cfg.test_dataloader`` reads.
+
+    Raises:
+        UserError: the config has no test set.
+    """
+    dataset = (cfg.get("test_dataloader") or {}).get("dataset")
+    if not dataset:
+        raise _incomplete(cfg, "test_dataloader")
+    return dataset
+
+
+def check_test_loop(cfg: Mapping[str, Any]) -> None:
+    """Refuses a whole config that MMEngine's runner cannot test.
+
+    Raises:
+        UserError: the config has no test set, or no ``test_evaluator`` or ``test_cfg`` for it.
+    """
+    test_dataset_of(cfg)
+    for key in ("test_evaluator", "test_cfg"):
+        if cfg.get(key) is None:
+            raise _incomplete(cfg, key)
+
+
+def _incomplete(cfg: Mapping[str, Any], key: str) -> UserError:
+    name = getattr(cfg, "filename", None)
+    return UserError(
+        f"config{f' {name}' if name else ''}: {key} is missing or None, so there is no test set "
+        "to run; set test_dataloader, test_evaluator and test_cfg (those for validation often "
+        "serve: test_dataloader = val_dataloader)"
+    )
