@@ -16,7 +16,7 @@ from mmengine.logging import MMLogger
 
 from sakd_dense.runtime.files import replacing
 from sakd_dense.runtime.heap import keep_freed_memory
-from sakd_dense.timesteps.result import versions
+from sakd_dense.runtime.records import versions
 
 
 def prepare() -> None:

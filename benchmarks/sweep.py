@@ -26,7 +26,7 @@ from torch import nn
 from sakd_dense.backbones.time_steps import at_time_steps
 from sakd_dense.config.models import without_checkpoints
 from sakd_dense.config.scopes import load_config
-from sakd_dense.firing import FiringRate
+from sakd_dense.firing import SpikeCounter
 from sakd_dense.neurons.compiling import payback
 from sakd_dense.timesteps import PrefixReader
 from sakd_dense.transfer.load import load_for_test
@@ -63,7 +63,7 @@ def in_one_pass(reader: PrefixReader, batches: Sequence[Any]) -> None:
 
 
 def in_one_pass_counting(reader: PrefixReader, batches: Sequence[Any]) -> None:
-    with FiringRate(reader.model, reader.time_steps):
+    with SpikeCounter(reader.model).counting():
         in_one_pass(reader, batches)
 
 

@@ -16,7 +16,7 @@ from mmengine.utils import ProgressBar
 
 from ..runtime.errors import UserError
 from ..runtime.files import replacing
-from ..timesteps.result import versions
+from ..runtime.records import versions
 from .cases import Case
 from .checks import CHECKS, OK, check
 

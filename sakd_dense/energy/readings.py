@@ -58,18 +58,19 @@ def measure(model: nn.Module, batches: Sequence[Any], time_steps: int | None = N
         batches: as a dataloader gives them.
         time_steps: T to set on its spiking backbone; None leaves it as it is.
     """
-    operations, spikes = LayerCounter(model), SpikeCounter(model)
+    operations, spikes = LayerCounter(model), SpikeCounter(model, silence=True)
     images = 0
     with at_time_steps(model, time_steps), plain_neurons(model), spikes.counting():
         for batch in batches:
             with operations.counting():
                 images += len(model.test_step(batch))
-    found = {}
+    operations_of, spikes_of = operations.layers, spikes.layers
+    layers = {}
     for name, _ in model.named_modules():
-        if name in operations.layers or name in spikes.layers:
-            counted = operations.layers.get(name, Operations()) / max(images, 1)
-            found[name] = Layer(counted, spikes.layers.get(name, Spikes()))
-    return Reading(found, images)
+        if name in operations_of or name in spikes_of:
+            per_image = operations_of.get(name, Operations()) / max(images, 1)
+            layers[name] = Layer(per_image, spikes_of.get(name, Spikes()))
+    return Reading(layers, images)
 
 
 @contextmanager

@@ -1,16 +1,10 @@
-"""What an energy measurement found: to print, to keep and to draw."""
+"""The result of an energy study, to print, to keep and to draw."""
 
-import json
-import os
-import sys
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 from ..firing.counter import Spikes
-from ..runtime.errors import UserError
-from ..runtime.files import replacing
-from ..timesteps.result import versions
+from ..runtime.records import Record
 from ..timesteps.table import aligned
 from .conventions import CONVENTIONS
 from .counter import Operations
@@ -24,7 +18,7 @@ HEADINGS = [
 
 
 @dataclass
-class EnergyReport:
+class EnergyReport(Record):
     """Readings of one student, and of its ANN teacher.
 
     Attributes:
@@ -37,6 +31,8 @@ class EnergyReport:
             found in the image, as in two-stage detectors, it matters).
     """
 
+    description: ClassVar[str] = "an energy report that tools/energy.py --out wrote"
+
     readings: dict[int, Reading]
     teacher: Reading
     e_mac: float
@@ -45,13 +41,9 @@ class EnergyReport:
     images: int
     first_layer: float = 0.0
     trained_teacher: bool = False
-    config: str = ""
-    checkpoint: str | None = None
-    command: list[str] = field(default_factory=lambda: list(sys.argv))
-    versions: dict[str, str] = field(default_factory=versions)
-    date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def millijoule(self, operations: Operations, convention: str) -> float:
+        """Millijoule of ``operations`` at the costs of this report."""
         return operations.millijoule(convention, self.e_mac, self.e_ac)
 
     def summary(self) -> str:
@@ -119,39 +111,16 @@ class EnergyReport:
             )
         return "\n".join(notes)
 
-    def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything; :meth:`from_json` reads it."""
-        content = {
-            **{k: v for k, v in vars(self).items() if k not in ("readings", "teacher")},
-            "readings": {str(t): asdict(r) for t, r in self.readings.items()},
-            "teacher": asdict(self.teacher),
-            "notes": self.notes(),
-        }
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n")
-
     @classmethod
-    def from_json(cls, path: str | os.PathLike[str]) -> "EnergyReport":
-        """What :meth:`to_json` wrote.
-
-        Raises:
-            MissingFileError: there is no such file.
-            UserError: it is not one that :meth:`to_json` wrote.
-        """
-        try:
-            content = json.loads(Path(path).read_text())
-            content.pop("notes")
-            readings = {int(t): _reading(r) for t, r in content.pop("readings").items()}
-            return cls(readings=readings, teacher=_reading(content.pop("teacher")), **content)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise UserError(
-                f"{path} is not an energy report that tools/energy.py --out wrote ({error!r})"
-            ) from error
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_content`."""
+        readings = {int(t): _reading(r) for t, r in content.pop("readings").items()}
+        return cls(readings=readings, teacher=_reading(content.pop("teacher")), **content)
 
 
-def _reading(content: dict) -> Reading:
+def _reading(content: dict[str, Any]) -> Reading:
     layers = {
-        name: Layer(Operations(**layer["operations"]), Spikes(**layer["spikes"]))
+        name: Layer(Operations(**layer["operations"]), Spikes(*layer["spikes"].values()))
         for name, layer in content.pop("layers").items()
     }
     return Reading(layers, **content)

@@ -2,6 +2,5 @@
 
 from .counter import SpikeCounter, Spikes
 from .hook import FiringRateHook
-from .rates import FiringRate
 
-__all__ = ["FiringRate", "FiringRateHook", "SpikeCounter", "Spikes"]
+__all__ = ["FiringRateHook", "SpikeCounter", "Spikes"]

@@ -1,43 +1,43 @@
-"""How often the neurons of every layer fire, and how many of them never do."""
+"""Counts the spikes of every layer at every time step."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
 
 import torch
+from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
+from ..backbones.time_steps import check_time_steps, spiking_backbones
+from ..neurons.fused import channels_last
 from ..neurons.layer import SpikingNeuron
+from ..runtime.errors import UserError
 
 
 @dataclass
 class Spikes:
-    """Of one layer of neurons, or of several, over images.
+    """Spikes of one layer of neurons, or of several, over images.
 
     Attributes:
-        spikes: how many.
-        chances: neurons times time steps times images.
-        silent: neurons without a spike in all T steps of an image, summed over images.
-        neurons: how many there were, summed over images.
+        spikes: number of spikes.
+        neuron_steps: neurons times time steps, summed over images.
+        silent: neurons without a spike in all T steps of an image, summed over images; NaN if they
+            were not counted.
+        neurons: number of neurons, summed over images.
     """
 
     spikes: float = 0
-    chances: float = 0
+    neuron_steps: float = 0
     silent: float = 0
     neurons: float = 0
 
     def __add__(self, other: "Spikes") -> "Spikes":
-        return Spikes(
-            self.spikes + other.spikes,
-            self.chances + other.chances,
-            self.silent + other.silent,
-            self.neurons + other.neurons,
-        )
+        return Spikes(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def rate(self) -> float:
-        """Spikes a neuron and time step."""
-        return self.spikes / self.chances if self.chances else float("nan")
+        """Firing rate: spikes a neuron and time step."""
+        return self.spikes / self.neuron_steps if self.neuron_steps else float("nan")
 
     @property
     def silence(self) -> float:
@@ -45,34 +45,122 @@ class Spikes:
         return self.silent / self.neurons if self.neurons else float("nan")
 
 
-class SpikeCounter:
-    """Counts what the neurons of a model put out.
+class _Passes:
+    """Counts of one layer over all its passes of one length, on the layer's device."""
 
-    Attributes:
-        layers: :class:`Spikes` by module name, in the order of their first call.
+    def __init__(self, time_steps: int, device: torch.device) -> None:
+        self.spikes = torch.zeros(time_steps, dtype=torch.float64, device=device)
+        self.silent = torch.zeros((), dtype=torch.int64, device=device)
+        self.neurons = 0
+
+
+class SpikeCounter:
+    """Counts what the neurons of a model put out, by layer and time step.
+
+    The counts stay on the device of the neurons until :attr:`layers` or :meth:`rates` reads them,
+    so a pass does not wait for them.
+
+    Args:
+        model: whose neurons are read; a backbone is one, too.
+        silence: count the neurons that never fire as well, which takes another look at every
+            output.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, silence: bool = False) -> None:
+        self.silence = silence
         self._names = {m: n for n, m in model.named_modules() if isinstance(m, SpikingNeuron)}
-        self.layers: dict[str, Spikes] = {}
+        backbones = spiking_backbones(model).values()
+        self._prefixed = {self._names[n] for b in backbones for n in b.neurons}
+        self._handles: list[torch.utils.hooks.RemovableHandle] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets every spike counted so far."""
+        #: By layer, in the order of the first call, and by the number of time steps of a pass.
+        self._counts: dict[str, dict[int, _Passes]] = {}
+
+    def start(self) -> None:
+        """Counts from now on."""
+        self.stop()
+        self._handles = [n.register_forward_hook(self._count) for n in self._names]
+
+    def stop(self) -> None:
+        """Stops counting; safe to call at any time."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
 
     @contextmanager
     def counting(self) -> Iterator[None]:
         """Counts inside the block."""
-        with ExitStack() as stack:
-            for neuron in self._names:
-                stack.callback(neuron.register_forward_hook(self._count).remove)
+        self.start()
+        try:
             yield
+        finally:
+            self.stop()
 
     @torch.no_grad()
-    def _count(self, neuron: nn.Module, _args: tuple[Tensor, ...], output: Tensor) -> None:
-        fired = output.unflatten(0, (neuron.clock.time_steps, -1))
-        ever = fired.amax(0) > 0
-        found = Spikes(
-            fired.sum(dtype=torch.float64).item(),
-            fired.numel(),
-            (~ever).sum().item(),
-            ever.numel(),
-        )
-        name = self._names[neuron]
-        self.layers[name] = self.layers.get(name, Spikes()) + found
+    def _count(self, neuron: SpikingNeuron, _args: tuple[Tensor, ...], output: Tensor) -> None:
+        steps = neuron.clock.time_steps
+        if output.dim() == 4 and channels_last(output):  # counted as it lies, not copied first
+            output = output.permute(0, 2, 3, 1)
+        fired = output.detach().unflatten(0, (steps, -1)).flatten(2)
+        # float32 sums whole numbers exactly up to 2^24: here, those of one image at one step.
+        spikes = fired.sum(2, dtype=torch.float32).double().sum(1)
+        passes = self._counts.setdefault(self._names[neuron], {})
+        count = passes.setdefault(steps, _Passes(steps, output.device))
+        count.spikes += spikes
+        count.neurons += output.numel() // steps
+        if self.silence:
+            count.silent += (~(fired.amax(0) > 0)).sum()
+
+    @property
+    def layers(self) -> dict[str, Spikes]:
+        """Spikes by module name, in the order of the first call, over all passes."""
+        return {
+            name: sum((self._spikes(t, count) for t, count in passes.items()), Spikes())
+            for name, passes in self._counts.items()
+        }
+
+    def _spikes(self, time_steps: int, count: _Passes) -> Spikes:
+        silent = count.silent.item() if self.silence else float("nan")
+        return Spikes(count.spikes.sum().item(), time_steps * count.neurons, silent, count.neurons)
+
+    def rates(self, time_steps: Iterable[int]) -> dict[int, float]:
+        """Firing rate of the whole model at each T, over all processes.
+
+        The rate at T is the mean, over images, neurons and the first T steps, of what the neurons
+        put out (0 or 1; the sums that ``connect='ADD'`` makes of them are not counted). Every
+        neuron weighs the same, so a layer weighs by its number of neurons.
+
+        A backbone's pass at the largest T holds those at every smaller one. Necks and heads that
+        spike run once a T, on a sequence of that length: each T has its own passes.
+
+        Returns:
+            Rates by T; NaN if nothing ran.
+
+        Raises:
+            UserError: for bad ``time_steps``, or if a backbone ran fewer steps than the largest.
+        """
+        steps = check_time_steps(time_steps)
+        longest = max(steps)
+        totals = torch.zeros(2, len(steps), dtype=torch.float64)
+        for i, t in enumerate(steps):
+            passes = list(self._passes_at(t, longest))
+            totals[0, i] = sum(count.spikes[:t].sum() for count in passes)
+            totals[1, i] = t * sum(count.neurons for count in passes)
+        all_reduce(totals)
+        pairs = zip(*totals.tolist(), strict=True)
+        return {
+            t: spikes / neuron_steps if neuron_steps else float("nan")
+            for t, (spikes, neuron_steps) in zip(steps, pairs, strict=True)
+        }
+
+    def _passes_at(self, t: int, longest: int) -> Iterator[_Passes]:
+        for name, passes in self._counts.items():
+            if name not in self._prefixed:
+                yield from (count for steps, count in passes.items() if steps == t)
+            elif min(passes) < longest:
+                raise UserError(f"a pass of {min(passes)} steps has no firing rate at T={longest}")
+            else:
+                yield from passes.values()

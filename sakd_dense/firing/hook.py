@@ -1,7 +1,6 @@
 """Firing rates while training: as scalars for every backend, and a warning where a layer died."""
 
 import logging
-from contextlib import AbstractContextManager
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -26,7 +25,7 @@ SATURATED = (
 
 @HOOKS.register_module()
 class FiringRateHook(Hook):
-    """Reads the spikes of one training iteration in ``interval``.
+    """Logs the firing rates of one training iteration in ``interval``.
 
     ``firing_rate`` (of all neurons) joins the log, and with it every backend of MMEngine's
     visualizer (TensorBoard, ...), as the terms of level 2 do; the rate of each layer,
@@ -56,29 +55,26 @@ class FiringRateHook(Hook):
             )
         self.interval, self.low, self.high, self.begin = interval, low, high, begin
         self._counter: SpikeCounter | None = None
-        self._counting: AbstractContextManager[None] | None = None
-        self._told: set[str] = set()
+        #: "layer died" and "layer saturated", as long as it is so.
+        self._warned: set[str] = set()
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Counts this iteration's spikes, if it is its turn."""
+        """Counts the spikes of one iteration in ``interval``."""
         if not self.every_n_train_iters(runner, self.interval):
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self._counter = SpikeCounter(model)
-        self._counting = self._counter.counting()
-        self._counting.__enter__()
+        self._counter.start()
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Reports them."""
-        if self._counting is None:
-            return
+        """Logs the firing rates, if the spikes of this iteration were counted."""
         layers = self._stop()
         if not layers:
             return
-        whole = sum(layers.values(), Spikes()).rate
-        runner.message_hub.update_scalar("train/firing_rate", whole)
+        total = sum(layers.values(), Spikes()).rate
+        runner.message_hub.update_scalar("train/firing_rate", total)
         rates = {name: spikes.rate for name, spikes in layers.items()}
         step = runner.iter + 1
         runner.visualizer.add_scalars({f"firing_rate/{n}": r for n, r in rates.items()}, step=step)
@@ -87,23 +83,23 @@ class FiringRateHook(Hook):
 
     def after_train(self, runner: Any) -> None:
         """Leaves no hook behind."""
-        if self._counting is not None:
-            self._stop()
+        self._stop()
 
     def _stop(self) -> dict[str, Spikes]:
-        self._counting.__exit__(None, None, None)
-        layers = self._counter.layers
-        self._counter = self._counting = None
+        if self._counter is None:
+            return {}
+        self._counter.stop()
+        layers, self._counter = self._counter.layers, None
         return layers
 
     def _warn(self, rates: dict[str, float], step: int, logger: Any) -> None:
-        for word, out, advice in (
+        for word, layers, advice in (
             ("died", {n: r for n, r in rates.items() if r < self.low}, DEAD),
             ("saturated", {n: r for n, r in rates.items() if r > self.high}, SATURATED),
         ):
-            new = {n: r for n, r in out.items() if f"{n} {word}" not in self._told}
-            self._told -= {f"{n} {word}" for n in rates if n not in out}
-            self._told |= {f"{n} {word}" for n in new}
+            new = {n: r for n, r in layers.items() if f"{n} {word}" not in self._warned}
+            self._warned -= {f"{n} {word}" for n in rates if n not in layers}
+            self._warned |= {f"{n} {word}" for n in new}
             if new:
                 named = ", ".join(f"{n} ({100 * r:.2f} %)" for n, r in new.items())
                 text = f"FiringRateHook: iteration {step}: {word}, by its firing rate: {named}; "

@@ -1,7 +1,6 @@
 """Metrics at several T from one backbone pass."""
 
 from ..backbones.time_steps import check_time_steps, find_spiking_backbone
-from ..firing.rates import FiringRate
 from ..transfer.load import load_for_test
 from .loops import TimeStepTestLoop, TimeStepValLoop
 from .reader import PrefixReader
@@ -9,7 +8,6 @@ from .result import SweepResult
 from .sweeps import sweep
 
 __all__ = [
-    "FiringRate",
     "PrefixReader",
     "SweepResult",
     "TimeStepTestLoop",

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import torch
 from mmengine.evaluator import Evaluator
+from mmengine.hooks import RuntimeInfoHook
 from mmengine.logging import print_log
 from mmengine.registry import LOOPS
 from mmengine.runner import TestLoop, ValLoop
@@ -22,9 +23,10 @@ from mmengine.runner.amp import autocast
 from mmengine.structures import BaseDataElement
 
 from ..backbones.time_steps import check_time_steps, find_spiking_backbone
-from ..firing.rates import FiringRate
+from ..firing.counter import SpikeCounter
 from .evaluators import evaluator_for
 from .reader import PrefixReader
+from .table import FIRING_RATE
 
 try:  # MMEngine logs losses of a validation since 0.10.5.
     from mmengine.runner.loops import _parse_losses, _update_losses
@@ -44,14 +46,16 @@ class _TimeStepLoop:
     def _set_time_steps(self, time_steps: Iterable[int], firing_rate: bool) -> None:
         self.time_steps = check_time_steps(time_steps)
         self.firing_rate = firing_rate
+        #: Metrics and firing rate at each T of the last run, under the evaluator's names.
+        self.rows: dict[int, dict[str, float]] = {}
         #: Wall clock of the last run, all T together, without loading data and without metrics.
         self.seconds_per_image = float("nan")
         self._evaluators: dict[int, Evaluator] = {}
 
     def _steps_of_run(self) -> tuple[tuple[int, ...], int]:
-        """The T to read, and the one whose metrics and outputs go under their own names."""
-        own = find_spiking_backbone(self.runner.model).time_steps
-        return self.time_steps, own if own in self.time_steps else max(self.time_steps)
+        """The T to read, and the one whose metrics have no prefix and whose outputs hooks get."""
+        steps = find_spiking_backbone(self.runner.model).time_steps
+        return self.time_steps, steps if steps in self.time_steps else max(self.time_steps)
 
     def run(self) -> dict[str, float]:
         """Runs the data set once.
@@ -71,18 +75,25 @@ class _TimeStepLoop:
                 self._evaluators[t] = evaluator_for(t, self.evaluator)
         self._losses: dict[str, Any] = {}
         self._times: list[tuple[float, int]] = []
-        firing = FiringRate(self.runner.model, steps) if self.firing_rate else None
-        with firing or nullcontext():
+        counter = SpikeCounter(self.runner.model) if self.firing_rate else None
+        with counter.counting() if counter else nullcontext():
             for idx, data_batch in enumerate(self.dataloader):
                 self.run_iter(idx, data_batch)
         # The first batch warms up; it counts only if there is no other.
         times = self._times[1:] or self._times
         images = sum(n for _, n in times)
         self.seconds_per_image = sum(s for s, _ in times) / images if images else float("nan")
-        metrics = self._evaluate(steps, firing.rates() if firing else {})
-        hook(f"after_{phase}_epoch", metrics=metrics)
+        self.rows = self._evaluate(steps)
+        metrics = dict(self.rows[self._main])
+        if self._losses:
+            metrics.update(_parse_losses(self._losses, self.phase))
+        if counter:
+            for t, rate in counter.rates(steps).items():
+                self.rows[t][FIRING_RATE] = rate
+        prefixed = {f"T{t}/{k}": v for t, row in self.rows.items() for k, v in row.items()}
+        hook(f"after_{phase}_epoch", metrics=self._metrics_for_hooks(metrics, prefixed))
         hook(f"after_{phase}")
-        return metrics
+        return {**metrics, **prefixed}
 
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
@@ -117,20 +128,18 @@ class _TimeStepLoop:
             return samples
         return _update_losses(samples, self._losses if main else {})[0]
 
-    def _evaluate(self, steps: tuple[int, ...], rates: dict[int, float]) -> dict[str, float]:
+    def _evaluate(self, steps: tuple[int, ...]) -> dict[int, dict[str, float]]:
         size = len(self.dataloader.dataset)
-        by_step: dict[int, dict[str, float]] = {}
+        rows = {}
         for t in steps:
             print_log(f"Evaluating T={t}", logger="current")
-            by_step[t] = dict(self._evaluator_at(t).evaluate(size))
-        metrics = dict(by_step[self._main])
-        if self._losses:
-            metrics.update(_parse_losses(self._losses, self.phase))
-        for t in steps:
-            metrics.update({f"T{t}/{name}": value for name, value in by_step[t].items()})
-            if t in rates:
-                metrics[f"T{t}/firing_rate"] = rates[t]
-        return metrics
+            rows[t] = dict(self._evaluator_at(t).evaluate(size))
+        return rows
+
+    def _metrics_for_hooks(
+        self, metrics: dict[str, float], prefixed: dict[str, float]
+    ) -> dict[str, float]:
+        return {**metrics, **prefixed}
 
 
 @LOOPS.register_module()
@@ -189,6 +198,18 @@ class TimeStepValLoop(_TimeStepLoop, ValLoop):
         self._set_time_steps(time_steps, firing_rate)
 
     def _steps_of_run(self) -> tuple[tuple[int, ...], int]:
-        own = find_spiking_backbone(self.runner.model).time_steps
-        steps = self.time_steps if own in self.time_steps else (*self.time_steps, own)
-        return steps, own
+        trained_at = find_spiking_backbone(self.runner.model).time_steps
+        if trained_at in self.time_steps:
+            return self.time_steps, trained_at
+        return (*self.time_steps, trained_at), trained_at
+
+    def _metrics_for_hooks(
+        self, metrics: dict[str, float], prefixed: dict[str, float]
+    ) -> dict[str, float]:
+        if metrics:
+            return {**metrics, **prefixed}
+        # mmdet has no metrics for a detector that finds nothing. MMEngine's loop then gives its
+        # hooks an empty dict, and save_best skips this validation. From other names it would miss
+        # its own, or take a firing rate for the main metric. The log gets them all the same.
+        RuntimeInfoHook().after_val_epoch(self.runner, prefixed)
+        return {}

@@ -1,4 +1,4 @@
-"""Tests a checkpoint at several T and gathers what was found."""
+"""Tests a checkpoint at several T: metrics, firing rates and times."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,10 +10,12 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..backbones.time_steps import check_time_steps, find_spiking_backbone, spiking_backbones
+from ..config.models import check_test_loop
+from ..runtime.errors import UserError
 from ..transfer.load import load_for_test, runner_for_test
 from .loops import TimeStepTestLoop
 from .result import SweepResult
-from .table import FIRING_RATE, MS
+from .table import MS
 from .timing import ms_per_image
 
 
@@ -41,13 +43,14 @@ def sweep(
 
     Raises:
         MissingFileError: for a checkpoint that is not there.
-        UserError: for one that does not fit, for bad ``time_steps``, and for a
-            model of which several T cannot be read.
+        UserError: for one that does not fit, for bad ``time_steps``, for a config without a test
+            set, and for a model of which several T cannot be read.
     """
     steps = None if time_steps is None else check_time_steps(time_steps)
     if isinstance(cfg_or_runner, Runner):
         runner = cfg_or_runner
     else:
+        check_test_loop(cfg_or_runner)
         runner, checkpoint = runner_for_test(cfg_or_runner, checkpoint)
     if checkpoint is not None:
         load_for_test(runner.model, checkpoint)
@@ -56,6 +59,8 @@ def sweep(
             backbone.fuse()
     with _for_test(runner, loaded=checkpoint is not None):
         loop = runner.test_loop
+        if loop is None:
+            raise UserError("sweep: the runner has no test set; give it a test_dataloader")
         if steps is None:
             steps = _steps_of(runner, loop)
         fp16 = getattr(loop, "fp16", False)
@@ -64,7 +69,7 @@ def sweep(
             loop = TimeStepTestLoop(runner, loop.dataloader, loop.evaluator, fp16, steps)
             runner._test_loop = loop
         metrics = runner.test()
-        rows = _rows(metrics, steps)
+        rows = {None: dict(metrics)} if steps is None else dict(loop.rows)
         batches = list(islice(iter(loop.dataloader), timed_batches)) if timed_batches else []
         if batches:
             for t, row in rows.items():
@@ -98,21 +103,9 @@ def _for_test(runner: Runner, loaded: bool) -> Iterator[None]:
 def _steps_of(runner: Runner, loop: Any) -> tuple[int, ...] | None:
     if isinstance(loop, TimeStepTestLoop):
         return loop.time_steps
-    found = spiking_backbones(runner.model)
-    return (find_spiking_backbone(runner.model).time_steps,) if found else None
-
-
-def _rows(
-    metrics: dict[str, float], steps: tuple[int, ...] | None
-) -> dict[int | None, dict[str, float]]:
-    if steps is None:
-        return {None: dict(metrics)}
-    rows: dict[int | None, dict[str, float]] = {}
-    for t in steps:
-        row = {k.removeprefix(f"T{t}/"): v for k, v in metrics.items() if k.startswith(f"T{t}/")}
-        row[FIRING_RATE] = row.pop(FIRING_RATE)
-        rows[t] = row
-    return rows
+    if not spiking_backbones(runner.model):
+        return None
+    return (find_spiking_backbone(runner.model).time_steps,)
 
 
 def _batch_size(batch: Any) -> int:

@@ -18,10 +18,12 @@ def metric_columns(rows: Rows) -> dict[str, str]:
     """The metrics worth a column, by name in ``rows``, with their headings.
 
     mAP, mAP50 and mAP75 for detectors (of boxes and of masks, where there are both); else the
-    first six numbers that the metrics gave.
+    first six numbers that the metrics gave. Some T may lack one.
     """
-    names = [n for n in next(iter(rows.values()), {}) if n not in (FIRING_RATE, MS)]
-    numbers = [n for n in names if all(_is_number(row.get(n)) for row in rows.values())]
+    names = dict.fromkeys(n for row in rows.values() for n in row if n not in (FIRING_RATE, MS))
+    # A T may have none: mmdet gives no metrics for a detector that finds nothing.
+    columns = {n: [row[n] for row in rows.values() if row.get(n) is not None] for n in names}
+    numbers = [n for n, values in columns.items() if values and all(map(_is_number, values))]
     chosen = [n for n in numbers if _AVERAGE_PRECISION.search(_last(n))] or numbers[:_MOST]
     headings = {n: _heading(n) for n in chosen}
     if len(set(headings.values())) < len(headings):
@@ -82,7 +84,7 @@ def _is_number(value: object) -> bool:
 def _format(name: str, values: list[float | None]) -> str:
     if name == MS:
         return ".1f"
-    known = [abs(v) for v in values if v is not None]
+    known = [abs(v) for v in values if v is not None and not math.isnan(v)]
     return ".3f" if max(known, default=0) <= 1 else ".2f"
 
 
