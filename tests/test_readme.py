@@ -10,7 +10,7 @@ from sakd_dense.compat import Case, check
 from sakd_dense.compat.checks import OK
 from sakd_dense.config.models import drop_checkpoints, with_preprocessor
 from sakd_dense.config.twins import ann_of
-from sakd_dense.config.types import spiking_backbones
+from sakd_dense.config.types import spiking_backbone_cfgs
 from sakd_dense.energy import measure
 from tests.helpers.scenes import build, detection_batch
 
@@ -34,7 +34,7 @@ def test_there_is_one_of_each_kind():
 def test_one_word(block, tmp_path):
     """The config's own model spikes, and passes every check when its backbone is swapped."""
     cfg = load(block, tmp_path)
-    (backbone,) = spiking_backbones(cfg.model)
+    (backbone,) = spiking_backbone_cfgs(cfg.model)
     assert backbone.type.startswith("SEW")
     model = ann_of(with_preprocessor(cfg))
     drop_checkpoints(model)
@@ -56,5 +56,5 @@ def test_the_one_that_spikes_throughout(tmp_path):
 
 def test_the_config_with_a_teacher(tmp_path):
     cfg = load(next(b for b in BLOCKS if "SAKDHook" in b), tmp_path)
-    assert spiking_backbones(cfg.model)[0].time_steps == 4
+    assert spiking_backbone_cfgs(cfg.model)[0].time_steps == 4
     assert cfg.custom_hooks[-1].type == "SAKDHook"

@@ -12,7 +12,7 @@ from sakd_dense.backbones.time_steps import find_spiking_backbone
 from sakd_dense.commands.arguments import CONFIG_HELP, add_time_steps, reported
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.teacher import sakd_hook, teacher_config, teacher_file
-from sakd_dense.config.types import spiking_backbones
+from sakd_dense.config.types import spiking_backbone_cfgs
 from sakd_dense.report.visualization import Panel, draw_panels, load_detector, predict
 from sakd_dense.runtime.errors import UserError
 
@@ -51,7 +51,7 @@ def panels_of(args: argparse.Namespace) -> tuple[list[Panel], dict]:
     """The teacher's panel, if there is a teacher, and one for each T; and the classes' names."""
     cfg = load_config(args.config)
     teacher = args.teacher_checkpoint or teacher_file(cfg)
-    if not spiking_backbones(cfg.model):
+    if not spiking_backbone_cfgs(cfg.model):
         if args.time_steps or args.teacher_checkpoint:
             raise UserError(
                 f"{args.config} is an ANN: it has no time steps and no teacher; leave "
@@ -65,7 +65,7 @@ def panels_of(args: argparse.Namespace) -> tuple[list[Panel], dict]:
         ann = load_detector(cfg, teacher, args.device, ann_cfg)
         panels.append(predict(ann, args.image, "teacher (ANN)"))
     model = load_detector(cfg, args.checkpoint, args.device)
-    if spiking_backbones(cfg.model):
+    if spiking_backbone_cfgs(cfg.model):
         backbone = find_spiking_backbone(model)
         for t in args.time_steps or [backbone.time_steps]:
             backbone.time_steps = t

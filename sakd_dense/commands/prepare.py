@@ -14,7 +14,7 @@ from ..config.models import initial_checkpoints
 from ..config.sakd import to_sakd
 from ..config.scopes import config_file
 from ..config.teacher import sakd_hook
-from ..config.types import spiking_backbones, type_name
+from ..config.types import spiking_backbone_cfgs, type_name
 from ..runtime.amp import with_amp
 from ..runtime.errors import UserError
 from ..transfer import verify_checkpoint
@@ -72,7 +72,7 @@ def watch_firing_rates(cfg: Config) -> None:
     """
     hooks = cfg.get("custom_hooks") or []
     named = any(type_name(h.get("type")) == "FiringRateHook" for h in hooks)
-    if spiking_backbones(cfg.get("model") or {}) and not named:
+    if spiking_backbone_cfgs(cfg.get("model") or {}) and not named:
         defaults = cfg.setdefault("default_hooks", ConfigDict())
         defaults.setdefault("firing_rate", ConfigDict(type="FiringRateHook"))
 

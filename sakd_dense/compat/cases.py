@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.utils import ProgressBar
 
 from ..config.models import drop_checkpoints, with_preprocessor
-from ..config.types import ann_backbones, type_name
+from ..config.types import ann_backbone_cfgs, type_name
 from ..runtime.errors import MissingPackageError, UserError
 
 PACKAGES = ("mmdet", "mmseg", "mmpretrain")
@@ -102,7 +102,7 @@ def _read(package: str, file: Path, name: str) -> Iterator[Case]:
         return  # self-supervised training, and detectors and segmentors of the other packages
     model = _detector(Config(dict(model=with_preprocessor(cfg))).model.to_dict())
     try:
-        ann_backbones(model)
+        ann_backbone_cfgs(model)
     except ValueError:
         return
     drop_checkpoints(model)

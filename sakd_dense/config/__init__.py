@@ -10,9 +10,9 @@ from .models import (
 from .policy import check_norm_policy
 from .sakd import to_sakd
 from .scopes import config_file, load_config, mend_config_scopes
-from .teacher import sakd_hook, teacher_config, teacher_file
+from .teacher import sakd_hook, teacher_config, teacher_file, teacher_of
 from .twins import ann_of, spiking_of
-from .types import ANN_TYPES, ann_type, spiking_backbones, type_name
+from .types import ANN_TYPES, ann_type, spiking_backbone_cfgs, type_name
 from .write import read_as_base, write_config
 
 __all__ = [
@@ -27,10 +27,11 @@ __all__ = [
     "mend_config_scopes",
     "read_as_base",
     "sakd_hook",
-    "spiking_backbones",
+    "spiking_backbone_cfgs",
     "spiking_of",
     "teacher_config",
     "teacher_file",
+    "teacher_of",
     "test_dataset_of",
     "to_sakd",
     "type_name",

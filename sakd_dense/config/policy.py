@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .teacher import sakd_hook
-from .types import LOADERS, spiking_backbones, type_name
+from .types import LOADERS, spiking_backbone_cfgs, type_name
 
 _NORM_REASON = (
     "an ANN's BatchNorm statistics do not fit spikes, so level 1 from an ANN needs them trained "
@@ -29,7 +29,7 @@ def check_norm_policy(cfg: Config | MutableMapping[str, Any]) -> list[str]:
         return []  # the backbone comes from an SNN, whose statistics fit
     by_hook = bool(hook) and bool(hook.get("transfer", True))
     found = []
-    for b in spiking_backbones(cfg.get("model") or {}):
+    for b in spiking_backbone_cfgs(cfg.get("model") or {}):
         if not (by_hook or _initialised(b) or _initialised(cfg["model"])):
             continue
         name = type_name(b["type"])

@@ -12,7 +12,7 @@ from ..runtime.errors import UserError
 from .models import drop_checkpoints
 from .teacher import sakd_hook
 from .twins import spiking_of
-from .types import spiking_backbones
+from .types import spiking_backbone_cfgs
 
 SOURCES = ("ann", "snn")
 _OURS = "sakd_dense"
@@ -53,14 +53,14 @@ def to_sakd(
     if not new.get("model") or not new.model.get("type"):
         raise UserError(f"config {cfg.filename or ''} has no model=dict(type=...)")
     options = dict(backbone or {})
-    if spiking_backbones(new.model):
-        for b in spiking_backbones(new.model):
+    if spiking_backbone_cfgs(new.model):
+        for b in spiking_backbone_cfgs(new.model):
             b.update(options, **({} if time_steps is None else {"time_steps": time_steps}))
     else:
         steps = 4 if time_steps is None else time_steps
         scope = new.get("default_scope")
         new.model = ConfigDict(spiking_of(new.model, steps, scope, family, **options))
-    for b in spiking_backbones(new.model):
+    for b in spiking_backbone_cfgs(new.model):
         if source == "ann":
             _train_norms(b)
     _import_us(new)

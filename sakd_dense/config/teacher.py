@@ -11,7 +11,7 @@ from mmengine.config import Config
 from ..runtime.errors import MissingFileError, UserError
 from .models import with_preprocessor
 from .twins import ann_of
-from .types import spiking_backbones, type_name
+from .types import spiking_backbone_cfgs, type_name
 
 
 def sakd_hook(cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
@@ -44,7 +44,25 @@ def teacher_config(student: Mapping[str, Any], config: Any = None) -> dict[str, 
         raise UserError(
             f"SAKDHook: teacher config has no model with a type; its keys: {sorted(config)}"
         )
-    return dict(ann_of(model) if spiking_backbones(model) else model)
+    return dict(ann_of(model) if spiking_backbone_cfgs(model) else model)
+
+
+def teacher_of(cfg: Mapping[str, Any], config: Any = None) -> dict[str, Any]:
+    """The model config of the ANN teacher of a whole student config.
+
+    The preprocessor beside ``cfg.model`` (mmpretrain) goes into it, and of a semi-supervised
+    wrapper (SoftTeacher) it is the teacher of the detector that is trained.
+
+    Args:
+        cfg: of the student; a ``SAKDHook`` in it may name a teacher's config.
+        config: as in :func:`teacher_config`; None: what the hook names, if it names one.
+
+    Raises:
+        MissingFileError, UserError: as :func:`teacher_config`.
+    """
+    if config is None:
+        config = (sakd_hook(cfg).get("teacher") or {}).get("config")
+    return teacher_config(subject_config(with_preprocessor(cfg)), config)
 
 
 def subject_config(model_cfg: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -17,10 +17,10 @@ from .types import (
     PREFIXES,
     SPIKING_ARGS,
     _scope,
-    ann_backbones,
+    ann_backbone_cfgs,
     ann_type,
     dicts,
-    spiking_backbones,
+    spiking_backbone_cfgs,
     type_name,
 )
 
@@ -34,7 +34,7 @@ def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         UserError: there is no spiking backbone in it.
     """
     model = copy.deepcopy(model_cfg)
-    backbones = spiking_backbones(model)
+    backbones = spiking_backbone_cfgs(model)
     if not backbones:
         raise UserError(
             f"the model {type_name(model.get('type'))!r} has no spiking backbone; known are "
@@ -80,7 +80,7 @@ def spiking_of(
     if family not in PREFIXES:
         raise UserError(f"family={family!r}: take one of {PREFIXES}")
     model = copy.deepcopy(model_cfg)
-    for backbone in ann_backbones(model):
+    for backbone in ann_backbone_cfgs(model):
         scope = _scope(backbone["type"])
         if scope is not None:
             # The spiking twin is in the root registry; the ANN is found again in its own scope.

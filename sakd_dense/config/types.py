@@ -55,12 +55,12 @@ def _has_type(cfg: Any) -> bool:
     return isinstance(cfg, MutableMapping) and cfg.get("type") is not None
 
 
-def spiking_backbones(cfg: Any) -> list[MutableMapping[str, Any]]:
+def spiking_backbone_cfgs(cfg: Any) -> list[MutableMapping[str, Any]]:
     """The configs (not copies) of every spiking backbone in ``cfg``."""
     return [d for d in dicts(cfg) if _has_type(d) and ann_type(d["type"])]
 
 
-def ann_backbones(model: Any) -> list[MutableMapping[str, Any]]:
+def ann_backbone_cfgs(model: Any) -> list[MutableMapping[str, Any]]:
     """The configs (not copies) of every backbone in ``model`` that has a spiking twin.
 
     Raises:

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from ..config.teacher import sakd_hook
-from ..config.types import SPIKING_ARGS, spiking_backbones, type_name
+from ..config.types import SPIKING_ARGS, spiking_backbone_cfgs, type_name
 from ..runtime.errors import UserError
 from ..runtime.files import replacing
 from ..timesteps import SweepResult
@@ -69,7 +69,7 @@ def record_of(cfg: Config | None, sweep: SweepResult | None, meta: Mapping[str, 
     if classes:
         record["classes"] = list(classes)
     if cfg is not None:
-        backbone = spiking_backbones(cfg.model)[0]
+        backbone = spiking_backbone_cfgs(cfg.model)[0]
         record["backbone"] = {"type": type_name(backbone["type"]), "depth": backbone["depth"]}
         record["backbone"].update({k: backbone[k] for k in SPIKING_ARGS if k in backbone})
         record["config"] = cfg.pretty_text
@@ -109,7 +109,7 @@ def publish(
         raise UserError(f"out={str(out)!r}: take a name that ends in {' or '.join(SUFFIXES)}")
     if form not in FORMS:
         raise UserError(f"form={form!r}: take one of {FORMS}")
-    if config is not None and not spiking_backbones(config.get("model") or {}):
+    if config is not None and not spiking_backbone_cfgs(config.get("model") or {}):
         raise UserError(f"config {config.filename} has no spiking backbone: give the student's")
     state, meta = read_state_dict(checkpoint)
     state = {k: v for k, v in state.items() if "data_preprocessor." not in k}

@@ -12,7 +12,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from ..config.models import with_preprocessor
 from ..config.teacher import sakd_hook, teacher_config, teacher_file
-from ..config.types import spiking_backbones
+from ..config.types import spiking_backbone_cfgs
 from ..energy import EnergyReport, study
 from ..runtime.errors import MissingFileError, UserError
 from ..timesteps import SweepResult, sweep
@@ -74,7 +74,7 @@ def open_run(folder: str | Path) -> Run:
             f"{folder} holds no config: give the work dir of tools/train.py, where it wrote one"
         )
     cfg = Config.fromfile(configs[-1])
-    if not spiking_backbones(cfg.get("model") or {}):
+    if not spiking_backbone_cfgs(cfg.get("model") or {}):
         raise UserError(
             f"{configs[-1]}: its model does not spike; give the run of a student, "
             "the teacher stands in its report beside it"

@@ -4,14 +4,19 @@ import copy
 import logging
 import os
 import re
+from collections.abc import Mapping
+from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.registry import RUNNERS
+from mmengine.registry import DATASETS, MODELS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 
+from ..config.models import with_preprocessor
+from ..config.teacher import teacher_of
 from ..runtime.errors import UserError
 from . import read_state_dict
 
@@ -21,7 +26,56 @@ _MAY_BE_LEFT = re.compile(r"^data_preprocessor\.(mean|std)$")
 _SHOWN = 4
 
 
-def load_for_test(model: nn.Module, checkpoint: str | os.PathLike[str]) -> None:
+def build_for_test(
+    cfg: Config,
+    checkpoint: str | os.PathLike[str] | None,
+    ann: bool = False,
+    device: str | torch.device = "cpu",
+) -> nn.Module:
+    """The model of a whole config, loaded strictly and safely, in eval mode.
+
+    Its attributes ``cfg`` and ``dataset_meta`` (names and colours of the classes: the
+    checkpoint's, else those of the config's test set) are what OpenMMLab's own inference reads.
+    The config's default scope becomes the current one, as a Runner makes it.
+
+    Args:
+        cfg: with names or with classes as types (pure Python configs).
+        checkpoint: as in :func:`load_for_test`. None: the model keeps its initial weights.
+        ann: build the ANN teacher that follows from the config (:func:`teacher_of`) instead.
+        device: where the model goes.
+
+    Raises:
+        MissingFileError: there is no such file.
+        UserError: the checkpoint cannot be read, or does not fit the model.
+    """
+    init_default_scope(cfg.get("default_scope") or "mmengine")
+    model_cfg = teacher_of(cfg) if ann else with_preprocessor(cfg)
+    model = MODELS.build(copy.deepcopy(model_cfg))
+    meta: dict[str, Any] = {}
+    if checkpoint is not None:
+        meta = load_for_test(model, checkpoint)
+    elif hasattr(model, "init_weights"):
+        model.init_weights()
+    model.cfg = cfg
+    model.dataset_meta = _dataset_meta(cfg, meta)
+    return model.to(device).eval()
+
+
+def _dataset_meta(cfg: Config, meta: Mapping[str, Any]) -> dict[str, Any]:
+    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
+    kind = dataset.get("type")
+    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    merged = {
+        **(getattr(kind, "METAINFO", None) or {}),
+        **(dataset.get("metainfo") or {}),
+        **(meta.get("dataset_meta") or {}),
+    }
+    if isinstance(merged.get("palette"), str):  # mmdet's 'random' or 'coco'
+        del merged["palette"]
+    return merged
+
+
+def load_for_test(model: nn.Module, checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
     """Loads ``checkpoint`` into ``model``, every key of it into every key of the model.
 
     MMEngine's ``load_from`` logs keys that do not fit and goes on, so a checkpoint of another
@@ -30,6 +84,9 @@ def load_for_test(model: nn.Module, checkpoint: str | os.PathLike[str]) -> None:
     Args:
         model: wrapped (distributed, test-time augmentation) or not.
         checkpoint: what :func:`sakd_dense.transfer.read_state_dict` takes; nothing in it is run.
+
+    Returns:
+        The checkpoint's ``meta``.
 
     Raises:
         MissingFileError: there is no such file.
@@ -63,6 +120,7 @@ def load_for_test(model: nn.Module, checkpoint: str | os.PathLike[str]) -> None:
             f"{'; '.join(p for p in problems if p)}. Give the config it was trained with"
         )
     _warn_of_another_backbone(model, checkpoint, meta.get("cfg"))
+    return meta
 
 
 def runner_for_test(cfg: Config, checkpoint: str | None) -> tuple[Runner, str]:

@@ -13,7 +13,7 @@ from sakd_dense.config.policy import check_norm_policy
 from sakd_dense.config.sakd import to_sakd
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.twins import ann_of, spiking_of
-from sakd_dense.config.types import SPIKING_ARGS, spiking_backbones
+from sakd_dense.config.types import SPIKING_ARGS, spiking_backbone_cfgs
 from sakd_dense.config.write import read_as_base, write_config
 
 RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
@@ -46,7 +46,7 @@ def test_an_upstream_config_is_converted_written_and_read_back(name: str, tmp_pa
     before = copy.deepcopy(base.to_dict())
     cfg = to_sakd(base, "ann.pth", time_steps=2)
     assert base.to_dict() == before
-    (backbone,) = spiking_backbones(cfg.model)
+    (backbone,) = spiking_backbone_cfgs(cfg.model)
     assert backbone["type"] == UPSTREAM[name]
     assert backbone["time_steps"] == 2
     assert check_norm_policy(cfg) == []
