@@ -1,19 +1,80 @@
-"""Spiking detectors and segmentors by Self-Architectural Knowledge Distillation (SAKD).
+"""Spiking detectors, segmentors, classifiers by Self-Architectural Knowledge Distillation (SAKD).
 
-Importing the package registers everything: ``custom_imports = dict(imports=['sakd_dense'])``.
+Importing the package registers everything with MMEngine, which is what a config asks for by
+``custom_imports = dict(imports=['sakd_dense'])``. The names below are the ones that code needs
+most; each is loaded when it is first used::
+
+    from sakd_dense import SEWResNet, SpikingResNet     # spiking backbones
+    from sakd_dense import to_sakd, SAKDHook            # an ANN's config made a student's; level 2
+    from sakd_dense import transfer                     # level 1: an ANN's weights for its student
+    from sakd_dense import sweep, study                 # metrics at every T; operations and energy
+    from sakd_dense import publish, export_onnx, export_nir
+
+Everything else is in the rooms (``sakd_dense.timesteps``, ...): what a room lists in ``__all__`` is
+public, and changes with a word in CHANGELOG.md.
 """
 
+from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from .config.scopes import mend_config_scopes
 from .version import __version__
 
 mend_config_scopes()
 
-from . import backbones, distill, energy, parts, timesteps, transfer  # noqa: E402
-from .runtime import amp  # noqa: E402
+# What registers something.
+from . import backbones, distill, firing, parts, timesteps, transfer  # noqa: E402, F401
+from .runtime import amp  # noqa: E402, F401
 
 if find_spec("mmdet") is not None:  # the data sets build on mmdet's; mmseg's users may lack it
     from . import datasets  # noqa: F401
 
-__all__ = ["__version__", "amp", "backbones", "distill", "energy", "parts", "timesteps", "transfer"]
+if TYPE_CHECKING:
+    from .backbones import SEWResNet, SpikingResNet
+    from .config import to_sakd
+    from .distill import SAKDHook
+    from .energy import study
+    from .export import export_nir, export_onnx, publish
+    from .timesteps import sweep
+
+#: Public name -> its room. `transfer` is a room and level 1's function at once.
+_ROOM_OF = {
+    "SAKDHook": "distill",
+    "SEWResNet": "backbones",
+    "SpikingResNet": "backbones",
+    "export_nir": "export",
+    "export_onnx": "export",
+    "publish": "export",
+    "study": "energy",
+    "sweep": "timesteps",
+    "to_sakd": "config",
+}
+_LATER = ("commands", "compat", "energy", "export", "report")  # rooms that register nothing
+
+__all__ = [
+    "SAKDHook",
+    "SEWResNet",
+    "SpikingResNet",
+    "__version__",
+    "export_nir",
+    "export_onnx",
+    "publish",
+    "study",
+    "sweep",
+    "to_sakd",
+    "transfer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return import_module(f".{name}", __name__)
+    if name in _ROOM_OF:
+        value = globals()[name] = getattr(import_module(f".{_ROOM_OF[name]}", __name__), name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOM_OF, *_LATER})

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Firing rates, synaptic operations and energy of a spiking model, beside its ANN's.
+r"""Firing rates, synaptic operations and energy of a spiking model, beside its ANN's.
 
-  python tools/energy.py configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 2 4 8 \\
+  python tools/energy.py configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 2 4 8 \
       --out energy.json
 
 Over images of the test set, layer by layer, by two conventions: strict (an input that is not
@@ -11,7 +11,12 @@ binary makes the next layer multiply) and spike-count (an integer n is n accumul
 import argparse
 from pathlib import Path
 
-from sakd_dense.commands.arguments import add_config_arguments, add_time_steps, reported
+from sakd_dense.commands.arguments import (
+    add_config_arguments,
+    add_time_steps,
+    file_name,
+    reported,
+)
 from sakd_dense.commands.prepare import apply_run_arguments
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.teacher import teacher_file
@@ -55,7 +60,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         + ", ".join(ESTIMATORS),
         metavar="NAME",
     )
-    parser.add_argument("--out", metavar="JSON", help="write everything, and a plot beside it")
+    parser.add_argument(
+        "--out",
+        metavar="JSON",
+        type=file_name(".json"),
+        help="write everything, and a plot beside it",
+    )
     return parser.parse_args(argv)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Test a checkpoint, at one or several numbers of time steps T.
+r"""Test a checkpoint, at one or several numbers of time steps T.
 
-  python tools/test.py configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 2 4 8 \\
+  python tools/test.py configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 2 4 8 \
       --out sweep.json
   python tools/test.py configs/retinanet_r18_bccd.py TEACHER.pth
 
@@ -14,7 +14,12 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
-from sakd_dense.commands.arguments import add_config_arguments, add_time_steps, reported
+from sakd_dense.commands.arguments import (
+    add_config_arguments,
+    add_time_steps,
+    file_name,
+    reported,
+)
 from sakd_dense.commands.prepare import apply_run_arguments
 from sakd_dense.commands.tta import draw_to, use_tta
 from sakd_dense.config.scopes import load_config
@@ -22,6 +27,11 @@ from sakd_dense.runtime.heap import keep_freed_memory
 from sakd_dense.runtime.processes import join_process_group, leave_process_group
 from sakd_dense.timesteps import sweep
 from sakd_dense.transfer import verify_checkpoint
+
+PREDICTIONS = (
+    ". It holds metrics; predictions are written by the config's evaluator: "
+    "test_evaluator.outfile_prefix=..., or a DumpResults metric with out_file_path=results.pkl"
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -33,8 +43,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "checkpoint", metavar="CHECKPOINT", help="a file or URL; it must fit the config's model"
     )
     add_time_steps(parser, help="the T to read, such as 1 2 4 8")
-    parser.add_argument("--out", metavar="JSON", help="write what was found, and a plot beside it")
-    parser.add_argument("--plot", metavar="PNG", help="where the plot goes (default: beside --out)")
+    parser.add_argument(
+        "--out",
+        metavar="JSON",
+        type=file_name(".json", hint=PREDICTIONS),
+        help="write the table as JSON, and a plot beside it",
+    )
+    parser.add_argument(
+        "--plot",
+        metavar="PNG",
+        type=file_name(".png"),
+        help="where the plot goes (default: beside --out)",
+    )
     parser.add_argument(
         "--show-dir",
         metavar="DIR",

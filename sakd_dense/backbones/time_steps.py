@@ -1,9 +1,9 @@
 """Which T are asked for, and where in a model the spiking backbone is."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..runtime.errors import UserError
 from .base import SpikingBackbone
@@ -54,12 +54,25 @@ def find_spiking_backbone(model: nn.Module) -> SpikingBackbone:
 
 @contextmanager
 def at_time_steps(model: nn.Module, t: int | None) -> Iterator[None]:
-    """The spiking backbones of ``model`` run ``t`` steps inside the block (None: what they do)."""
-    before = [] if t is None else [(b, b.time_steps) for b in spiking_backbones(model).values()]
-    try:
-        for backbone, _ in before:
+    """The spiking backbones of ``model`` run ``t`` steps inside the block (None: what they do).
+
+    Of event frames ``[T, B, C, H, W]`` they take the first ``t``.
+
+    Raises:
+        UserError: in a pass on fewer than ``t`` event frames.
+    """
+
+    def first_frames(_backbone: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        frames = args[0]
+        if frames.dim() != 5:
+            return args
+        if len(frames) < t:
+            raise UserError(f"T={t} is asked for, but the input has {len(frames)} event frames")
+        return (frames[:t], *args[1:])
+
+    with ExitStack() as stack:
+        for backbone in spiking_backbones(model).values() if t is not None else ():
+            stack.callback(setattr, backbone, "time_steps", backbone.time_steps)
+            stack.callback(backbone.register_forward_pre_hook(first_frames).remove)
             backbone.time_steps = t
         yield
-    finally:
-        for backbone, steps in before:
-            backbone.time_steps = steps

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import DictAction
@@ -75,6 +76,20 @@ def add_time_steps(
     parser.add_argument(
         "--time-steps", type=int, nargs=nargs, metavar="T", action=_TimeSteps, **options
     )
+
+
+def file_name(suffix: str, hint: str = "") -> Callable[[str], str]:
+    """An argument's type: the name of a file that ends in ``suffix``; ``hint`` follows a refusal.
+
+    A tool that writes one format would write it under any other name as well.
+    """
+
+    def parse(name: str) -> str:
+        if Path(name).suffix.lower() != suffix:
+            raise argparse.ArgumentTypeError(f"{name!r}: take a name that ends in {suffix}{hint}")
+        return name
+
+    return parse
 
 
 class _TimeSteps(argparse.Action):

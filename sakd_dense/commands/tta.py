@@ -1,11 +1,12 @@
-"""Test-time augmentation and pictures: what mmdet's, mmseg's and mmpretrain's test.py do to cfg."""
+"""Test-time augmentation and pictures: what mmdet's, mmseg's and mmpretrain's test.py change."""
 
 import copy
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from ..config.types import type_name
+from ..config.models import test_dataset_of
+from ..config.types import class_scope, type_name
 from ..runtime.errors import UserError
 
 #: What mmdet's DetTTAModel needs to undo a view.
@@ -26,16 +27,17 @@ def use_tta(cfg: Config) -> None:
     A detector without them gets mmdet's default: the image and its mirror image.
 
     Raises:
-        UserError: if another model has none.
+        UserError: if another model has none, or if the config has no test set.
     """
-    dataset = cfg.test_dataloader.dataset
+    dataset = test_dataset_of(cfg)
     while "dataset" in dataset:
         dataset = dataset["dataset"]
     if "tta_model" not in cfg or "tta_pipeline" not in cfg:
-        if cfg.get("default_scope", "mmdet") != "mmdet":
+        package = cfg.get("default_scope") or class_scope(cfg.model) or "mmdet"
+        if package != "mmdet":
             raise UserError(
                 f"--tta: the config ({cfg.filename}) has no tta_model and tta_pipeline, and there "
-                f"is no default for {cfg.default_scope}"
+                f"is no default for {package}"
             )
         cfg.setdefault(
             "tta_model",
@@ -55,9 +57,10 @@ def use_tta(cfg: Config) -> None:
 def _mirrored(packing: dict) -> ConfigDict:
     # What the config packs beside mmdet's keys (annotations, for instance) is still needed.
     keys = tuple(dict.fromkeys((*_META_KEYS, *packing.get("meta_keys", ()))))
-    flips = [dict(type="RandomFlip", prob=prob) for prob in (1.0, 0.0)]
+    # Scopes are named: a pure Python config has no default one.
+    flips = [dict(type="mmdet.RandomFlip", prob=prob) for prob in (1.0, 0.0)]
     return ConfigDict(
-        type="TestTimeAug", transforms=[flips, [dict(type="PackDetInputs", meta_keys=keys)]]
+        type="TestTimeAug", transforms=[flips, [dict(type="mmdet.PackDetInputs", meta_keys=keys)]]
     )
 
 
@@ -79,6 +82,11 @@ def draw_to(cfg: Config, folder: str) -> None:
     if kind.startswith("Det"):
         hook.update(draw=True, test_out_dir=folder)
     elif kind.startswith("Seg"):
+        if not cfg.get("visualizer"):
+            raise UserError(
+                "--show-dir: the config has no visualizer, such as visualizer=dict("
+                'type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])'
+            )
         hook.update(draw=True)
         cfg.visualizer["save_dir"] = folder
     else:

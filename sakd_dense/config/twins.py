@@ -28,7 +28,8 @@ from .types import (
 def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A deep copy of a model's config with every spiking part turned back to its ANN twin.
 
-    ``init_cfg`` and ``pretrained`` are None wherever they were, since a checkpoint follows.
+    ``init_cfg`` and ``pretrained`` are None wherever they were, since a checkpoint follows. Event
+    frames reach the twin as their mean.
 
     Raises:
         UserError: there is no spiking backbone in it.
@@ -49,6 +50,8 @@ def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
             backbone["width_per_group"] = backbone.pop("base_width")
     for d in dicts(model):
         d.update({key: None for key in ("init_cfg", "pretrained") if key in d})
+        if type_name(d.get("type")) == "EventDataPreprocessor":
+            d["time"] = "mean"  # an ANN has no time axis
         twin = PARTS.get(type_name(d.get("type")))
         if twin is not None:
             d.pop("neuron", None)

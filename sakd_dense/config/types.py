@@ -31,6 +31,16 @@ def _scope(kind: Any) -> str | None:
     return path.split(".")[0] if "." in path else None
 
 
+def class_scope(cfg: Any) -> str | None:
+    """The package of OpenMMLab of the first class in ``cfg`` that comes, or derives, from one."""
+    for kind in (d.get("type") for d in dicts(cfg)):
+        for base in kind.__mro__ if inspect.isclass(kind) else ():
+            root = base.__module__.partition(".")[0]
+            if root in ("mmdet", "mmseg", "mmpretrain"):
+                return root
+    return None
+
+
 def ann_type(kind: Any) -> str | None:
     """The ANN twin's type, or None if ``kind`` is not that of a spiking backbone of ours."""
     name = type_name(kind)

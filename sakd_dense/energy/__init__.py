@@ -1,7 +1,5 @@
-"""Firing rates, synaptic operations and energy, layer by layer."""
+"""Synaptic operations and energy, layer by layer."""
 
-from ..firing.counter import SpikeCounter, Spikes
-from ..firing.hook import FiringRateHook
 from .conventions import CONVENTIONS, COSTS, cost_of
 from .counter import LayerCounter, Operations
 from .estimators import ESTIMATORS, estimate
@@ -14,13 +12,10 @@ __all__ = [
     "COSTS",
     "ESTIMATORS",
     "EnergyReport",
-    "FiringRateHook",
     "Layer",
     "LayerCounter",
     "Operations",
     "Reading",
-    "SpikeCounter",
-    "Spikes",
     "cost_of",
     "estimate",
     "measure",

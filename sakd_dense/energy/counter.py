@@ -121,27 +121,27 @@ class LayerCounter(BaseCounter):
             default=self._model,
         )
         if func in _ATTENTION:
-            found = _dense(_attention(*args[:3]))
+            operations = _dense(_attention(*args[:3]))
         else:
-            found = self._of(layer, func, args, kwargs, out)
-        self._add(layer, found)
-        return int(found.dense)
+            operations = self._of(layer, func, args, kwargs, out)
+        self._add(layer, operations)
+        return int(operations.dense)
 
     def _of(self, layer: nn.Module, func: Any, args: tuple, kwargs: dict, out: Any) -> Operations:
         at = _INPUT[func]
         # Their rules look at values; these stand for any that are neither 0 nor 1.
         whole = [_half(a) if i in (at, at + 1) else a for i, a in enumerate(args)]
-        found = _dense(self._macs[func](tuple(whole), kwargs, out))
+        operations = _dense(self._macs[func](tuple(whole), kwargs, out))
         x = args[at]
         if layer not in self._spiking or self._is_image(layer) or not _is_count(x):
-            return found
+            return operations
         accumulates = sum(
             self._synops[func](_with(args, at, plane), kwargs, out) for plane in _planes(x)
         )
-        found.count_mac, found.count_ac = 0, accumulates
+        operations.count_mac, operations.count_ac = 0, accumulates
         if is_binary_tensor(x):
-            found.strict_mac, found.strict_ac = 0, accumulates
-        return found
+            operations.strict_mac, operations.strict_ac = 0, accumulates
+        return operations
 
     def _is_image(self, layer: nn.Module) -> bool:
         return layer in self._first and self._first[layer] not in self._frames
@@ -155,9 +155,9 @@ class LayerCounter(BaseCounter):
         kernel = module.weight[0].numel()  # of one group
         self._add(module, _dense(out.numel() * kernel))
 
-    def _add(self, layer: nn.Module, found: Operations) -> None:
+    def _add(self, layer: nn.Module, operations: Operations) -> None:
         name = self._names[layer]
-        self.layers[name] = self.layers.get(name, Operations()) + found
+        self.layers[name] = self.layers.get(name, Operations()) + operations
 
     @staticmethod
     def _none(*_args: Any) -> int:

@@ -75,13 +75,13 @@ def _lemaire(
     profiler.bind_model(model)
     with profiler:
         run()
-    found = profiler.get_report().breakdown_pj
+    parts = profiler.get_report().breakdown_pj
     return {
-        "arithmetic": found["ops_pj"],
-        "addressing": found["addressing_pj"],
-        "weights": found["params_pj"],
-        "neuron states": found["potential_pj"],
-        "inputs and outputs": found["inout_pj"],
+        "arithmetic": parts["ops_pj"],
+        "addressing": parts["addressing_pj"],
+        "weights": parts["params_pj"],
+        "neuron states": parts["potential_pj"],
+        "inputs and outputs": parts["inout_pj"],
     }
 
 
@@ -94,20 +94,20 @@ def _neuromc(
     with ExitStack() as stack:
         stack.enter_context(profiler)
         stack.enter_context(profiler.stage("forward"))
-        # It refuses a pass with operations that it does not know (pooling, boxes): it looks up
-        # for nothing but its own hooks on the layers, which stand between these two.
-        aside = stack.enter_context(ExitStack())
-        aside.enter_context(profiler.suspend())
+        # NeuroMC refuses operations that it does not know (pooling, boxes), so it is suspended
+        # except while its own hooks on the layers run.
+        suspension = stack.enter_context(ExitStack())
+        suspension.enter_context(profiler.suspend())
 
-        def look(*_: Any) -> None:
-            aside.close()
+        def resume(*_: Any) -> None:
+            suspension.close()
 
-        def look_away(*_: Any) -> None:
-            aside.enter_context(profiler.suspend())
+        def suspend(*_: Any) -> None:
+            suspension.enter_context(profiler.suspend())
 
         for layer in layers:
-            stack.callback(layer.register_forward_hook(look, prepend=True).remove)
-            stack.callback(layer.register_forward_hook(look_away).remove)
+            stack.callback(layer.register_forward_hook(resume, prepend=True).remove)
+            stack.callback(layer.register_forward_hook(suspend).remove)
         run()
     report = profiler.get_report()
     return {
@@ -119,7 +119,7 @@ def _neuromc(
 
 
 def _spikesim(activity: str, **parts: str) -> Estimator:
-    def estimate_it(
+    def run_spikesim(
         model: nn.Module, run: Callable[[], Any], _cost: SimpleEnergyCostConfig
     ) -> dict[str, float]:
         config = SpikeSimEnergyConfig(activity_mode=activity)
@@ -127,13 +127,14 @@ def _spikesim(activity: str, **parts: str) -> Estimator:
         with profiler:
             run()
         report = profiler.get_report()
-        # Levels of a pyramid share a layer: nothing is lost. What else it warns of, it left out.
-        left = [w for w in report.warnings if "inconsistent shapes" not in w]
-        if left:
-            raise UserError(f"estimators: spikesim: {left[0]} Leave it out")
+        # Levels of a pyramid share a layer: nothing is lost. Other warnings mean that layers are
+        # missing from the sum.
+        missing = [w for w in report.warnings if "inconsistent shapes" not in w]
+        if missing:
+            raise UserError(f"estimators: spikesim: {missing[0]} Leave it out")
         return {part: report.breakdown_pj[key] for key, part in parts.items()}
 
-    return estimate_it
+    return run_spikesim
 
 
 _ESTIMATORS: dict[str, Estimator] = {
@@ -164,6 +165,7 @@ def estimate(
         batches: as a dataloader gives them.
         time_steps: T to set on its spiking backbone; None leaves it as it is.
         cost: pJ an operation, for ``simple``.
+        names: of :data:`ESTIMATORS`.
 
     Raises:
         UserError: there is no estimator of a name.
@@ -172,7 +174,7 @@ def estimate(
     if unknown:
         raise UserError(f"estimators={unknown}: take some of {ESTIMATORS}")
     spikes = any(isinstance(m, SpikingNeuron) for m in model.modules())
-    found = {}
+    estimates = {}
     for name in names:
         if name.startswith("spikesim") and not spikes:
             continue
@@ -189,5 +191,5 @@ def estimate(
                     warnings.simplefilter("ignore")
                     parts = _ESTIMATORS[name](model, run, cost)
                 total = {k: total.get(k, 0.0) + v * 1e-9 for k, v in parts.items()}
-        found[name] = {k: v / max(images, 1) for k, v in total.items()}
-    return found
+        estimates[name] = {k: v / max(images, 1) for k, v in total.items()}
+    return estimates

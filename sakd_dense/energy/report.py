@@ -61,8 +61,8 @@ class EnergyReport(Record):
 
     def layers(self, time_steps: int) -> str:
         """Every layer at one T; aligned."""
-        found = self.readings[time_steps].layers
-        lines = [self._line(name, str(time_steps), layer) for name, layer in found.items()]
+        layers = self.readings[time_steps].layers
+        lines = [self._line(name, str(time_steps), layer) for name, layer in layers.items()]
         return aligned([HEADINGS, *lines], left=1)
 
     def _line(self, name: str, t: str, layer: Layer) -> list[str]:
@@ -75,14 +75,14 @@ class EnergyReport(Record):
 
     def estimates(self) -> str:
         """What SpikingJelly's estimators make of each T and of the ANN, mJ; a table for each."""
-        read = {str(t): reading for t, reading in self.readings.items()} | {"ANN": self.teacher}
+        readings = {str(t): r for t, r in self.readings.items()} | {"ANN": self.teacher}
         tables = []
         for name, parts in next(iter(self.readings.values())).estimates.items():
             lines = [[name, *parts, "total mJ"]]
-            for t, reading in read.items():
-                found = reading.estimates.get(name)
-                if found is not None:  # not of the ANN: some are made for spikes alone
-                    values = [*found.values(), sum(found.values())]
+            for t, reading in readings.items():
+                estimate = reading.estimates.get(name)
+                if estimate is not None:  # not of the ANN: some are made for spikes alone
+                    values = [*estimate.values(), sum(estimate.values())]
                     lines.append([t, *(f"{mj:.3f}" for mj in values)])
             tables.append(aligned(lines, left=1))
         return "\n\n".join(tables)

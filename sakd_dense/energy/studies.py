@@ -5,16 +5,15 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_distributed
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmengine.utils import track_iter_progress
 from torch import nn
 
 from ..backbones.time_steps import check_time_steps, find_spiking_backbone
-from ..config.models import with_preprocessor
-from ..config.teacher import sakd_hook, teacher_config
+from ..config.models import check_test_loop
 from ..runtime.errors import UserError
-from ..transfer.load import load_for_test, runner_for_test
+from ..transfer.load import build_for_test, load_for_test, runner_for_test
 from .conventions import cost_of
 from .estimators import estimate
 from .readings import measure
@@ -42,19 +41,21 @@ def study(
         checkpoint: loaded strictly and safely; None: the config's ``load_from``.
         time_steps: the T; None: the model's own.
         samples: how many images.
-        cost, e_mac, e_ac: see :func:`sakd_dense.energy.conventions.cost_of`.
+        cost: name of the costs of an operation, see :func:`sakd_dense.energy.conventions.cost_of`.
+        e_mac: pJ a MAC instead.
+        e_ac: pJ an AC instead.
         teacher_checkpoint: of the ANN twin; without it its weights are random.
         estimators: names of :data:`sakd_dense.energy.estimators.ESTIMATORS`.
 
     Raises:
         MissingFileError: for a checkpoint that is not there.
-        UserError: for one that does not fit, for bad ``time_steps`` and a model
-            that does not spike.
-        UserError: for ``samples`` or costs that cannot be.
+        UserError: for one that does not fit, for bad ``time_steps``, a model that does not spike,
+            a config without a test set, and for ``samples`` or costs that cannot be.
     """
     costs = cost_of(cost, e_mac, e_ac)
     if samples < 1:
         raise UserError(f"samples={samples}: take at least 1")
+    check_test_loop(cfg)
     runner, checkpoint = runner_for_test(cfg, checkpoint)
     if is_distributed():
         raise UserError("energy is measured by one process: leave the launcher out")
@@ -65,13 +66,11 @@ def study(
     batches = _images(runner, samples)
     readings = {}
     for t in steps:
-        print(f"T={t}, {len(batches)} images")
+        print_log(f"T={t}, {len(batches)} images", logger="current")
         readings[t] = measure(model, track_iter_progress(batches), t)
-        print()
         readings[t].estimates = estimate(model, batches, t, costs, estimators)
-    twin = _twin(runner)
-    if teacher_checkpoint is not None:
-        load_for_test(twin, teacher_checkpoint)
+    device = next(model.parameters()).device
+    twin = build_for_test(runner.cfg, teacher_checkpoint, ann=True, device=device)
     name = next(n for n, m in model.named_modules() if m is backbone)
     first = next(f"{name}.{n}" for n, m in backbone.named_modules() if isinstance(m, nn.Conv2d))
     longest = readings[max(steps)].layers
@@ -97,12 +96,3 @@ def _images(runner: Runner, samples: int) -> list[Any]:
     images = len(loader.dataset)
     count = min(samples, images)
     return [loader.collate_fn([loader.dataset[i * images // count]]) for i in range(count)]
-
-
-def _twin(runner: Runner) -> nn.Module:
-    given = sakd_hook(runner.cfg).get("teacher") or {}
-    model = teacher_config(with_preprocessor(runner.cfg), given.get("config"))
-    with DefaultScope.overwrite_default_scope(runner.cfg.get("default_scope", "mmengine")):
-        twin = MODELS.build(model)
-    twin.init_weights()
-    return twin.to(next(runner.model.parameters()).device).eval()

@@ -1,12 +1,12 @@
-"""What a model predicts at several T, from one pass of its spiking backbone.
+r"""What a model predicts at several T, from one pass of its spiking backbone.
 
 Direct encoding shows the same image at every step, and in eval mode BatchNorm uses its running
 statistics: what a neuron does at t depends on nothing after t. The features at T=2 are therefore
 a prefix of those at T=8, and ::
 
     images -> data_preprocessor -> backbone at T = 8 -> rates at 8 -> neck, head -> predictions
-                                        \\-> first 4 steps: rates at 4 -> neck, head -> predictions
-                                        \\-> first 2 steps: rates at 2 -> neck, head -> predictions
+                                        \-> first 4 steps: rates at 4 -> neck, head -> predictions
+                                        \-> first 2 steps: rates at 2 -> neck, head -> predictions
 
 Neck, head and post-processing are the model's own, run by its own ``test_step`` once a T; in all
 runs but the first the data_preprocessor and the backbone only play back what was recorded.
@@ -162,12 +162,12 @@ class PrefixReader:
 
 def _preprocessors(model: nn.Module) -> dict[str, BaseDataPreprocessor]:
     """The data preprocessors of ``model`` that are not part of another."""
-    found: dict[str, BaseDataPreprocessor] = {}
+    preprocessors: dict[str, BaseDataPreprocessor] = {}
     for name, module in model.named_modules():
-        inside = any(name.startswith(f"{outer}.") for outer in found)
+        inside = any(name.startswith(f"{outer}.") for outer in preprocessors)
         if isinstance(module, BaseDataPreprocessor) and not inside:
-            found[name] = module
-    return found
+            preprocessors[name] = module
+    return preprocessors
 
 
 def _recording(run: Callable[..., Any], tape: Tape) -> Callable[..., Any]:

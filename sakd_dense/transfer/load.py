@@ -48,7 +48,9 @@ def build_for_test(
         MissingFileError: there is no such file.
         UserError: the checkpoint cannot be read, or does not fit the model.
     """
-    init_default_scope(cfg.get("default_scope") or "mmengine")
+    scope = cfg.get("default_scope", "mmengine")
+    if scope is not None:  # pure Python configs: each package finds the defaults of its classes
+        init_default_scope(scope)
     model_cfg = teacher_of(cfg) if ann else with_preprocessor(cfg)
     model = MODELS.build(copy.deepcopy(model_cfg))
     meta: dict[str, Any] = {}

@@ -1,5 +1,8 @@
 """Firing rates and silence by layer, at every T, and nothing left behind."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from spikingjelly.activation_based.op_counter import (
@@ -135,6 +138,11 @@ def test_what_an_estimator_would_leave_out_is_named():
     grouped = Whole(small(50, groups=2, base_width=8)).eval()
     with pytest.raises(ValueError, match="spikesim: .*grouped.*layer1.0.conv2"):
         estimate(grouped, [torch.randn(1, 3, 32, 32)], 2, cost_of(), ["spikesim"])
+
+
+def test_the_package_is_imported_without_profilers():
+    code = "import sys, sakd_dense; sys.exit(any('op_counter' in name for name in sys.modules))"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_an_estimator_that_is_not_there_is_named(model):

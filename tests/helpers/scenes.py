@@ -1,14 +1,16 @@
 """Tiny spiking detectors and segmentors, and four small pictures with boxes to test them on."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
 
 import cv2
+import mmengine.registry
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, Registry, init_default_scope
 from mmengine.structures import InstanceData
 from torch import nn
 
@@ -210,6 +212,37 @@ def detection_config(root: Path, model: dict[str, Any], **changes: Any) -> Confi
         log_level="WARNING",
     )
     return Config({**content, **changes})
+
+
+def write_pure_python(cfg: Config, path: Path) -> None:
+    """``cfg`` in mmengine's pure Python style: classes instead of names, no default scope."""
+    imports = {"from sakd_dense.version import __version__"}  # makes it one without any class
+
+    def text(value: Any) -> str:
+        if isinstance(value, dict):
+            pairs = [f"{k!r}: {kind(v) if k == 'type' else text(v)}" for k, v in value.items()]
+            return "{" + ", ".join(pairs) + "}"
+        if isinstance(value, list):
+            return "[" + ", ".join(map(text, value)) + "]"
+        if isinstance(value, tuple):
+            return "(" + "".join(f"{text(v)}, " for v in value) + ")"
+        return repr(value)
+
+    def kind(name: str) -> str:
+        for root in vars(mmengine.registry).values():
+            if isinstance(root, Registry):
+                with root.switch_scope_and_registry(cfg.default_scope) as registry:
+                    cls = registry.get(name)
+                if inspect.isclass(cls):
+                    imports.add(f"from {cls.__module__} import {cls.__name__}")
+                    return cls.__name__
+        return repr(name)  # an operation of MMCV
+
+    init_default_scope(cfg.default_scope)
+    content = cfg.to_dict() | dict(default_scope=None)
+    del content["custom_imports"]
+    lines = [f"{k} = {text(v)}" for k, v in content.items()]
+    path.write_text("\n".join([*sorted(imports), *lines]) + "\n")
 
 
 def write_checkpoint(model: nn.Module, path: Path, **meta: Any) -> str:

@@ -38,6 +38,18 @@ class KeepOutputs(Hook):
         self.metrics.append(metrics)
 
 
+@HOOKS.register_module(force=True)
+class FindsNothing(Hook):
+    """No box is good enough in the first validation, as of a detector that has learned nothing."""
+
+    def __init__(self):
+        self.epochs = 0
+
+    def before_val_epoch(self, runner):
+        runner.model.bbox_head.test_cfg.score_thr = 0.0 if self.epochs else 1.1
+        self.epochs += 1
+
+
 @METRICS.register_module(force=True)
 class CountImages(BaseMetric):
     """Needs nothing from the predictions."""
@@ -114,6 +126,38 @@ def test_validation_while_training_chooses_the_best_at_the_models_own_t(scenes):
     assert next(iter(found[0])).startswith("coco/"), "save_best='auto' takes the first"
     assert list((scenes / "work").glob("best_coco_bbox_mAP_*.pth"))
     assert runner.model.backbone.time_steps == 4
+
+
+@pytest.mark.parametrize("save_best", ["coco/bbox_mAP", "auto"])
+def test_training_goes_on_when_a_detector_finds_nothing(scenes, save_best):
+    cfg = detection_config(
+        scenes,
+        retinanet(),
+        val_cfg=dict(type="TimeStepValLoop", time_steps=(1, 2)),
+        default_hooks=dict(checkpoint=dict(type="CheckpointHook", save_best=save_best)),
+        custom_hooks=[dict(type="KeepOutputs"), dict(type="FindsNothing", priority="VERY_HIGH")],
+    )
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    nothing, found = kept(runner).metrics
+    assert nothing == {}, "as MMEngine's own loop"
+    assert next(iter(found)).startswith("coco/")
+    (best,) = (scenes / "work").glob("best_coco_bbox_mAP_*.pth")
+    assert best.stem.endswith("epoch_2")
+    rates = runner.message_hub.log_scalars["val/T1/firing_rate"].data[0]
+    assert len(rates) == 2, "the log has the firing rates of both"
+
+
+def test_the_loop_keeps_structured_rows(scenes):
+    loop = dict(type="TimeStepTestLoop", time_steps=STEPS)
+    runner, metrics = run_test(
+        detection_config(scenes, retinanet(), test_cfg=loop), build(retinanet())
+    )
+    rows = runner.test_loop.rows
+    assert list(rows) == list(STEPS)
+    flat = {f"T{t}/{name}": value for t, row in rows.items() for name, value in row.items()}
+    assert flat == {name: value for name, value in metrics.items() if name[0] == "T"}
+    assert {"coco/bbox_mAP", "firing_rate"} <= set(rows[1])
 
 
 @pytest.mark.parametrize("steps", [(0,), (2, 2)])

@@ -32,6 +32,18 @@ def test_a_detectors_table_is_aligned():
     assert main_metric(DETECTION) == "coco/bbox_mAP"
 
 
+@pytest.mark.parametrize("t", [1, 4])
+@pytest.mark.parametrize("missing", [{}, {"coco/bbox_mAP": None, "coco/bbox_mAP_50": None}])
+def test_a_t_without_metrics_hides_no_column(t, missing):
+    """Of a detector that finds nothing at T=1; null is how JSON keeps NaN."""
+    rows = {**DETECTION, t: {**missing, "firing_rate": 0.1234}}
+    header, *lines = table(rows).splitlines()
+    assert header.split()[:4] == ["T", "mAP", "mAP50", "mAP75"]
+    (line,) = [line.split() for line in lines if line.split()[0] == str(t)]
+    assert line == [str(t), "-", "-", "-", "0.123", "-"]
+    assert main_metric(rows) == "coco/bbox_mAP"
+
+
 def test_numpys_numbers_are_numbers():
     """mmseg's metrics are float32."""
     assert main_metric({1: dict(aAcc=np.float32(20.0), mIoU=np.float32(3.4))}) == "mIoU"

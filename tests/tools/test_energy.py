@@ -1,6 +1,10 @@
 """tools/energy.py from the command line."""
 
+from collections import OrderedDict
+
 import pytest
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
 
 from sakd_dense.config.twins import ann_of
 from sakd_dense.energy import EnergyReport
@@ -9,9 +13,10 @@ from tests.helpers.scenes import (
     detection_config,
     retinanet,
     write_checkpoint,
+    write_pure_python,
     write_scenes,
 )
-from tests.helpers.tooling import tool
+from tests.helpers.tooling import TOOLS, tool
 
 main = tool("energy")
 
@@ -63,7 +68,6 @@ def test_every_layer_and_part_at_each_t(files, capsys):
 @pytest.mark.parametrize(
     "more,says",
     [
-        (["--time-steps", "0"], "0 is not a whole number"),
         (["--samples", "0"], "samples=0"),
         (["--e-mac", "-1"], "e_mac=-1"),
         (["--teacher-checkpoint", "nowhere.pth"], "nowhere.pth"),
@@ -73,6 +77,63 @@ def test_bad_arguments_are_named(files, more, says):
     _, arguments = files
     with pytest.raises(SystemExit, match=says):
         main([*arguments, *more])
+
+
+@pytest.mark.parametrize(
+    "more,says",
+    [
+        (["--time-steps", "0"], "0 is not a whole number"),
+        (["--out", "energy.txt"], "'energy.txt': take a name that ends in .json"),
+    ],
+)
+def test_arguments_that_are_not_read(files, capsys, more, says):
+    _, arguments = files
+    with pytest.raises(SystemExit):
+        main([*arguments, *more])
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["test_dataloader", "test_evaluator", "test_cfg"])
+def test_a_config_without_a_test_set(files, missing):
+    root, (config, *others) = files
+    cfg = Config.fromfile(config)
+    cfg[missing] = None
+    cfg.dump(root / "untested.py")
+    with pytest.raises(SystemExit, match=rf"untested\.py: {missing} is missing or None"):
+        main([str(root / "untested.py"), *others])
+
+
+def test_pure_python_configs(files, capsys, monkeypatch):
+    root, (config, *others) = files
+    write_pure_python(Config.fromfile(config), root / "pure.py")
+    monkeypatch.setattr(DefaultScope, "_instance_dict", OrderedDict())  # as in a new process
+    for name in ("pure", "config"):
+        out = ["--out", str(root / f"{name}.json"), "--samples", "1", "--time-steps", "1"]
+        main([str(root / f"{name}.py"), *others, *out])
+    pure, named = (EnergyReport.from_json(root / f"{n}.json") for n in ("pure", "config"))
+    assert pure.readings == named.readings
+    assert pure.teacher.total().operations == named.teacher.total().operations
+    capsys.readouterr()
+
+
+def test_event_frames(tmp_path, capsys):
+    """A T is the first T frames for the student; the ANN sees the mean of all."""
+    cfg = Config.fromfile(TOOLS.parent / "configs" / "sew18_sakd_digit-events.py")
+    cfg.test_dataloader.dataset.update(
+        data_root=str(tmp_path / "data"), events=dict(counts=(1, 1, 2))
+    )
+    cfg.dump(tmp_path / "config.py")
+    student = MODELS.build({**cfg.model, "_scope_": "mmpretrain"})
+    arguments = [str(tmp_path / "config.py"), write_checkpoint(student, tmp_path / "snn.pth")]
+    arguments += ["--samples", "2", "--work-dir", str(tmp_path / "w")]
+    main([*arguments, "--time-steps", "2", "8", "--out", str(tmp_path / "energy.json")])
+    report = EnergyReport.from_json(tmp_path / "energy.json")
+    one = report.teacher.total("backbone").operations.dense
+    for t, reading in report.readings.items():
+        assert reading.total("backbone").operations.dense == t * one
+    with pytest.raises(SystemExit, match="T=9 is asked for, but the input has 8 event frames"):
+        main([*arguments, "--time-steps", "9"])
+    capsys.readouterr()
 
 
 def test_an_ann_has_no_time_steps(files):

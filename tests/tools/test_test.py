@@ -1,15 +1,19 @@
 """tools/test.py from the command line."""
 
 import json
+from collections import OrderedDict
 
 import pytest
+from mmdet.models import RetinaNet
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from tests.helpers.scenes import (
     build,
     detection_config,
     retinanet,
     write_checkpoint,
+    write_pure_python,
     write_scenes,
 )
 from tests.helpers.tooling import TOOLS, tool
@@ -60,6 +64,38 @@ def test_test_time_augmentation(files, capsys):
     assert [row["T"] for row in content["rows"]] == [1, 2]
     assert content["timed_images"] == 4
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("more", [[], ["--tta"], ["--show-dir"]])
+def test_pure_python_configs(files, capsys, monkeypatch, more):
+    """Classes instead of names, and no default scope."""
+    root, (config, checkpoint) = files
+    out = root / "pure.json"
+    write_pure_python(Config.fromfile(config), root / "pure.py")
+    monkeypatch.setattr(DefaultScope, "_instance_dict", OrderedDict())  # as in a new process
+    assert Config.fromfile(root / "pure.py").model.type is RetinaNet
+    shown = root / "shown"
+    if more == ["--show-dir"]:
+        more = ["--show-dir", str(shown)]
+    arguments = [checkpoint, "--time-steps", "1", "2", "--out", str(out), "--timed-batches", "0"]
+    arguments += ["--work-dir", str(root / "w"), *more]
+    main([str(root / "pure.py"), *arguments])
+    rows = json.loads(out.read_text())["rows"]
+    assert len(list(shown.rglob("*.png"))) == (4 if len(more) == 2 else 0)
+    main([config, *arguments])
+    assert rows == json.loads(out.read_text())["rows"]
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("missing", ["test_dataloader", "test_evaluator", "test_cfg"])
+@pytest.mark.parametrize("more", [[], ["--tta"], ["--show-dir", "shown"]])
+def test_a_config_without_a_test_set(files, missing, more):
+    root, (config, checkpoint) = files
+    cfg = Config.fromfile(config)
+    cfg[missing] = None
+    cfg.dump(root / "untested.py")
+    with pytest.raises(SystemExit, match=rf"untested\.py: {missing} is missing or None"):
+        main([str(root / "untested.py"), checkpoint, "--work-dir", str(root / "w"), *more])
 
 
 FLIPS = [
@@ -126,6 +162,12 @@ def test_one_pass_gives_what_separate_runs_give(tmp_path, capsys, task, options)
         (["--time-steps", "2", "2"], "T=2 is given more than once"),
         (["--time-steps"], "expected at least one argument"),
         (["--timed-batches", "-1"], "give 0 or more"),
+        (
+            ["--out", "results.pkl"],
+            "'results.pkl': take a name that ends in .json. It holds",
+        ),
+        (["--out", "results"], "test_evaluator.outfile_prefix"),
+        (["--plot", "plot.pdf"], "'plot.pdf': take a name that ends in .png"),
     ],
 )
 def test_bad_arguments(files, capsys, changes, message):
