@@ -67,7 +67,7 @@ def at_time_steps(model: nn.Module, t: int | None) -> Iterator[None]:
         if frames.dim() != 5:
             return args
         if len(frames) < t:
-            raise UserError(f"T={t} is asked for, but the input has {len(frames)} event frames")
+            raise UserError(f"T={t} is more than the {len(frames)} event frames of the input")
         return (frames[:t], *args[1:])
 
     with ExitStack() as stack:

@@ -47,11 +47,11 @@ def use_tta(cfg: Config) -> None:
             ),
         )
         if "tta_pipeline" not in cfg:
-            pipeline = copy.deepcopy(dataset.pipeline)
+            pipeline = copy.deepcopy(dataset["pipeline"])
             pipeline[-1] = _mirrored(pipeline[-1])
             cfg.tta_pipeline = pipeline
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-    dataset.pipeline = cfg.tta_pipeline
+    dataset["pipeline"] = cfg.tta_pipeline
 
 
 def _mirrored(packing: dict) -> ConfigDict:

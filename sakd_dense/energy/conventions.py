@@ -36,7 +36,7 @@ COSTS = {
 def cost_of(
     name: str = "fp32", e_mac: float | None = None, e_ac: float | None = None
 ) -> SimpleEnergyCostConfig:
-    """The costs called ``name``, with pJ a MAC and an AC of one's own.
+    """The costs called ``name``, or other pJ a MAC and an AC.
 
     Raises:
         UserError: there are no costs of that name, or a cost is below 0.

@@ -152,7 +152,7 @@ class LayerCounter(BaseCounter):
 
     def _deformable(self, module: nn.Module, _args: Any, out: Tensor) -> None:
         # It reads between pixels: what it multiplies is no spike.
-        kernel = module.weight[0].numel()  # of one group
+        kernel = module.get_parameter("weight")[0].numel()  # of one group
         self._add(module, _dense(out.numel() * kernel))
 
     def _add(self, layer: nn.Module, operations: Operations) -> None:

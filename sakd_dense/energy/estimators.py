@@ -27,6 +27,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
+from mmengine.model import BaseModel
 from spikingjelly.activation_based.neuron.base_node import BaseNode
 from spikingjelly.activation_based.op_counter import (
     LemaireEnergyConfig,
@@ -151,7 +152,7 @@ ESTIMATORS = tuple(_ESTIMATORS)
 
 @torch.no_grad()
 def estimate(
-    model: nn.Module,
+    model: BaseModel,
     batches: Sequence[Any],
     time_steps: int | None,
     cost: SimpleEnergyCostConfig,

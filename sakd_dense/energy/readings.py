@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from mmengine.model import BaseModel
 from torch import nn
 
 from ..backbones.time_steps import at_time_steps
@@ -27,12 +28,13 @@ class Layer:
 
 @dataclass
 class Reading:
-    """A model at one T.
+    """Operations and spikes of a model at one T.
 
     Attributes:
         layers: by module name, in the order of registration.
         images: over how many.
-        estimates: what :func:`sakd_dense.energy.estimators.estimate` found, if it was asked for.
+        estimates: mJ an image by estimator and part, see
+            :func:`sakd_dense.energy.estimators.estimate`; empty if none was run.
     """
 
     layers: dict[str, Layer]
@@ -50,8 +52,8 @@ class Reading:
 
 
 @torch.no_grad()
-def measure(model: nn.Module, batches: Sequence[Any], time_steps: int | None = None) -> Reading:
-    """What one pass over ``batches`` takes.
+def measure(model: BaseModel, batches: Sequence[Any], time_steps: int | None = None) -> Reading:
+    """Counts the operations and spikes of one pass over ``batches``.
 
     Args:
         model: in eval mode; its ``test_step`` is run.

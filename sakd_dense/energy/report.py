@@ -22,7 +22,7 @@ class EnergyReport(Record):
     """Readings of one student, and of its ANN teacher.
 
     Attributes:
-        readings: by T, as given.
+        readings: by T, in the order in which they were measured.
         teacher: the ANN twin.
         e_mac, e_ac: pJ a MAC and an AC; e_mac_int8: pJ a MAC of a quantised ANN.
         images: over how many; the figures are those of one.

@@ -85,7 +85,7 @@ def _plain(value: Any) -> Any:
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, str) or value is None or isinstance(value, bool | int):
         return value
-    if isinstance(value, Iterable) and getattr(value, "ndim", 1):
+    if isinstance(value, Iterable) and getattr(value, "ndim", None) != 0:
         return [_plain(v) for v in value]
     if hasattr(value, "item"):
         value = value.item()

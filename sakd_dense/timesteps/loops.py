@@ -174,8 +174,9 @@ class TimeStepTestLoop(_TimeStepLoop, TestLoop):
 class TimeStepValLoop(_TimeStepLoop, ValLoop):
     """Validates at several T from one backbone pass a batch.
 
-    The T that the model is trained at is always read, asked for or not: the metrics that choose
-    the best checkpoint are those at that T.
+    The T that the model is trained at is always read, in ``time_steps`` or not: the metrics that
+    choose the best checkpoint are those at that T. Where the evaluator has none at that T (a
+    detector that finds nothing), hooks get an empty dict, as from MMEngine's ``ValLoop``.
 
     Args:
         time_steps: the T to read.

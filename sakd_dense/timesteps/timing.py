@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmengine.model import BaseModel
 from mmengine.runner.amp import autocast
-from torch import nn
 
 from ..backbones.time_steps import at_time_steps
 
 
 @torch.no_grad()
 def ms_per_image(
-    model: nn.Module, batches: Sequence[Any], time_steps: int | None = None, fp16: bool = False
+    model: BaseModel, batches: Sequence[Any], time_steps: int | None = None, fp16: bool = False
 ) -> float:
     """Wall clock of ``model.test_step`` on ``batches``, per image.
 

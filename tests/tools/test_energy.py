@@ -131,7 +131,7 @@ def test_event_frames(tmp_path, capsys):
     one = report.teacher.total("backbone").operations.dense
     for t, reading in report.readings.items():
         assert reading.total("backbone").operations.dense == t * one
-    with pytest.raises(SystemExit, match="T=9 is asked for, but the input has 8 event frames"):
+    with pytest.raises(SystemExit, match="T=9 is more than the 8 event frames"):
         main([*arguments, "--time-steps", "9"])
     capsys.readouterr()
 
