@@ -71,9 +71,13 @@ def noise(scope: str, size: tuple[int, int], batch_size: int) -> dict[str, list]
     """A batch of noise as a dataloader of ``scope`` gives it."""
     sample_type: type[BaseDataElement]
     if scope == "mmseg":
-        from mmseg.structures import SegDataSample as sample_type
+        from mmseg.structures import SegDataSample
+
+        sample_type = SegDataSample
     else:
-        from mmdet.structures import DetDataSample as sample_type
+        from mmdet.structures import DetDataSample
+
+        sample_type = DetDataSample
     meta = dict(img_id=0, ori_shape=size, img_shape=size, pad_shape=size, scale_factor=(1.0, 1.0))
     return dict(
         inputs=[torch.randint(0, 256, (3, *size), dtype=torch.uint8) for _ in range(batch_size)],

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Write the SAKD config of an upstream ANN config, with only what differs from it.
+r"""Write the SAKD config of an upstream ANN config, with only what differs from it.
 
-  python tools/convert_config.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py \\
+  python tools/convert_config.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py \
       --teacher-checkpoint retinanet_r50.pth --out my_configs/retinanet_sew50_sakd.py
 
 tools/train.py CONFIG --sakd does the same without a file.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""A trained student as a slim file: weights alone, with a record of what they are beside them.
+r"""A trained student as a slim file: weights alone, with a record of what they are beside them.
 
-  python tools/publish.py work_dirs/run/epoch_12.pth --out student.safetensors \\
+  python tools/publish.py work_dirs/run/epoch_12.pth --out student.safetensors \
       --config configs/retinanet_sew18_sakd_bccd.py --sweep sweep.json
   python tools/publish.py epoch_12.pth --out backbone.pth --form torchvision
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Train a detector, segmentor or classifier, spiking or not.
+r"""Train a detector, segmentor or classifier, spiking or not.
 
   python tools/train.py configs/retinanet_sew18_sakd_bccd.py
-  python tools/train.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py \\
+  python tools/train.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py \
       --sakd --teacher-checkpoint retinanet_r50.pth --time-steps 4
 
 The second turns an ANN config of mmdet, mmseg or mmpretrain into a spiking student, taught by the

@@ -38,7 +38,7 @@ def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
     Raises:
         UserError: the config asks for ``torch.compile`` of a spiking model.
     """
-    if cfg.get("compile") and spiking_backbones(cfg.get("model") or {}):
+    if cfg.get("compile") and spiking_backbone_cfgs(cfg.get("model") or {}):
         raise UserError(
             f"compile={cfg.compile!r}: torch.compile of a whole training step took more than 550 s "
             "for the first iteration of a spiking model: set compile=False; the neurons compile "

@@ -14,7 +14,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from ..backbones import SpikingBackbone
-from ..config.teacher import subject_config
+from ..config.teacher import student_config
 from ..config.twins import ann_of, spiking_of
 from ..distill.hook import DEFAULT_FEATURES
 from ..distill.responses import find_response
@@ -117,7 +117,7 @@ def _check(
     def sakd(response: Any) -> None:
         model = _in_mode(state["model"], training=True)
         student = student_of(model)
-        teacher = ready(_build(ann_of(subject_config(state["cfg"]))))
+        teacher = ready(_build(ann_of(student_config(state["cfg"]))))
         terms = Terms(student, teacher, DEFAULT_FEATURES, response, Weight(1.0, "w"), "teacher")
         added: dict[str, Any] = {}
 

@@ -62,9 +62,9 @@ def teacher_of(cfg: Mapping[str, Any], config: Any = None) -> dict[str, Any]:
     """
     if config is None:
         config = (sakd_hook(cfg).get("teacher") or {}).get("config")
-    return teacher_config(subject_config(with_preprocessor(cfg)), config)
+    return teacher_config(student_config(with_preprocessor(cfg)), config)
 
 
-def subject_config(model_cfg: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The config of :func:`subject_of`, from that of the model."""
+def student_config(model_cfg: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config of :func:`~sakd_dense.distill.wrappers.student_of`, from that of the model."""
     return model_cfg if "backbone" in model_cfg else model_cfg.get("detector", model_cfg)

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from sakd_dense.config.teacher import subject_config
+from sakd_dense.config.teacher import student_config
 from sakd_dense.config.twins import ann_of
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.schedule import Weight
@@ -85,8 +85,8 @@ def test_what_is_taught():
     cfg = dict(
         type="SoftTeacher", detector=dict(type="FasterRCNN", backbone=dict(type="SEWResNet"))
     )
-    assert subject_config(cfg)["type"] == "FasterRCNN"
-    assert subject_config(cfg["detector"]) is cfg["detector"]
+    assert student_config(cfg)["type"] == "FasterRCNN"
+    assert student_config(cfg["detector"]) is cfg["detector"]
 
 
 def branches(batch):

@@ -91,9 +91,8 @@ def shrunk(name: str, size: int = 64) -> tuple[str, ConfigDict]:
                 part[key] = value // 8
             elif ("channels" in key or key in _WIDTHS) and not (whole and key == "out_channels"):
                 part[key] = _narrow(value)
-            if key == "norm_cfg" and isinstance(value, dict):
-                if value.get("type") == "SyncBN":
-                    value["type"] = "BN"
+            if key == "norm_cfg" and isinstance(value, dict) and value.get("type") == "SyncBN":
+                value["type"] = "BN"
     if model.get("pretrained"):
         model.pretrained = None
     base = 8 if model.backbone.depth < 50 else 32  # so that the last stage is as narrow
