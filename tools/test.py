@@ -21,11 +21,11 @@ from sakd_dense.commands.arguments import (
     file_name,
     reported,
 )
-from sakd_dense.commands.prepare import apply_run_arguments, keep_freed_memory
+from sakd_dense.commands.prepare import apply_run_arguments, keep_freed_memory, start_processes
 from sakd_dense.commands.tta import draw_to, use_tta
 from sakd_dense.config.scopes import load_config
 from sakd_dense.report.figures import save_sweep
-from sakd_dense.runtime.processes import join_process_group, leave_process_group
+from sakd_dense.runtime.processes import leaving_process_group
 from sakd_dense.timesteps import sweep
 from sakd_dense.transfer import verify_checkpoint
 
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
         draw_to(cfg, args.show_dir)
     if args.tta:
         use_tta(cfg)
-    join_process_group(cfg)
+    start_processes(cfg)
     result = sweep(cfg, args.checkpoint, args.time_steps, args.timed_batches, fuse=not args.no_fuse)
     if not is_main_process():
         return
@@ -113,5 +113,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
-    leave_process_group()
+    with leaving_process_group():
+        main()

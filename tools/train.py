@@ -10,11 +10,14 @@ ANN of the same architecture whose weights lie in the teacher's checkpoint.
 """
 
 import argparse
+import logging
 import shlex
 import sys
-import warnings
 
 import _startup  # noqa: F401 - before torch is loaded
+
+from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -29,15 +32,17 @@ from sakd_dense.commands.prepare import (
     apply_training_arguments,
     guard_checkpoints,
     keep_freed_memory,
+    start_processes,
     watch_firing_rates,
 )
 from sakd_dense.config.policy import check_norm_policy
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.teacher import sakd_hook
-from sakd_dense.runtime.processes import join_process_group, leave_process_group
+from sakd_dense.runtime.processes import leaving_process_group
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Refuses arguments that do not go together."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -70,28 +75,38 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-@reported
-def main(argv: list[str] | None = None) -> None:
-    args = parse_args(argv)
+def run_config(args: argparse.Namespace) -> Config:
+    """The config of the run that the arguments ask for.
+
+    Raises:
+        UserError: the config cannot be read, or cannot do what an argument asks for.
+    """
     cfg = load_config(args.config)
     if args.sakd:
         cfg = apply_sakd(cfg, args)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
-    if not sakd_hook(cfg):
-        for warning in check_norm_policy(cfg):  # the hook says it by itself
-            warnings.warn(warning, stacklevel=1)
     apply_run_arguments(cfg, args)
     apply_training_arguments(cfg, args)
     watch_firing_rates(cfg)
     keep_freed_memory(cfg)
     cfg.command = shlex.join(["python", *sys.argv])  # for the report of the run
+    return cfg
+
+
+@reported
+def main(argv: list[str] | None = None) -> None:
+    """Trains."""
+    cfg = run_config(parse_args(argv))
     guard_checkpoints(cfg)
-    join_process_group(cfg)
+    start_processes(cfg)
+    if not sakd_hook(cfg):  # which says it by itself
+        for warning in check_norm_policy(cfg):
+            print_log(warning, "current", logging.WARNING)
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     runner.train()
 
 
 if __name__ == "__main__":
-    main()
-    leave_process_group()
+    with leaving_process_group():
+        main()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 
@@ -14,10 +16,14 @@ from ..config.models import initial_checkpoints
 from ..config.sakd import to_sakd
 from ..config.scopes import config_file
 from ..config.teacher import sakd_hook
-from ..config.types import spiking_backbone_cfgs, type_name
+from ..config.types import dicts, spiking_backbone_cfgs, type_name
 from ..runtime.amp import with_amp
 from ..runtime.errors import UserError
+from ..runtime.processes import join_process_group
 from ..transfer import verify_checkpoint
+
+#: Types of norm layers that share statistics over processes.
+SYNCED_NORMS = ("SyncBN", "MMSyncBN", "SyncBatchNorm")
 
 
 def apply_sakd(cfg: Config, args: argparse.Namespace) -> Config:
@@ -98,6 +104,30 @@ def keep_freed_memory(cfg: Config) -> None:
     if cfg.get("default_hooks") is None:
         cfg.default_hooks = ConfigDict()
     cfg.default_hooks.setdefault("freed_memory", ConfigDict(type="FreedMemoryHook"))
+
+
+def start_processes(cfg: Config) -> None:
+    """Joins the processes of ``--launcher``; on CPUs, SyncBN becomes BatchNorm, in place.
+
+    DDP refuses SyncBN on CPUs. The types are changed before the model is built, because neurons and
+    hooks hold on to its norm layers afterwards. Names in checkpoints are the same.
+
+    Raises:
+        UserError: this process was not started by a launcher.
+    """
+    join_process_group(cfg)
+    if cfg.launcher == "none" or get_device() != "cpu":
+        return
+    norms = [d for d in dicts(cfg.get("model") or {}) if type_name(d.get("type")) in SYNCED_NORMS]
+    for norm in norms:
+        norm["type"] = "BN"
+    if norms:
+        print_log(
+            "SyncBN does not run on CPUs: it is BatchNorm in this run, with the statistics of each "
+            "process's own batch",
+            "current",
+            logging.WARNING,
+        )
 
 
 def guard_checkpoints(cfg: Config) -> None:

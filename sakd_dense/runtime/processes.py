@@ -1,6 +1,8 @@
 """Process groups: joined and left on CPUs, and statistics over the batches of all processes."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch.distributed as dist
 import torch.distributed.nn.functional as differentiable
@@ -51,3 +53,16 @@ def leave_process_group() -> None:
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
+
+
+@contextmanager
+def leaving_process_group() -> Iterator[None]:
+    """Leaves the process group behind the block, also when the block fails or exits."""
+    try:
+        yield
+    except BaseException:
+        # No barrier: the other processes may wait elsewhere, until the launcher ends them.
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        raise
+    leave_process_group()

@@ -71,7 +71,7 @@ def test_methods_are_tapped_in_order_and_by_name():
     module.eval()
     module.boxes(5, 6)  # validation leaves nothing behind
     calls = tap.take()
-    assert [c.inputs for c in calls] == [
+    assert [(c.method, c.arguments) for c in calls] == [
         ("boxes", dict(x=1, rois=2, stage=0)),
         ("masks", dict(x=3, rois=4)),
     ]

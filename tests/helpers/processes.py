@@ -5,13 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-# A group that is still there at exit ends its process, now and then, with SIGABRT: gloo's threads
-# are joinable. The barrier keeps either process from leaving while the other still talks to it.
 LEAVE = """
-import torch.distributed
-if torch.distributed.is_initialized():
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+from sakd_dense.runtime.processes import leave_process_group
+leave_process_group()
 """
 
 
