@@ -15,7 +15,6 @@ import shlex
 import sys
 
 import _startup  # noqa: F401 - before torch is loaded
-
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS

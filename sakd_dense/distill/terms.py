@@ -150,15 +150,15 @@ class Terms:
                     )
                 losses.update(self._compare(batch, rates, response))
             if self.prefix_targets in ("labels", "both"):
-                losses.update(self._label_losses(batch, features))
+                losses.update(self._labels(features, batch.images, batch.samples))
         for tap in self._heads:
             tap.take()
         return losses
 
-    def _label_losses(self, batch: Batch, features: tuple[Tensor, ...]) -> Losses:
+    def _labels(self, features: tuple[Tensor, ...], images: Tensor, samples: Any) -> Losses:
         # The model's own loss, with ``features`` in the place of what its backbone would give.
         with replaced_forward(self.backbone, lambda *_: features):
-            task_losses = self.student.loss(batch.images, batch.samples)
+            task_losses = self.student.loss(images, samples)
         losses: Losses = {}
         for name, value in task_losses.items():
             if "loss" in name:

@@ -17,10 +17,10 @@ import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
-from sakd_dense.convert import ann_of
+from sakd_dense.config import ann_of
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.schedule import Weight
-from sakd_dense.distill.subject import on_loss
+from sakd_dense.distill.wrappers import on_loss
 from sakd_dense.distill.hook import SAKDHook
 from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.distill.terms import Terms

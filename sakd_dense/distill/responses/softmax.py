@@ -39,7 +39,8 @@ def dkd(
               + \beta\, \mathrm{KL}(\hat p_t \,\|\, \hat p_s)\right)
 
     with *b* the pair (target, all others) and :math:`\hat p` the softmax without the target.
-    ``beta=0.5`` and ``8`` are the paper's for ImageNet and CIFAR-100; the default is ours.
+    ``beta=0.5`` and ``8`` are the paper's for ImageNet and CIFAR-100; the default is ours, and not
+    measured.
     """
     is_target = F.one_hot(target, student.shape[1]).bool()
 
@@ -69,7 +70,7 @@ def dist(
     .. math:: L = \tau^2 \left(\beta\, (1 - \rho_{rows}) + \gamma\, (1 - \rho_{classes})\right)
 
     with :math:`\rho` Pearson's correlation of both softmaxes, over the classes of a row and over
-    the rows of a class. The second is the same for every row.
+    the rows of a class. The second is the same for every row. Not measured.
     """
     s, t = ((x / tau).softmax(1) for x in (student, teacher))
     across = 1 - _pearson(s, t, 1)
