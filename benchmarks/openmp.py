@@ -55,10 +55,14 @@ def worker(steps: int) -> None:
         print(statistics.median(step() for _ in range(steps)), flush=True)
 
 
+# Ends by itself should this process be killed.
+LOOP = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+
+
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
     """So many Python loops beside what runs in the block."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    loops = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(processes)]
     try:
         yield
     finally:
