@@ -15,7 +15,7 @@ import _startup  # noqa: F401 - before torch is loaded
 
 from sakd_dense.commands.arguments import CONFIG_HELP, reported
 from sakd_dense.config.scopes import load_config
-from sakd_dense.export.publish import FORMS, publish
+from sakd_dense.export.publishing import FORMS, publish
 from sakd_dense.timesteps import SweepResult
 
 

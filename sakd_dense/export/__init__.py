@@ -1,8 +1,9 @@
-"""Spiking models for other runtimes: NIR for neuromorphic hardware, ONNX for the rest."""
+"""Spiking models for other runtimes: NIR for neuromorphic hardware, ONNX for the rest; slim files."""
 
 from .inputs import RawModel, first_image
 from .nir import export_nir, run_nir
 from .onnx import export_onnx, run_onnx
+from .publishing import publish, weights_hash
 from .step_view import ExportError, StepView
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "export_nir",
     "export_onnx",
     "first_image",
+    "publish",
     "run_nir",
     "run_onnx",
+    "weights_hash",
 ]

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 from spikingjelly.activation_based import neuron
 from spikingjelly.activation_based.model import sew_resnet
 
-from sakd_dense.export.publish import publish, weights_hash
+from sakd_dense.export.publishing import publish, weights_hash
 from sakd_dense.timesteps import SweepResult
 from sakd_dense.transfer import read_state_dict, transfer
 from tests.helpers.scenes import build, detection_config, retinanet, write_checkpoint

@@ -7,7 +7,7 @@ import torch
 from mmengine.logging import MMLogger
 from torch import nn
 
-from sakd_dense.export.publish import publish
+from sakd_dense.export.publishing import publish
 from sakd_dense.transfer import TransferError, read_checkpoint, transfer
 from sakd_dense.transfer.load import load_for_test
 from tests.helpers.checkpoints import ann, build, retinanet, save
