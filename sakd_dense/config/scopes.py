@@ -99,7 +99,12 @@ def config_file(name: str) -> str:
             f"config {name!r}: the package {package!r} is not installed. "
             "Install it, or give the path of a config file."
         )
-    return Config._get_cfg_path(name, "")[0]
+    try:
+        return Config._get_cfg_path(name, "")[0]
+    except FileNotFoundError as error:  # MMEngine's
+        raise MissingFileError(
+            f"config {name!r}: {package} has no such config ({error})"
+        ) from error
 
 
 def load_config(name: str, options: dict[str, Any] | None = None) -> Config:
@@ -107,7 +112,7 @@ def load_config(name: str, options: dict[str, Any] | None = None) -> Config:
 
     Raises:
         MissingFileError: there is no such file.
-        UserError: the file cannot be read, or is written for OpenMMLab 1.x (mmdet 2, mmseg 0.x).
+        UserError: the file cannot be read, or is written for mmdet 2.x or mmseg 0.x.
     """
     file = config_file(name)
     if not Path(file).is_file():
@@ -126,8 +131,8 @@ def _refuse_old(cfg: Config, name: str) -> None:
     old = isinstance(cfg.get("data"), Mapping) and not any(k.endswith("_dataloader") for k in cfg)
     if old and {"train", "val", "test"} & set(cfg.data):
         raise UserError(
-            f"config {name} is written for mmdet 2.x, mmseg 0.x or mmcls (data=dict(...) in "
-            "place of train_dataloader, ...). Take the config of the same name "
-            "from the installed package (mmdet::..., mmseg::...), or migrate it as "
+            f"config {name} is written for mmdet 2.x, mmseg 0.x or mmcls (data=dict(...), "
+            "no train_dataloader). Take the config of the same name from the installed package "
+            "(mmdet::..., mmseg::...), or migrate it as "
             "https://mmdetection.readthedocs.io/en/latest/migration.html describes"
         )

@@ -1,4 +1,4 @@
-"""Spiking models for other runtimes: NIR for neuromorphic hardware, ONNX for the rest; slim files."""
+"""Spiking models for other runtimes (NIR for neuromorphic hardware, ONNX), and slim files."""
 
 from .inputs import RawModel, first_image
 from .nir import export_nir, run_nir
