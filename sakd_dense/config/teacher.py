@@ -34,7 +34,7 @@ def teacher_config(student: Mapping[str, Any], config: Any = None) -> dict[str, 
         config: None, the path of a config file, a whole config or a model config.
     """
     if config is None:
-        return ann_of(student)
+        return dict(ann_of(dict(student)))
     if isinstance(config, str | Path):
         if not Path(config).is_file():
             raise MissingFileError(f"SAKDHook: teacher config {str(config)!r} is not a file")
@@ -44,7 +44,7 @@ def teacher_config(student: Mapping[str, Any], config: Any = None) -> dict[str, 
         raise UserError(
             f"SAKDHook: teacher config has no model with a type; its keys: {sorted(config)}"
         )
-    return dict(ann_of(model) if spiking_backbone_cfgs(model) else model)
+    return dict(ann_of(dict(model)) if spiking_backbone_cfgs(model) else model)
 
 
 def teacher_of(cfg: Mapping[str, Any], config: Any = None) -> dict[str, Any]:

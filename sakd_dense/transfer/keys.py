@@ -21,7 +21,7 @@ _CONTAINERS = [
 #: mmpretrain's deep stem holds three ConvModules, mmdet's nine modules in a row.
 _STEM = re.compile(r"^stem\.(\d)\.(conv|bn)\.")
 _SHORTCUT = re.compile(r"^(layer\d+\.\d+\.downsample\.)(\d)\.")
-_BLOCKS = {
+_BLOCKS: dict[tuple[bool, tuple[int, ...]], int] = {
     (False, (2, 2, 2, 2)): 18,
     (False, (3, 4, 6, 3)): 34,
     (True, (3, 4, 6, 3)): 50,
@@ -102,9 +102,9 @@ def match_keys(source: Iterable[str], target: Iterable[str], part: str) -> dict[
     source, target = list(source), list(target)
     in_source, in_target = backbone_prefix(source), backbone_prefix(target)
     if part == "head":
-        names = match_keys(source, target, "all")
+        whole = match_keys(source, target, "all")
         inside = in_target or ""
-        return {k: None if (v or "").startswith(inside) else v for k, v in names.items()}
+        return {k: None if (v or "").startswith(inside) else v for k, v in whole.items()}
     if part == "backbone" or in_source is None:
         old, new = in_source or "", in_target or ""
     else:

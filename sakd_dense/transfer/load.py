@@ -75,8 +75,9 @@ def initialize(model: nn.Module) -> None:
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.WARNING)
-    if hasattr(model, "init_weights"):
-        model.init_weights()
+    init_weights = getattr(model, "init_weights", None)
+    if callable(init_weights):
+        init_weights()
     logger.setLevel(level)
 
 
