@@ -31,15 +31,17 @@ bench: install  ## speed and memory beside SpikingJelly's and the ANN's
 compat: install  ## every upstream config made spiking: docs/compatibility.md (long)
 	$(BIN)/python tools/compat.py --table docs/compatibility.md
 
-lint: install  ## ruff: rules and formatting
+lint: install  ## rules, formatting, types, spelling
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/codespell
 
 format: install  ## ruff: mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:  ## remove what was built (not .venv, data/ or work_dirs/)
-	rm -rf build dist *.egg-info sakd_dense/.mim .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info sakd_dense/.mim .pytest_cache .ruff_cache .mypy_cache
 	rm -f .venv/.sakd_dense-installed
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

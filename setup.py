@@ -86,6 +86,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    package_data={PACKAGE: ["py.typed"]},
     python_requires=">=3.11",
     install_requires=[
         # tools/lowest.py installs and tests the oldest of each of these.
@@ -120,7 +121,15 @@ setup(
             "onnxruntime>=1.20",
             "onnxscript>=0.2",
         ],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "selenium>=4.20", "tensorboard"],
+        "dev": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.9",
+            "mypy>=1.13",
+            "codespell>=2.3",
+            "selenium>=4.20",
+            "tensorboard",
+        ],
     },
     cmdclass={"build_py": BuildPyWithMim},
     zip_safe=False,

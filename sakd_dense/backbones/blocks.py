@@ -107,12 +107,8 @@ class ResidualBlock(BaseModule):
             x = getattr(self, name)(x)
         return x
 
-    @property
-    def _drops(self) -> bool:
-        return self.drop_path is not None and self.training
-
     def _drop(self, branch: Tensor) -> Tensor:
-        if not self._drops:
+        if self.drop_path is None or not self.training:
             return branch
         # An image keeps or loses the branch at every t alike.
         images = branch.unflatten(0, (self.clock.time_steps, -1)).transpose(0, 1)
@@ -149,7 +145,8 @@ class ResidualBlock(BaseModule):
         if self.connect == "BEFORE":
             return fire(self._drop(self._plug(last, norm(current))) + identity)
         # Hooks and plugins behind the neuron expect spikes, not the sum.
-        separate = is_observed(fire) or last in self.plugins or self._drops
+        drops = self.drop_path is not None and self.training
+        separate = is_observed(fire) or last in self.plugins or drops
         if self.connect == "ADD" and not separate:
             return fire(current, norm, identity)
         branch = self._drop(self._plug(last, fire(current, norm)))

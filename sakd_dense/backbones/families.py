@@ -14,28 +14,28 @@ from .blocks import CONNECTS
 from .resnet import ResidualBackbone
 
 
-class V1c:
+class V1c(ResidualBackbone):
     """Three 3x3 convolutions as the stem (mmseg's ``ResNetV1c``)."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"deep_stem": True, "avg_down": False, **kwargs})
 
 
-class V1d:
+class V1d(ResidualBackbone):
     """V1c with average pooling in the downsampling branch (``ResNetV1d``)."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"deep_stem": True, "avg_down": True, **kwargs})
 
 
-class ResNeXt:
+class ResNeXt(ResidualBackbone):
     """Depths 50, 101 and 152 with ``groups`` and ``base_width``."""
 
     def __init__(self, groups: int = 1, base_width: int = 4, **kwargs: Any) -> None:
         super().__init__(groups=groups, base_width=base_width, **kwargs)
 
 
-class Cifar:
+class Cifar(ResidualBackbone):
     """A 3x3 convolution of stride 1 as the stem, no max-pool (mmpretrain's ``ResNet_CIFAR``)."""
 
     def __init__(self, depth: int, deep_stem: bool = False, **kwargs: Any) -> None:

@@ -61,6 +61,9 @@ def at_time_steps(model: nn.Module, t: int | None) -> Iterator[None]:
     Raises:
         UserError: in a pass on fewer than ``t`` event frames.
     """
+    if t is None:
+        yield
+        return
 
     def first_frames(_backbone: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         frames = args[0]
@@ -71,7 +74,7 @@ def at_time_steps(model: nn.Module, t: int | None) -> Iterator[None]:
         return (frames[:t], *args[1:])
 
     with ExitStack() as stack:
-        for backbone in spiking_backbones(model).values() if t is not None else ():
+        for backbone in spiking_backbones(model).values():
             stack.callback(setattr, backbone, "time_steps", backbone.time_steps)
             stack.callback(backbone.register_forward_pre_hook(first_frames).remove)
             backbone.time_steps = t

@@ -2,7 +2,7 @@
 
 import copy
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -165,7 +165,7 @@ def _check(
     return found
 
 
-def _build(cfg: dict[str, Any]) -> nn.Module:
+def _build(cfg: Mapping[str, Any]) -> nn.Module:
     model = MODELS.build(copy.deepcopy(cfg))
     if hasattr(model, "init_weights"):
         model.init_weights()

@@ -65,6 +65,6 @@ def teacher_of(cfg: Mapping[str, Any], config: Any = None) -> dict[str, Any]:
     return teacher_config(student_config(with_preprocessor(cfg)), config)
 
 
-def student_config(model_cfg: Mapping[str, Any]) -> Mapping[str, Any]:
+def student_config(model_cfg: Mapping[str, Any]) -> Any:
     """The config of :func:`~sakd_dense.distill.wrappers.student_of`, from that of the model."""
     return model_cfg if "backbone" in model_cfg else model_cfg.get("detector", model_cfg)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from ..runtime.errors import UserError
@@ -26,7 +26,7 @@ from .types import (
 )
 
 
-def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def ann_of(model_cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
     """A deep copy of a model's config with every spiking part turned back to its ANN twin.
 
     ``init_cfg`` and ``pretrained`` are None wherever they were, since a checkpoint follows. Event
@@ -35,7 +35,7 @@ def ann_of(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     Raises:
         UserError: there is no spiking backbone in it.
     """
-    model = copy.deepcopy(model_cfg)
+    model: Any = copy.deepcopy(model_cfg)
     backbones = spiking_backbone_cfgs(model)
     if not backbones:
         raise UserError(

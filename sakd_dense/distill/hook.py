@@ -167,17 +167,22 @@ class SAKDHook(Hook):
         self._progress = runner.iter / max(runner.max_iters, 1)
 
     def after_train_iter(self, *args: Any, **kwargs: Any) -> None:
-        self._terms.clear()
+        if self._terms is not None:
+            self._terms.clear()
 
     def after_train(self, runner: Any) -> None:
         """Takes every hook off; the student is the plain detector again."""
-        self._unhook()
-        self._terms.remove()
-        self._terms = None
+        if self._unhook is not None:
+            self._unhook()
+        if self._terms is not None:
+            self._terms.remove()
+        self._unhook = self._terms = None
 
     def _add_terms(self, inputs: Tensor, samples: Any) -> dict[str, Tensor]:
-        prefixes = tuple(draw(self.prefixes, self._terms.time_steps, self._seed, self._iter))
-        return self._terms(inputs, samples, prefixes, self._progress)
+        terms = self._terms
+        assert terms is not None  # before_train makes them before it hooks the student
+        prefixes = tuple(draw(self.prefixes, terms.time_steps, self._seed, self._iter))
+        return terms(inputs, samples, prefixes, self._progress)
 
     @staticmethod
     def _model(runner: Any) -> nn.Module:

@@ -17,8 +17,8 @@ from ..runtime.errors import UserError
 
 def check(prefixes: str | int | None) -> None:
     """Raises UserError unless ``prefixes`` is None, ``'random'``, ``'all'`` or a t >= 1."""
-    number = isinstance(prefixes, int) and not isinstance(prefixes, bool)
-    if prefixes not in (None, "random", "all") and not (number and prefixes >= 1):
+    steps = prefixes if isinstance(prefixes, int) and not isinstance(prefixes, bool) else 0
+    if prefixes not in (None, "random", "all") and steps < 1:
         raise UserError(
             f"SAKDHook: prefixes={prefixes!r}: take None, 'random', 'all' or a number of steps >= 1"
         )

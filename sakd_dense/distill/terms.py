@@ -126,7 +126,7 @@ class Terms:
             # What the student's backbone saw; of event frames [T, B, C, H, W] the mean.
             inputs = self._inputs.take()[0].inputs[0]
             features = self.teacher.backbone(inputs.mean(0) if inputs.dim() == 5 else inputs)
-            if response is None:
+            if self.response is None:
                 return features, None
             return features, self.response.run(self.teacher, features, response, samples)
 
@@ -144,7 +144,7 @@ class Terms:
         with norms_as_in_test(self.student, self.backbone):
             if self.prefix_targets in ("teacher", "both"):
                 response = None
-                if batch.response is not None:
+                if self.response is not None:
                     response = self.response.run(
                         self.student, features, batch.response, batch.samples
                     )
@@ -177,7 +177,7 @@ class Terms:
                 pairs = zip(rates, batch.teacher_features, strict=True)
                 stages = [self.feature_loss(s, t) for s, t in pairs]
                 losses["loss_sakd_feat"] = weight * sum(stages) / len(stages)
-            if response is not None:
+            if self.response is not None:
                 terms = self.response.compare(
                     response, batch.teacher_response, self.student, batch.samples
                 )

@@ -6,6 +6,7 @@ rates in the model and spikes here.
 """
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ class ModelView(nn.Module):
     def __init__(self, model: nn.Module, images: Tensor) -> None:
         super().__init__()
         backbone, neck = model.backbone, getattr(model, "neck", None)
-        head = getattr(model, "decode_head", getattr(model, "head", None))
+        head: Any = getattr(model, "decode_head", getattr(model, "head", None))
         kinds = tuple(type(m).__name__ for m in (neck, head) if m is not None)
         indices = backbone.out_indices
         if kinds == ("SpikingFCNHead",) and head.input_transform is None:

@@ -95,7 +95,7 @@ def _unroll(module: nn.Module) -> None:
                 raise ExportError(
                     f"{name}: IF and LIF neurons are exported, not {type(layer.node).__name__}"
                 )
-            layer.forward = _steps(layer, dynamics)
+            setattr(layer, "forward", _steps(layer, dynamics))  # noqa: B010
 
 
 def _steps(layer: SpikingNeuron, dynamics: Dynamics) -> Callable[..., Tensor]:

@@ -177,7 +177,9 @@ class _NormFire(torch.autograd.Function):
 
 def fits(norm: nn.Module | None, x: Tensor) -> bool:
     """Whether ``norm`` is a plain BatchNorm whose statistics PyTorch takes by itself."""
-    if type(norm) is not nn.BatchNorm2d or is_observed(norm) or norm._forward_pre_hooks:
+    if norm is None or type(norm) is not nn.BatchNorm2d:
+        return False
+    if is_observed(norm) or norm._forward_pre_hooks:
         return False
     images, _ = unrepeated(x, 1)
     return not norm.training or images.numel() > images.shape[1]  # else it says what is wrong

@@ -75,8 +75,8 @@ def build_node(cfg: Mapping[str, Any] | str, time_steps: int) -> nn.Module:
     Raises:
         UserError: for an unknown type or an argument that the neuron does not take.
     """
-    args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
-    cls = _class_of(sj_neuron, args.pop("type", None), "neuron", nn.Module)
+    args: dict[str, Any] = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
+    cls: Any = _class_of(sj_neuron, args.pop("type", None), "neuron", nn.Module)
     surrogate = args.get("surrogate_function")
     if isinstance(surrogate, str | Mapping):
         args["surrogate_function"] = build_surrogate(surrogate)

@@ -46,11 +46,11 @@ def _class_of(
 
 
 @functools.cache
-def _undeclared(upstream: type[nn.Module], kind: type[SpikingPart]) -> type[nn.Module]:
+def _undeclared(upstream: Any, kind: Any) -> Any:
     return _class_of(upstream, kind, f"Spiking{upstream.__name__}")
 
 
-def _offer(kind: type[SpikingPart]) -> None:
+def _offer(kind: Any) -> None:
     """Registers ``kind`` as ``dict(type='SpikingNeck', of='NASFCOS_FPN', ...)``."""
 
     def build(of: str, **arguments: Any) -> nn.Module:

@@ -22,7 +22,7 @@ from ..runtime.errors import UserError
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU)
 
 
-class SpikingPart:
+class SpikingPart(nn.Module):
     """In front of an upstream class: ``class SpikingFPN(SpikingNeck, FPN)``.
 
     Args:

@@ -75,7 +75,7 @@ def _operators() -> tuple[tuple[Any, Any], ...]:
     return tuple((kind, _twin(kind)) for kind in kinds if "forward" in vars(kind))
 
 
-def _twin(kind: type[Function]) -> type[Function]:
+def _twin(kind: Any) -> Any:
     methods = {n: staticmethod(_in_float32(getattr(kind, n))) for n in ("forward", "backward")}
     return type(kind)(kind.__name__, (kind,), dict(methods, __module__=kind.__module__))
 

@@ -112,7 +112,7 @@ def batch_size(data_batch: Any, steps: int) -> int:
     ``inputs`` is a list or a stack of images ``[C, H, W]`` or of event frames ``[T, C, H, W]``,
     or, for test-time augmentation, a list of such lists.
     """
-    inputs = data_batch.get("inputs", ()) if isinstance(data_batch, dict) else ()
+    inputs: Any = data_batch.get("inputs", ()) if isinstance(data_batch, dict) else ()
     if len(inputs) and isinstance(inputs[0], list | tuple):
         return max(batch_size(dict(inputs=view), steps) for view in inputs)
     images = [x for x in inputs if isinstance(x, torch.Tensor) and x.dim() in (3, 4)]

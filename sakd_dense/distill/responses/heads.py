@@ -68,10 +68,10 @@ def layout_of(head: nn.Module | None) -> Layout | None:
 
 
 def outputs_by_kind(
-    output: Sequence[Any], layout: Layout
+    output: Sequence[Any], layout: Layout | None
 ) -> Iterator[tuple[str, Sequence[Tensor]]]:
     """(kind, its levels) of each output of a head; a single tensor is one level."""
-    for kind, levels in zip(layout, output, strict=False):
+    for kind, levels in zip(layout or (), output, strict=False):
         if isinstance(kind, tuple):
             yield from outputs_by_kind(tuple(zip(*levels, strict=True)), kind)
         else:

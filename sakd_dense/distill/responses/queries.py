@@ -40,7 +40,7 @@ class Queries:
     masks: Tensor | None = None
 
 
-def _head(model: nn.Module) -> nn.Module | None:
+def _head(model: nn.Module) -> Any:
     names = ("bbox_head", "panoptic_head", "decode_head")
     heads = (getattr(model, name, None) for name in names)
     return next((h for h in heads if h is not None), None)
@@ -126,11 +126,11 @@ class QueryResponse(Response):
         error, confidence = compare_scores(s, t, sigmoid, self.gamma)
         count = objects(confidence)
         terms = {"cls": error.sum() / count}
-        if student.boxes is not None:
-            s, t = (x.boxes.float().flatten(0, 1) for x in (student, teacher))
+        if student.boxes is not None and teacher.boxes is not None:
+            s, t = (x.float().flatten(0, 1) for x in (student.boxes, teacher.boxes))
             error = (s - t).abs().mean(1) / (t[:, 2:].mean(1) + 1e-3)
             terms["box"] = (confidence * error).sum() / count
-        if student.masks is not None:
+        if student.masks is not None and teacher.masks is not None:
             error = mask_error(student.masks, teacher.masks).flatten()
             terms["mask"] = (confidence * error).sum() / count
         return terms

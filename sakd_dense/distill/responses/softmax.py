@@ -52,8 +52,8 @@ def dkd(
     log_b, log_a = pair(student), pair(teacher)
     sure = (log_a.exp() * (log_a - log_b)).sum(1) * tau**2
     # Far below every logit rather than infinitely: 0 * inf is no number.
-    hidden = [x.masked_fill(is_target, -1e4 * tau) for x in (student, teacher)]
-    return alpha * sure + beta * softmax_kl(*hidden, tau)
+    s, t = (x.masked_fill(is_target, -1e4 * tau) for x in (student, teacher))
+    return alpha * sure + beta * softmax_kl(s, t, tau)
 
 
 def dist(

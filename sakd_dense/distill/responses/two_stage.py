@@ -45,7 +45,7 @@ def _heads(module: nn.Module) -> list[nn.Module]:
     return list(module) if isinstance(module, nn.ModuleList) else [module]
 
 
-def _semantic_head(model: nn.Module) -> nn.Module | None:
+def _semantic_head(model: nn.Module) -> Any:
     """Of a panoptic segmentor, or of a RoI head that has one (HTC, SCNet)."""
     places = (model, getattr(model, "roi_head", None))
     heads = (getattr(place, "semantic_head", None) for place in places)
@@ -100,7 +100,11 @@ class TwoStageResponse(Response):
         return TwoStageOutput(rpn, semantic, roi_calls(method_calls))
 
     def run(
-        self, model: nn.Module, features: tuple[Tensor, ...], reference: Any, samples: Any = None
+        self,
+        model: nn.Module,
+        features: tuple[Tensor, ...],
+        reference: Any = None,
+        samples: Any = None,
     ) -> TwoStageOutput:
         maps = neck(model, features)
         rpn = run_head(model.rpn_head, maps) if reference.rpn is not None else None
