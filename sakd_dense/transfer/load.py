@@ -16,6 +16,7 @@ from torch import nn
 
 from ..config.models import with_preprocessor
 from ..config.teacher import sakd_hook, teacher_of
+from ..config.types import class_scope
 from ..runtime.errors import UserError
 from .fit import Policy, fit
 from .read import Source, read_checkpoint
@@ -66,7 +67,8 @@ def build_for_test(
 
 def build_model(cfg: Config, model_cfg: Mapping[str, Any]) -> nn.Module:
     """``model_cfg`` built in the default scope of ``cfg``, which becomes the current one."""
-    init_default_scope(cfg.get("default_scope") or "mmengine")
+    # Pure Python configs have none: the names in their classes' defaults are their package's.
+    init_default_scope(cfg.get("default_scope") or class_scope(model_cfg) or "mmengine")
     return MODELS.build(copy.deepcopy(dict(model_cfg)))
 
 

@@ -245,6 +245,13 @@ def write_pure_python(cfg: Config, path: Path) -> None:
     path.write_text("\n".join([*sorted(imports), *lines]) + "\n")
 
 
+def write_pure_config(folder: Path) -> str:
+    """:func:`detection_config` on :func:`write_scenes` in ``folder``, in pure Python style."""
+    write_scenes(folder)
+    write_pure_python(detection_config(folder, retinanet()), folder / "pure.py")
+    return str(folder / "pure.py")
+
+
 def write_checkpoint(model: nn.Module, path: Path, **meta: Any) -> str:
     torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
     return str(path)

@@ -3,12 +3,12 @@
 import pytest
 
 from tests.export.test_export import HARD_LIF
-from tests.helpers.pure_python import write_pure_config
 from tests.helpers.scenes import (
     build,
     detection_config,
     retinanet,
     write_checkpoint,
+    write_pure_config,
     write_scenes,
 )
 from tests.helpers.tooling import tool
@@ -38,7 +38,6 @@ def test_onnx_on_the_first_image_of_the_test_set(arguments, tmp_path, capsys, pa
 
 
 def test_a_pure_python_config(tmp_path, capsys):
-    write_scenes(tmp_path)
     config = write_pure_config(tmp_path)
     checkpoint = write_checkpoint(build(retinanet()), tmp_path / "snn.pth")
     main([config, checkpoint, "--work-dir", str(tmp_path / "w")])

@@ -8,8 +8,7 @@ import torch
 
 from sakd_dense.config.twins import ann_of
 from sakd_dense.transfer import read_state_dict
-from tests.helpers.pure_python import write_pure_config
-from tests.helpers.scenes import build, retinanet, write_checkpoint
+from tests.helpers.scenes import build, retinanet, write_checkpoint, write_pure_config
 from tests.helpers.small_run import teacher_of, write_config
 from tests.helpers.tooling import tool
 

@@ -9,8 +9,13 @@ from sakd_dense.backbones import SpikingBackbone
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.twins import ann_of
 from sakd_dense.transfer import build_for_test
-from tests.helpers.pure_python import write_pure_config
-from tests.helpers.scenes import build, detection_config, retinanet, write_checkpoint
+from tests.helpers.scenes import (
+    build,
+    detection_config,
+    retinanet,
+    write_checkpoint,
+    write_pure_config,
+)
 from tests.helpers.tasks import TASKS
 
 
@@ -79,7 +84,7 @@ def test_a_pure_python_config(tmp_path, before) -> None:
     assert cfg.default_scope is None
     model = build_for_test(cfg, None)
     assert isinstance(model.backbone, SpikingBackbone)
-    assert DefaultScope.get_current_instance().scope_name == "mmengine"
+    assert DefaultScope.get_current_instance().scope_name == "mmdet"
     file = write_checkpoint(model, tmp_path / "snn.pth")
     build_for_test(cfg, file)
     ann = build_for_test(cfg, file, ann=True)  # the keys are the same
