@@ -263,6 +263,7 @@ def test_two_processes_on_a_cpu_train_what_one_does(config: str, tmp_path: Path)
     # BatchNorm's batch would be that of a process.
     sakd = ["--sakd", "--teacher-checkpoint", teacher, "--time-steps", "2"]
     options = ["--cfg-options", "randomness.seed=0", "model.backbone.norm_eval=True"]
+    options += ["model.backbone.norm_cfg.type=SyncBN"]  # which DDP refuses on CPUs
     train([config, *sakd, "--work-dir", str(tmp_path / "one"), *options, BATCH.format(4)])
     given = [config, "2", *sakd, "--work-dir", str(tmp_path / "two"), *options, BATCH.format(2)]
     with socket.socket() as free:
@@ -276,6 +277,7 @@ def test_two_processes_on_a_cpu_train_what_one_does(config: str, tmp_path: Path)
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-4000:]
+    assert "SyncBN does not run on CPUs" in done.stdout + done.stderr
     one, two = (read_state_dict(tmp_path / n / "epoch_1.pth")[0] for n in ("one", "two"))
     start = read_state_dict(teacher)[0]
     assert not torch.equal(one["backbone.conv1.weight"], start["backbone.conv1.weight"])
