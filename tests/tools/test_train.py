@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from sakd_dense.transfer import read_state_dict
-from tests.helpers.small_run import teacher_of, write_config
+from tests.helpers.small_run import draw, teacher_of, write_config
 from tests.helpers.tooling import TOOLS, tool
 
 BATCH = "train_dataloader.batch_size={}"
@@ -193,12 +193,77 @@ def test_frozen_statistics_are_warned_of(config, tmp_path, started, capfd) -> No
     assert "do not fit spikes" in capfd.readouterr().out
 
 
+PURE = """
+from mmcv.transforms import LoadImageFromFile
+from mmdet.datasets import CocoDataset
+from mmdet.datasets.transforms import LoadAnnotations, PackDetInputs
+from mmdet.models import (
+    FPN, DetDataPreprocessor, FocalLoss, L1Loss, ResNet, RetinaHead, RetinaNet)
+from mmdet.models.task_modules import (
+    AnchorGenerator, DeltaXYWHBBoxCoder, MaxIoUAssigner, PseudoSampler)
+from mmengine.dataset import DefaultSampler
+from mmengine.optim import OptimWrapper
+from mmengine.runner import EpochBasedTrainLoop
+from torch.optim import SGD
+
+default_scope = None
+model = dict(
+    type=RetinaNet,
+    data_preprocessor=dict(type=DetDataPreprocessor, pad_size_divisor=32),
+    backbone=dict(type=ResNet, depth=18, base_channels=4),
+    neck=dict(type=FPN, in_channels=[4, 8, 16, 32], out_channels=8, num_outs=4),
+    bbox_head=dict(
+        type=RetinaHead, num_classes=2, in_channels=8, feat_channels=8, stacked_convs=1,
+        anchor_generator=dict(
+            type=AnchorGenerator, octave_base_scale=4, scales_per_octave=1, ratios=[1.0],
+            strides=[4, 8, 16, 32]),
+        bbox_coder=dict(type=DeltaXYWHBBoxCoder),
+        loss_cls=dict(type=FocalLoss, use_sigmoid=True), loss_bbox=dict(type=L1Loss)),
+    train_cfg=dict(
+        assigner=dict(
+            type=MaxIoUAssigner, pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0,
+            ignore_iof_thr=-1),
+        sampler=dict(type=PseudoSampler), allowed_border=-1, pos_weight=-1),
+    test_cfg=dict(
+        nms_pre=10, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5), max_per_img=10),
+)
+train_dataloader = dict(
+    batch_size=4, num_workers=0, sampler=dict(type=DefaultSampler, shuffle=False),
+    dataset=dict(
+        type=CocoDataset, data_root=ROOT, ann_file="ann.json", data_prefix=dict(img=""),
+        metainfo=dict(classes=("a", "b")),
+        pipeline=[
+            dict(type=LoadImageFromFile), dict(type=LoadAnnotations, with_bbox=True),
+            dict(type=PackDetInputs)]),
+)
+train_cfg = dict(type=EpochBasedTrainLoop, max_epochs=1)
+optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=SGD, lr=1e-3))
+log_level = "WARNING"
+"""
+
+
+def test_a_pure_python_config_is_trained_and_taught(tmp_path: Path) -> None:
+    draw(tmp_path)
+    (tmp_path / "pure.py").write_text(PURE.replace("ROOT", repr(str(tmp_path))))
+    config, ann, snn = (str(tmp_path / name) for name in ("pure.py", "ann", "snn"))
+    train([config, "--work-dir", ann])
+    teacher = str(tmp_path / "ann" / "epoch_1.pth")
+    before = read_state_dict(teacher)[0]
+    sakd = ["--sakd", "--teacher-checkpoint", teacher, "--time-steps", "2", "--amp"]
+    train([config, *sakd, "--work-dir", snn])
+    weights = read_state_dict(tmp_path / "snn" / "epoch_1.pth")[0]
+    assert set(weights) == set(before)
+    assert not torch.equal(weights["backbone.conv1.weight"], before["backbone.conv1.weight"])
+    assert all(torch.isfinite(w).all() for w in weights.values())
+
+
 @pytest.mark.slow
 def test_two_processes_on_a_cpu_train_what_one_does(config: str, tmp_path: Path) -> None:
     teacher = teacher_of(config, tmp_path)
     # BatchNorm's batch would be that of a process.
     sakd = ["--sakd", "--teacher-checkpoint", teacher, "--time-steps", "2"]
     options = ["--cfg-options", "randomness.seed=0", "model.backbone.norm_eval=True"]
+    options += ["model.backbone.norm_cfg.type=SyncBN"]  # which DDP refuses on CPUs
     train([config, *sakd, "--work-dir", str(tmp_path / "one"), *options, BATCH.format(4)])
     given = [config, "2", *sakd, "--work-dir", str(tmp_path / "two"), *options, BATCH.format(2)]
     with socket.socket() as free:
@@ -212,6 +277,7 @@ def test_two_processes_on_a_cpu_train_what_one_does(config: str, tmp_path: Path)
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-4000:]
+    assert "SyncBN does not run on CPUs" in done.stdout + done.stderr
     one, two = (read_state_dict(tmp_path / n / "epoch_1.pth")[0] for n in ("one", "two"))
     start = read_state_dict(teacher)[0]
     assert not torch.equal(one["backbone.conv1.weight"], start["backbone.conv1.weight"])
