@@ -40,7 +40,7 @@ def test_onnx_on_the_first_image_of_the_test_set(arguments, tmp_path, capsys, pa
 def test_a_pure_python_config(tmp_path, capsys):
     config = write_pure_config(tmp_path)
     checkpoint = write_checkpoint(build(retinanet()), tmp_path / "snn.pth")
-    main([config, checkpoint, "--work-dir", str(tmp_path / "w")])
+    main([config, checkpoint, "--time-steps", "2", "--work-dir", str(tmp_path / "w")])
     said = capsys.readouterr().out
     assert "the backbone on images of 1x3x64x64, 2 steps unrolled" in said
 
