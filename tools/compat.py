@@ -16,7 +16,7 @@ from pathlib import Path
 import _startup  # noqa: F401 - before torch is loaded
 import torch
 
-from sakd_dense.commands.arguments import add_time_steps, reported
+from sakd_dense.commands.arguments import add_time_steps, file_name, reported
 from sakd_dense.compat import find_cases, markdown, run_cases
 from sakd_dense.compat.cases import PACKAGES
 from sakd_dense.runtime.errors import UserError
@@ -35,7 +35,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=300.0, help="after which a config is stopped"
     )
-    parser.add_argument("--out", type=Path, default=Path("work_dirs/compat.json"), metavar="JSON")
+    parser.add_argument(
+        "--out", type=file_name(".json"), default="work_dirs/compat.json", metavar="JSON"
+    )
     parser.add_argument("--table", type=Path, metavar="MD", help="write the table here, too")
     args = parser.parse_args(argv)
     for name in ("jobs", "size", "seconds"):

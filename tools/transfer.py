@@ -16,7 +16,7 @@ from mmengine.config import DictAction
 from mmengine.runner import Runner, set_random_seed
 
 from sakd_dense import __version__
-from sakd_dense.commands.arguments import CONFIG_HELP, reported
+from sakd_dense.commands.arguments import CONFIG_HELP, file_name, reported
 from sakd_dense.config.models import with_preprocessor, without_checkpoints
 from sakd_dense.config.scopes import load_config
 from sakd_dense.transfer import TransferError, read_checkpoint, reestimate, transfer
@@ -38,7 +38,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--out", required=True, metavar="SNN.pth", help="where to write the weights"
     )
-    parser.add_argument("--report", metavar="FILE.json", help="write what became of every key")
+    parser.add_argument(
+        "--report",
+        type=file_name(".json"),
+        metavar="FILE.json",
+        help="write what became of every key",
+    )
     parser.add_argument(
         "--part",
         choices=SCOPES_OF_TRANSFER,
