@@ -69,7 +69,7 @@ def test_a_model_that_cannot_spike_says_why():
     (found,) = find_cases("mmdet", "retinanet/retinanet_r18_fpn_1x_coco.py")
     found.model["backbone"]["style"] = "tf"
     (reason,) = check(found, size=64).values()
-    assert reason == "ValueError: style='tf': take 'pytorch' or 'caffe'"
+    assert reason == "UserError: style='tf': take 'pytorch' or 'caffe'"
 
 
 def test_what_fails_is_run_without_the_word(fake, tmp_path):
