@@ -13,7 +13,9 @@ from sakd_dense.export.publishing import publish, weights_hash
 from sakd_dense.timesteps import SweepResult
 from sakd_dense.transfer import read_state_dict, transfer
 from tests.helpers.scenes import build, detection_config, retinanet, write_checkpoint
-from tools.publish import main
+from tests.helpers.tooling import tool
+
+main = tool("publish")
 
 
 @pytest.fixture

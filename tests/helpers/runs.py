@@ -1,10 +1,12 @@
-"""What a run of MMEngine leaves in its process."""
+"""What a run leaves in its process."""
 
 import logging
 
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
+
+from sakd_dense.transfer import read
 
 
 def _family(cls: type) -> list[type]:
@@ -13,7 +15,11 @@ def _family(cls: type) -> list[type]:
 
 
 def forget_runs() -> None:
-    """Clears what MMEngine keeps for the life of the process: scope, loggers, message hubs."""
+    """Clears what is kept for the life of a process: scope, loggers, message hubs, checkpoints.
+
+    A tool hands a checkpoint on to the run; a test that replaces the run leaves it there.
+    """
+    read._handed_on.clear()
     for logger in MMLogger._instance_dict.values():
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
