@@ -76,16 +76,16 @@ def find_cases(package: str, match: str = "*", progress: bool = False) -> list[C
     files = sorted(f for f in folder.rglob("*.py") if "_base_" not in f.relative_to(folder).parts)
     files = [f for f in files if fnmatch(str(f.relative_to(folder)), match)]
     bar = ProgressBar(len(files)) if progress and files else None
-    found: dict[str, Case] = {}
+    cases: dict[str, Case] = {}
     for file in files:
         for case in _read(package, file, str(file.relative_to(folder))):
-            if case.key in found:
-                found[case.key].configs += case.configs
+            if case.key in cases:
+                cases[case.key].configs += case.configs
             else:
-                found[case.key] = case
+                cases[case.key] = case
         if bar is not None:
             bar.update()
-    return list(found.values())
+    return list(cases.values())
 
 
 def _read(package: str, file: Path, name: str) -> Iterator[Case]:

@@ -1,4 +1,4 @@
-"""What is asked of one model: build, one training step, one prediction, one SAKD step, loading."""
+"""The checks of one model: build, one training step, one prediction, one SAKD step, loading."""
 
 import copy
 import io
@@ -43,7 +43,7 @@ def check(
     spiking: bool = True,
     size: int = 128,
     time_steps: int = 2,
-    tell: Callable[[str, str], None] = lambda name, found: None,
+    tell: Callable[[str, str], None] = lambda name, outcome: None,
     factors: Sequence[int] = (1, 3),
 ) -> dict[str, str]:
     """``OK``, or what went wrong, for each of ``CHECKS``.
@@ -61,8 +61,8 @@ def check(
     best: dict[str, str] = {}
     for factor in factors:
         quiet = tell if not best else lambda name, value: None
-        found = _check(case, spiking, factor * size, time_steps, quiet)
-        best = found if not best or _passed(found) > _passed(best) else best
+        outcomes = _check(case, spiking, factor * size, time_steps, quiet)
+        best = outcomes if not best or _passed(outcomes) > _passed(best) else best
         if _passed(best) == len(best):
             break
     for name, value in best.items():
@@ -70,15 +70,15 @@ def check(
     return best
 
 
-def _passed(found: dict[str, str]) -> int:
-    return sum(value == OK or value.startswith(UNDEFINED) for value in found.values())
+def _passed(outcomes: dict[str, str]) -> int:
+    return sum(value == OK or value.startswith(UNDEFINED) for value in outcomes.values())
 
 
 def _check(
     case: Case, spiking: bool, size: int, time_steps: int, tell: Callable[[str, str], None]
 ) -> dict[str, str]:
     torch.manual_seed(0)
-    found: dict[str, str] = {}
+    outcomes: dict[str, str] = {}
     model_cfg = ConfigDict(scaled(case.model or {}, size))
     scope = case.package
     # What a Runner says of where it is; BoxInst warms up by it.
@@ -102,8 +102,8 @@ def _check(
     def predict() -> None:
         model = _in_mode(state["model"], training=False)
         with torch.no_grad():
-            found = model(**_data(model, case, model_cfg, size, False), mode="predict")
-        if found is None or len(found) == 0:
+            predictions = model(**_data(model, case, model_cfg, size, False), mode="predict")
+        if predictions is None or len(predictions) == 0:
             raise _CheckError("no prediction")
 
     def load() -> None:
@@ -145,7 +145,7 @@ def _check(
         return OK
 
     def features() -> None:
-        if found["responses"] != OK:  # the step that taught both has shown it
+        if outcomes["responses"] != OK:  # the step that taught both has shown it
             sakd(None)
 
     steps: dict[str, Callable[[], str | None]] = dict(
@@ -156,13 +156,13 @@ def _check(
     with _silent():
         for name, step in steps.items():
             try:
-                found[name] = step() or OK
+                outcomes[name] = step() or OK
             except Exception as error:  # whatever upstream raises is the result
-                found[name] = first_line(error)
-            tell(name, found[name])
-            if name == "build" and found[name] != OK:
+                outcomes[name] = first_line(error)
+            tell(name, outcomes[name])
+            if name == "build" and outcomes[name] != OK:
                 break
-    return found
+    return outcomes
 
 
 def _build(cfg: Mapping[str, Any]) -> nn.Module:

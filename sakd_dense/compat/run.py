@@ -1,4 +1,4 @@
-"""Many cases, each in a process of its own with a time limit; what is known is not asked again."""
+"""Many cases, each in a process of its own with a time limit; known cases are not run again."""
 
 import json
 import multiprocessing
@@ -28,7 +28,7 @@ class _Job:
     process: Any
     pipe: Connection
     started: float
-    found: dict[str, str]
+    outcomes: dict[str, str]
 
 
 def run_cases(
@@ -69,7 +69,7 @@ def run_cases(
         for job in _ended(running, seconds):
             running.remove(job)
             row = rows[job.case.key]
-            row["swapped" if job.spiking else "unswapped"] = job.found
+            row["swapped" if job.spiking else "unswapped"] = job.outcomes
             row["seconds"] = round(row.get("seconds", 0.0) + time.monotonic() - job.started, 1)
             if job.spiking and _doubtful(row):
                 wanted.append((job.case, False))
@@ -121,7 +121,7 @@ def _run(case: Case, spiking: bool, options: dict[str, Any], pipe: Connection) -
     for stream in (sys.stdout, sys.stderr):
         os.dup2(quiet, stream.fileno())
     torch.set_num_threads(1)
-    check(case, spiking, tell=lambda name, found: pipe.send((name, found)), **options)
+    check(case, spiking, tell=lambda name, outcome: pipe.send((name, outcome)), **options)
 
 
 def _ended(running: list[_Job], seconds: float) -> list[_Job]:
@@ -132,8 +132,8 @@ def _ended(running: list[_Job], seconds: float) -> list[_Job]:
         late = time.monotonic() - job.started > seconds
         try:
             while job.pipe in ready and job.pipe.poll():
-                name, found = job.pipe.recv()
-                job.found[name] = found
+                name, outcome = job.pipe.recv()
+                job.outcomes[name] = outcome
         except EOFError:
             job.process.join()
             if job.process.exitcode:
@@ -151,4 +151,4 @@ def _ended(running: list[_Job], seconds: float) -> list[_Job]:
 def _interrupted(job: _Job, why: str) -> None:
     for name in CHECKS:
         if job.spiking or name not in ("features", "responses"):
-            job.found.setdefault(name, why)
+            job.outcomes.setdefault(name, why)

@@ -1,4 +1,4 @@
-"""What a run over configs found, as Markdown: by family, and the reason of every failure."""
+"""Outcomes of a run over configs as Markdown: by family, with the reason of every failure."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -32,8 +32,8 @@ Row = dict[str, Any]
 
 
 def works_unswapped(row: Row) -> bool:
-    """Whether the ANN passes: it was asked only where the swapped model failed."""
-    return all(found == OK for found in row.get("unswapped", {}).values())
+    """Whether the ANN passes: it is tried only where the swapped model failed."""
+    return all(outcome == OK for outcome in row.get("unswapped", {}).values())
 
 
 def share(rows: Iterable[Row], name: str) -> tuple[int, int]:
@@ -74,8 +74,8 @@ def _table(groups: dict[str, list[Row]]) -> list[str]:
     """A line a group, one for all, and the shares of all."""
     head = ["", "configs", "work unswapped", *(TITLES[c] for c in CHECKS)]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    lines += [_line(name, found) for name, found in groups.items()]
-    every = [row for found in groups.values() for row in found]
+    lines += [_line(name, rows) for name, rows in groups.items()]
+    every = [row for rows in groups.values() for row in rows]
     return [*lines, _line("**all**", every), _percent(every)]
 
 
@@ -107,16 +107,16 @@ def _reasons(rows: list[Row]) -> list[str]:
 
 def _grouped(rows: list[Row], side: str) -> list[str]:
     """Lines of a list: a check and a reason, and the configs that it holds for."""
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in rows:
         for name, reason in row[side].items():
             if reason != OK:
-                found[name, reason].extend(row["configs"])
+                reasons[name, reason].extend(row["configs"])
                 if not reason.startswith(UNDEFINED):
                     break
     return [
         f"- {TITLES[name]}: `{reason}` ({len(configs)}): {_short(configs)}"
-        for (name, reason), configs in sorted(found.items(), key=lambda kv: -len(kv[1]))
+        for (name, reason), configs in sorted(reasons.items(), key=lambda kv: -len(kv[1]))
     ]
 
 

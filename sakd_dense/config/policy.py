@@ -28,19 +28,19 @@ def check_norm_policy(cfg: Config | MutableMapping[str, Any]) -> list[str]:
     if hook.get("transfer") == "head":
         return []  # the backbone comes from an SNN, whose statistics fit
     by_hook = bool(hook) and bool(hook.get("transfer", True))
-    found = []
+    lines = []
     for b in spiking_backbone_cfgs(cfg.get("model") or {}):
         if not (by_hook or _initialised(b) or _initialised(cfg["model"])):
             continue
         name = type_name(b["type"])
         if b.get("norm_eval", False):
-            found.append(f"{name}(norm_eval=True): {_NORM_REASON}; set norm_eval=False")
+            lines.append(f"{name}(norm_eval=True): {_NORM_REASON}; set norm_eval=False")
         if b.get("frozen_stages", -1) >= 0:
             stages = b["frozen_stages"]
-            found.append(f"{name}(frozen_stages={stages}): {_NORM_REASON}; set frozen_stages=-1")
+            lines.append(f"{name}(frozen_stages={stages}): {_NORM_REASON}; set frozen_stages=-1")
         if (b.get("norm_cfg") or {}).get("requires_grad") is False:
-            found.append(f"{name}(norm_cfg=dict(requires_grad=False)): {_NORM_REASON}; set it True")
-    return found
+            lines.append(f"{name}(norm_cfg=dict(requires_grad=False)): {_NORM_REASON}; set it True")
+    return lines
 
 
 def _initialised(cfg: MutableMapping[str, Any]) -> bool:

@@ -43,7 +43,7 @@ def _change(old: Any, new: Any) -> Any:
     return difference(old, new)
 
 
-def as_code(value: Any, indent: int = 0, room: int = _WIDTH) -> str:
+def as_code(value: Any, indent: int = 0, width: int = _WIDTH) -> str:
     """``value`` as Python source: ``dict(type='A', b=1)``, in one line where it fits."""
     if not isinstance(value, Mapping | list | tuple) or not value:
         return "dict()" if isinstance(value, Mapping) else repr(value)
@@ -60,9 +60,9 @@ def as_code(value: Any, indent: int = 0, room: int = _WIDTH) -> str:
     flat = [n + as_code(v, 0, 10**6) for n, v in zip(names, values, strict=True)]
     comma = "," if right == ")" and left == "(" and len(flat) == 1 else ""
     line = left + ", ".join(flat) + comma + right
-    if len(line) + indent <= room:
+    if len(line) + indent <= width:
         return line
-    deep = [n + as_code(v, inner, room - len(n) - 1) for n, v in zip(names, values, strict=True)]
+    deep = [n + as_code(v, inner, width - len(n) - 1) for n, v in zip(names, values, strict=True)]
     return left + "".join(f"\n{' ' * inner}{d}," for d in deep) + f"\n{' ' * indent}{right}"
 
 

@@ -39,6 +39,6 @@ def test_what_a_config_file_cannot_say_is_refused(tmp_path) -> None:
     "value",
     [1, "a'b", None, (), [], {}, (1,), dict(type="A", b=[1, (2.5, True)]), {"a-b": {1: 2}}],
 )
-@pytest.mark.parametrize("room", [5, 100])
-def test_code_reads_back(value, room: int) -> None:
-    assert eval(as_code(value, room=room)) == value
+@pytest.mark.parametrize("width", [5, 100])
+def test_code_reads_back(value, width: int) -> None:
+    assert eval(as_code(value, width=width)) == value

@@ -124,8 +124,8 @@ def record(rng: np.random.Generator, ink: np.ndarray, parameters: EventParameter
         parameters: see :class:`EventParameters`.
     """
     size, steps = parameters.size, parameters.steps
-    room = np.array([size - ink.shape[0], size - ink.shape[1]]) * _MOMENTS
-    place = np.array([int(rng.integers(0, r + 1)) for r in room])
+    margin = np.array([size - ink.shape[0], size - ink.shape[1]]) * _MOMENTS
+    place = np.array([int(rng.integers(0, r + 1)) for r in margin])
     pace = rng.integers(1, parameters.speed + 1, size=2) * rng.choice([-1, 1], size=2)
     sign = int(rng.choice([-1, 1]))  # a bright digit, or a dark one
     seen: np.ndarray | None = None
@@ -144,7 +144,7 @@ def record(rng: np.random.Generator, ink: np.ndarray, parameters: EventParameter
             frame[0] += np.maximum(events, 0)
             frame[1] += np.maximum(-events, 0)
         place = place + pace
-        pace = np.where((place < 0) | (place > room), -pace, pace)
-        place = np.clip(place, 0, room)
+        pace = np.where((place < 0) | (place > margin), -pace, pace)
+        place = np.clip(place, 0, margin)
     frames += rng.integers(0, 1000, size=frames.shape) < parameters.noise
     return np.minimum(frames, 255).astype(np.uint8)

@@ -63,10 +63,10 @@ def _holds(root: Path, what: str, wanted: dict[str, Any]) -> bool:
             f"{root} exists and is not a set of {what} (it has no stamp.json): choose another "
             "data_root or move it away"
         )
-    found = json.loads(stamp_file.read_text())
-    if found != wanted:
-        keys = [k for k in {**found, **wanted} if found.get(k) != wanted.get(k)]
-        changes = ", ".join(f"{k}: {found.get(k)} there, {wanted.get(k)} wanted" for k in keys)
+    stamped = json.loads(stamp_file.read_text())
+    if stamped != wanted:
+        keys = [k for k in {**stamped, **wanted} if stamped.get(k) != wanted.get(k)]
+        changes = ", ".join(f"{k}: {stamped.get(k)} there, {wanted.get(k)} wanted" for k in keys)
         raise UserError(
             f"{root} holds {what} made from other parameters ({changes}): choose another "
             "data_root or remove the folder"
