@@ -7,7 +7,6 @@ nothing else, so the teacher need not be configured.
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from .types import (
     ann_backbone_cfgs,
     ann_type,
     dicts,
+    package_of,
     spiking_backbone_cfgs,
     type_name,
 )
@@ -44,7 +44,8 @@ def ann_of(model_cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
             "teacher=dict(checkpoint=..., config=...)"
         )
     # Where types are classes there need be no default scope in which a name would be looked up.
-    scope = {"_scope_": _scope(model["type"])} if inspect.isclass(model.get("type")) else {}
+    package = package_of(model.get("type"))
+    scope = {"_scope_": package} if package else {}
     for backbone in backbones:
         backbone["type"] = ann_type(backbone["type"])
         backbone.update({**scope, **backbone})

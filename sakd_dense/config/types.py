@@ -31,14 +31,20 @@ def _scope(kind: Any) -> str | None:
     return path.split(".")[0] if "." in path else None
 
 
+def package_of(kind: Any) -> str | None:
+    """The package of OpenMMLab that a class, or the dotted path of one, comes or derives from."""
+    if inspect.isclass(kind):
+        paths = [base.__module__ for base in kind.__mro__]
+    else:  # a pure Python config that a run has written holds paths
+        paths = [kind] if isinstance(kind, str) and "." in kind else []
+    roots = (path.partition(".")[0] for path in paths)
+    return next((root for root in roots if root in ("mmdet", "mmseg", "mmpretrain")), None)
+
+
 def class_scope(cfg: Any) -> str | None:
-    """The package of OpenMMLab of the first class in ``cfg`` that comes, or derives, from one."""
-    for kind in (d.get("type") for d in dicts(cfg)):
-        for base in kind.__mro__ if inspect.isclass(kind) else ():
-            root = base.__module__.partition(".")[0]
-            if root in ("mmdet", "mmseg", "mmpretrain"):
-                return root
-    return None
+    """The package of the first type in ``cfg`` that has one, see :func:`package_of`."""
+    packages = (package_of(d.get("type")) for d in dicts(cfg))
+    return next((package for package in packages if package is not None), None)
 
 
 def ann_type(kind: Any) -> str | None:
