@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from torch import Tensor, nn
 
-from ..runtime.errors import UserError
+from ..config.models import test_dataset_of
 
 
 class RawModel(nn.Module):
@@ -31,12 +31,7 @@ def first_image(cfg: Config, model: nn.Module) -> Tensor:
     Raises:
         UserError: the config has no test set.
     """
-    if cfg.get("test_dataloader") is None:
-        raise UserError(
-            f"{cfg.filename or 'the config'} has no test_dataloader, whose first image the export "
-            "runs: set test_dataloader, for instance to the config's val_dataloader"
-        )
-    item = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))[0]
+    item = DATASETS.build(copy.deepcopy(test_dataset_of(cfg)))[0]
     batch = dict(inputs=[item["inputs"]], data_samples=[item["data_samples"]])
     return model.data_preprocessor(batch, False)["inputs"]
 

@@ -223,5 +223,5 @@ def test_an_onnx_file_may_differ_as_rounding_does(tmp_path, monkeypatch, beyond,
 
 @pytest.mark.parametrize("cfg", [dict(), dict(test_dataloader=None)])
 def test_a_config_without_a_test_set_is_named(cfg):
-    with pytest.raises(UserError, match="no test_dataloader.*set test_dataloader"):
+    with pytest.raises(UserError, match="test_dataloader is missing or None.*set test_dataloader"):
         first_image(Config(cfg), nn.Identity())
