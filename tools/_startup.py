@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import MutableMapping
 
-SPINS = "1000"
+SPINS = "10000"
 #: What the OpenMMLab forks print at each import of a package, four times in all.
 NOISE = "Could not import OneDL"
 
