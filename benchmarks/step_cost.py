@@ -35,6 +35,7 @@ from sakd_dense.distill import SAKDHook
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.distill.terms import Terms
+from sakd_dense.distill.wrappers import on_loss
 from sakd_dense.neurons.compiling import Payback
 from sakd_dense.runtime.amp import CPUAmpOptimWrapper
 
@@ -97,7 +98,7 @@ def stepper(args: argparse.Namespace, variant: str) -> Callable[[], None]:
             "teacher",
             hook.teacher_dtype,
         )
-        model.register_forward_hook(hook._add_terms, with_kwargs=True)
+        on_loss(model, hook._add_terms)
 
     def step() -> None:
         with optimizer.optim_context(model):
