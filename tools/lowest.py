@@ -2,7 +2,7 @@
 """Installs the oldest versions that setup.py promises, and tests the package on them.
 
 `make lowest` runs this. It is not part of `make test`: it downloads about 3 GB and builds
-onedl-mmcv's operators for the oldest torch, 10 to 20 minutes on two cores the first time. Run it
+onedl-mmcv's operators for the oldest torch, which takes long the first time. Run it
 before a release and whenever a bound in setup.py changes.
 
 1. uv finds the oldest version of every direct requirement, with the newest of all others;
