@@ -116,8 +116,8 @@ setup(
         # tools/export.py: what each format is written, and read back, by.
         "export": [
             "nir>=1.0.6",
-            "nirtorch>=2",
-            "onnx>=1.17",
+            "nirtorch>=2.6",
+            "onnx>=1.17",  # with torch 2.6: protobuf below 7 (tools/lowest.py)
             "onnxruntime>=1.20",
             "onnxscript>=0.2",
         ],

@@ -24,6 +24,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = ("onedl", "cls", "demo", "export")
 BUILD = ("setuptools", "wheel", "ninja", "psutil")
+# Of what setup.py does not name, where the newest does not go with the oldest of what it does:
+# torch 2.6 writes booleans into ONNX files, which protobuf 7 refuses.
+LIMITS = ("protobuf<7",)
 # Building and running models, both levels of SAKD, the data sets, the command lines, exports.
 SMOKE = (
     "tests/backbones/test_resnet.py",
@@ -62,7 +65,9 @@ def resolve(uv: Path, target: Path) -> None:
     extras = [word for extra in EXTRAS for word in ("--extra", extra)]
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
     options = ("--resolution", "lowest-direct", "--python-version", python, "--no-annotate")
-    run(uv, "pip", "compile", "-q", "setup.py", *extras, *options, "-o", target)
+    limits = target.with_name("limits.txt")
+    limits.write_text("\n".join(LIMITS) + "\n")
+    run(uv, "pip", "compile", "-q", "setup.py", *extras, *options, "-c", limits, "-o", target)
 
 
 def install(folder: Path) -> Path:
@@ -79,8 +84,11 @@ def install(folder: Path) -> Path:
     run(python, "tools/mmcv_wheel.py", lowest)
     # The wheel just built stays; OpenCV without windows needs no libGL.
     text = re.sub(r"^onedl-mmcv==.*\n", "", lowest.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^opencv-python==", "opencv-python-headless==", text, flags=re.M)
+    # spikingjelly asks for any torchaudio, but only that of the same torch can be loaded.
+    torch = first[0].partition("==")[2]
     rest = folder / "rest.txt"
-    rest.write_text(re.sub(r"^opencv-python==", "opencv-python-headless==", text, flags=re.M))
+    rest.write_text(re.sub(r"^torchaudio==.*", f"torchaudio=={torch}", text, flags=re.M))
     run(*add, "--no-deps", "-r", rest)
     run(*add, "--no-deps", "--no-build-isolation", "-e", ".")
     run(*add, f"pytest=={lower_bound('pytest')}")
