@@ -4,11 +4,11 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: help install test lowest demo bench compat lint format clean
+.PHONY: help install test test-all lowest demo bench compat lint format clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 @ \2/p' Makefile | column -t -s @ 2>/dev/null \
-		|| sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1: \2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 @ \2/p' Makefile | column -t -s @ 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' Makefile
 
 install:  ## make .venv with everything in it (quick when nothing changed)
 	@if [ -z "$(PYTHON)" ]; then \
@@ -16,10 +16,15 @@ install:  ## make .venv with everything in it (quick when nothing changed)
 		exit 1; fi
 	@$(PYTHON) tools/install.py
 
-test: install lint  ## install, lint, run the tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-lowest:  ## tests on the oldest versions of setup.py (3 GB, 10 to 20 minutes the first time)
+test: install lint  ## install, lint, run the tests (under ten minutes)
+	$(PYTEST) -m "not slow"
+
+test-all: install lint  ## the slow tests too: before a release, and before an issue is closed
+	$(PYTEST)
+
+lowest:  ## tests on the oldest versions of setup.py (3 GB, about 25 minutes the first time)
 	@$(PYTHON) tools/lowest.py
 
 demo: install  ## install, then train, test and report on generated digit scenes
