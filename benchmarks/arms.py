@@ -40,6 +40,20 @@ def neuron(cfg: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return dict(level1=True, epochs=6, backbone=dict(neuron={**cfg, **changes}))
 
 
+def counts(
+    most: int = 4,
+    kind: str = "SpikingResNet",
+    threshold: dict[str, Any] | None = None,
+    time_steps: int = 1,
+    **hook: Any,
+) -> dict[str, Any]:
+    """Both levels for neurons that fire up to ``most`` spikes a time step."""
+    node = dict(type="NILIFNode", D=most, **(threshold or {}))
+    backbone = dict(type=kind, time_steps=time_steps, neuron=node)
+    return dict(hook=dict(dict(features=PKD, prefixes=None), **hook), backbone=backbone)
+
+
+SEW = "SEWResNet"
 TENTH_LONG = dict(images=20, epochs=104)
 CAMVID_TENTH_LONG = dict(images=37, epochs=119)
 ARMS: dict[str, dict[str, Any]] = {
@@ -96,6 +110,20 @@ ARMS: dict[str, dict[str, Any]] = {
     # itself, or with a head from the dense teacher and taught by it.
     "backbone": dict(start="cifar10-small"),
     "road": dict(sakd(transfer="head"), start="cifar10-small"),
+    # Counts: T x D; the sum before the neuron (the ANN's own place for it), or SEW's.
+    "counts-1x1": counts(1),
+    "counts-1x2": counts(2),
+    "counts-1x4": counts(4),
+    "counts-1x8": counts(8),
+    "counts-2x2": counts(2, time_steps=2),
+    "counts-1x4-sew": counts(4, SEW),
+    "counts-1x4-uncalibrated": counts(4, calibrate=0),
+    "counts-1x4-learned": counts(4, threshold=dict(learn_threshold=True)),
+    "counts-1x4-mse": counts(4, features=MSE),
+    "counts-1x4-labels": counts(4, features=None, responses=None),
+    "counts-1x4-16ep": dict(counts(4), epochs=16),
+    "counts-1x2-16ep": dict(counts(2), epochs=16),
+    "counts-1x4-sew-16ep": dict(counts(4, SEW), epochs=16),
     # The IF neuron on the main road, and neurons by level 1 alone.
     "scratch-if": dict(backbone=dict(neuron=IF)),
     "level1-if": dict(level1=True, backbone=dict(neuron=IF)),

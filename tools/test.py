@@ -4,9 +4,11 @@ r"""Test a checkpoint, at one or several numbers of time steps T.
   python tools/test.py configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 2 4 8 \
       --out sweep.json
   python tools/test.py configs/retinanet_r18_bccd.py TEACHER.pth
+  python tools/test.py CONFIG SNN.pth --time-steps 1 2 --counts 1 2 4    # neurons of up to D spikes
 
 All T are read from one backbone pass a batch at the largest; the numbers are those of separate
-runs. Without --time-steps the model runs at the T of its config; an ANN has none.
+runs. Without --time-steps the model runs at the T of its config; an ANN has none. Each D of
+--counts is another pass, from which all T are read.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from mmengine.dist import is_main_process
 
 from sakd_dense.commands.arguments import (
     add_config_arguments,
+    add_counts,
     add_time_steps,
     file_name,
     reported,
@@ -24,9 +27,9 @@ from sakd_dense.commands.arguments import (
 from sakd_dense.commands.prepare import apply_run_arguments, keep_freed_memory, start_processes
 from sakd_dense.commands.tta import draw_to, use_tta
 from sakd_dense.config.scopes import load_config
-from sakd_dense.report.figures import save_sweep
+from sakd_dense.report.figures import save_readings
 from sakd_dense.runtime.processes import leaving_process_group
-from sakd_dense.timesteps import sweep
+from sakd_dense.timesteps import CountGrid, SweepResult, grid, sweep
 from sakd_dense.transfer import verify_checkpoint
 
 PREDICTIONS = (
@@ -44,6 +47,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "checkpoint", metavar="CHECKPOINT", help="a file or URL; it must fit the config's model"
     )
     add_time_steps(parser, help="the T to read, such as 1 2 4 8")
+    add_counts(
+        parser,
+        help="the D to read, such as 1 2 4, of neurons that fire up to D spikes a time step "
+        "(NILIFNode, ILIFNode); default: the config's",
+    )
     parser.add_argument(
         "--out",
         metavar="JSON",
@@ -98,14 +106,19 @@ def main(argv: list[str] | None = None) -> None:
     if args.tta:
         use_tta(cfg)
     start_processes(cfg)
-    result = sweep(cfg, args.checkpoint, args.time_steps, args.timed_batches, fuse=not args.no_fuse)
+    how = args.time_steps, args.timed_batches, not args.no_fuse
+    result: SweepResult | CountGrid
+    if args.counts:
+        result = grid(cfg, args.checkpoint, args.counts, *how)
+    else:
+        result = sweep(cfg, args.checkpoint, *how)
     if not is_main_process():
         return
     plot = args.plot or (args.out and str(Path(args.out).with_suffix(".png")))
     if args.out:
         result.to_json(args.out)
     if plot:
-        save_sweep(result, plot)
+        save_readings(result, plot)
     print(f"\n{args.config}  {args.checkpoint}\n\n{result.table()}\n\n{result.notes()}")
     for path in (args.out, plot):
         if path:

@@ -66,6 +66,7 @@ class ResidualBlock(BaseModule):
         self,
         connect: str,
         clock: Clock,
+        channels: int,
         downsample: nn.Module | None,
         neuron: dict[str, Any] | str,
         with_cp: bool,
@@ -82,7 +83,7 @@ class ResidualBlock(BaseModule):
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else None
         self.downsample = downsample
         spikes = downsample is not None and connect != "BEFORE"
-        self.downsample_sn = SpikingNeuron(neuron, clock) if spikes else None
+        self.downsample_sn = SpikingNeuron(neuron, clock, channels) if spikes else None
 
     def _add_norm(self, norm_cfg: dict[str, Any], channels: int, index: int) -> None:
         name, norm = build_norm_layer(norm_cfg, channels, postfix=index)
@@ -142,12 +143,13 @@ class ResidualBlock(BaseModule):
         x = self.saved(get_input())
         current, identity = self.current(x), self._identity(x)
         last = self.last_norm.replace("norm", "conv")
+        between = last in self.plugins or (self.drop_path is not None and self.training)
         if self.connect == "BEFORE":
-            return fire(self._drop(self._plug(last, norm(current))) + identity)
-        # Hooks and plugins behind the neuron expect spikes, not the sum.
-        drops = self.drop_path is not None and self.training
-        separate = is_observed(fire) or last in self.plugins or drops
-        if self.connect == "ADD" and not separate:
+            if between:
+                return fire(self._drop(self._plug(last, norm(current))) + identity)
+            return fire(current, norm, identity, before=True)
+        # Hooks behind the neuron expect spikes, not the sum.
+        if self.connect == "ADD" and not between and not is_observed(fire):
             return fire(current, norm, identity)
         branch = self._drop(self._plug(last, fire(current, norm)))
         return connect(branch, identity, self.connect)
@@ -196,7 +198,7 @@ class BasicBlock(ResidualBlock):
         **shared: Any,
     ) -> None:
         # style ... plugins are a bottleneck's: here is nothing that they could apply to.
-        super().__init__(neuron=neuron, clock=clock, **shared)
+        super().__init__(neuron=neuron, clock=clock, channels=planes, **shared)
         self.conv1 = build_conv_layer(
             conv_cfg,
             inplanes,
@@ -208,10 +210,10 @@ class BasicBlock(ResidualBlock):
             bias=False,
         )
         self._add_norm(norm_cfg, planes, 1)
-        self.sn1 = SpikingNeuron(neuron, clock)
+        self.sn1 = SpikingNeuron(neuron, clock, planes)
         self.conv2 = build_conv_layer(conv_cfg, planes, planes, 3, padding=1, bias=False)
         self._add_norm(norm_cfg, planes, 2)
-        self.sn2 = SpikingNeuron(neuron, clock)
+        self.sn2 = SpikingNeuron(neuron, clock, planes)
 
     def current(self, x: SavedInput) -> Tensor:
         out = self.sn1(x.into(self.conv1), self.norm1)
@@ -251,7 +253,8 @@ class Bottleneck(ResidualBlock):
         plugins: Sequence[dict[str, Any]] = (),
         **shared: Any,
     ) -> None:
-        super().__init__(neuron=neuron, clock=clock, **shared)
+        out = planes * expansion
+        super().__init__(neuron=neuron, clock=clock, channels=out, **shared)
         deformable = dict(dcn or {})
         if deformable.pop("fallback_on_stride", False):
             deformable = {}
@@ -259,12 +262,11 @@ class Bottleneck(ResidualBlock):
         if groups > 1:
             width = math.floor(planes * (base_width / base_channels)) * groups
         strides = (1, stride) if style == "pytorch" else (stride, 1)
-        out = planes * expansion
         self.conv1 = build_conv_layer(
             conv_cfg, inplanes, width, kernel_size=1, stride=strides[0], bias=False
         )
         self._add_norm(norm_cfg, width, 1)
-        self.sn1 = SpikingNeuron(neuron, clock)
+        self.sn1 = SpikingNeuron(neuron, clock, width)
         self.conv2 = build_conv_layer(
             deformable or conv_cfg,
             width,
@@ -277,10 +279,10 @@ class Bottleneck(ResidualBlock):
             bias=False,
         )
         self._add_norm(norm_cfg, width, 2)
-        self.sn2 = SpikingNeuron(neuron, clock)
+        self.sn2 = SpikingNeuron(neuron, clock, width)
         self.conv3 = build_conv_layer(conv_cfg, width, out, kernel_size=1, bias=False)
         self._add_norm(norm_cfg, out, 3)
-        self.sn3 = SpikingNeuron(neuron, clock)
+        self.sn3 = SpikingNeuron(neuron, clock, out)
         for conv, channels in (("conv1", width), ("conv2", width), ("conv3", out)):
             self._add_plugins(plugins, conv, channels)
 

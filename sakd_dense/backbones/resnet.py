@@ -164,13 +164,13 @@ class ResidualBackbone(SpikingBackbone):
             ):
                 layers.append(self._conv(c_in, c_out, 3, 2 if i == 0 else 1))
                 layers.append(build_norm_layer(self.norm_cfg, c_out)[1])
-                layers.append(SpikingNeuron(self.neuron, self.clock))
+                layers.append(SpikingNeuron(self.neuron, self.clock, c_out))
             self.stem = nn.Sequential(*layers)
         else:
             self.conv1 = self._conv(in_channels, channels, 7, 2)
             self.norm1_name, norm1 = build_norm_layer(self.norm_cfg, channels, postfix=1)
             self.add_module(self.norm1_name, norm1)
-            self.sn1 = SpikingNeuron(self.neuron, self.clock)
+            self.sn1 = SpikingNeuron(self.neuron, self.clock, channels)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
 
     def _make_stage(
@@ -237,6 +237,19 @@ class ResidualBackbone(SpikingBackbone):
             if i in self.out_indices:
                 outs.append(x)
         return tuple(outs)
+
+    def summed_neurons(self) -> list[list[SpikingNeuron]]:
+        """Neurons whose outputs are summed with no neuron behind the sum (SEW's ADD), by stage."""
+        stem = self._stem_modules()[-1]
+        groups: list[list[SpikingNeuron]] = [[stem]]
+        for name in self.res_layers:
+            blocks = getattr(self, name)
+            if blocks[0].connect != "ADD":
+                return []
+            if blocks[0].downsample_sn is not None:
+                groups.append([blocks[0].downsample_sn])
+            groups[-1] += [getattr(block, block.last_neuron) for block in blocks]
+        return groups
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:

@@ -13,6 +13,7 @@ from mmengine.config import DictAction
 
 from ..backbones.time_steps import check_time_steps
 from ..config.types import PREFIXES
+from ..neurons.counts import check_counts
 from ..runtime.errors import UserError
 
 CONFIG_HELP = "a config file, or one of a package: mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
@@ -73,9 +74,16 @@ def add_time_steps(
     parser: argparse.ArgumentParser, nargs: str | None = "+", **options: Any
 ) -> None:
     """``--time-steps``: one T (``nargs=None``) or several, refused unless they can be run."""
+    action = _checked_by(check_time_steps)
     parser.add_argument(
-        "--time-steps", type=int, nargs=nargs, metavar="T", action=_TimeSteps, **options
+        "--time-steps", type=int, nargs=nargs, metavar="T", action=action, **options
     )
+
+
+def add_counts(parser: argparse.ArgumentParser, **options: Any) -> None:
+    """``--counts``: one D or several, refused unless they can be run."""
+    action = _checked_by(check_counts)
+    parser.add_argument("--counts", type=int, nargs="+", metavar="D", action=action, **options)
 
 
 def file_name(suffix: str, hint: str = "") -> Callable[[str], str]:
@@ -92,19 +100,24 @@ def file_name(suffix: str, hint: str = "") -> Callable[[str], str]:
     return parse
 
 
-class _TimeSteps(argparse.Action):
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        try:
-            check_time_steps(values if isinstance(values, list) else [values])
-        except UserError as error:
-            parser.error(f"{option_string}: {error}")
-        setattr(namespace, self.dest, values)
+def _checked_by(check: Callable[[list[int]], Any]) -> type[argparse.Action]:
+    """An argument's action: its values are refused where ``check`` raises a UserError."""
+
+    class Checked(argparse.Action):
+        def __call__(
+            self,
+            parser: argparse.ArgumentParser,
+            namespace: argparse.Namespace,
+            values: Any,
+            option_string: str | None = None,
+        ) -> None:
+            try:
+                check(values if isinstance(values, list) else [values])
+            except UserError as error:
+                parser.error(f"{option_string}: {error}")
+            setattr(namespace, self.dest, values)
+
+    return Checked
 
 
 def reported(main: Callable[..., None]) -> Callable[..., None]:

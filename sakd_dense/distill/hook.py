@@ -18,6 +18,7 @@ from ..config.teacher import teacher_of
 from ..runtime.errors import UserError
 from ..transfer import transfer
 from ..transfer.read import Checkpoint, read_checkpoint
+from ..transfer.thresholds import calibrate_on
 from .prefixes import check, draw
 from .responses import Response, find_response
 from .schedule import Weight
@@ -55,6 +56,9 @@ class SAKDHook(Hook):
             head alone; the backbone starts as its ``init_cfg`` says (from a distilled SNN, such
             as a classifier: ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``).
             ``load_from`` and ``resume`` win.
+        calibrate: level 1 of neurons that fire integers: the number of training batches on which
+            their thresholds are fitted to what the teacher's weights give
+            (:func:`sakd_dense.transfer.calibrate`); 0: they start as configured.
         features: a feature loss with its ``weight``, e.g. ``dict(type='FeaturePKD', weight=1.0)``
             (also ``FeatureMSE``, ``FeatureCWD``); None: off. At every backbone output.
         responses: weights of the response's terms, e.g. ``dict(cls=1.0, box=1.0)``; None: off.
@@ -76,6 +80,7 @@ class SAKDHook(Hook):
         self,
         teacher: Mapping[str, Any],
         transfer: bool | str = True,
+        calibrate: int = 10,
         features: Mapping[str, Any] | None = DEFAULT_FEATURES,
         responses: Mapping[str, Any] | None = {},
         prefixes: str | int | None = "random",
@@ -97,6 +102,8 @@ class SAKDHook(Hook):
             )
         if transfer not in (True, False, "head"):
             raise UserError(f"SAKDHook: transfer={transfer!r}: take True, False or 'head'")
+        if isinstance(calibrate, bool) or not isinstance(calibrate, int) or calibrate < 0:
+            raise UserError(f"SAKDHook: calibrate={calibrate!r}: take a number of batches, or 0")
         check(prefixes)
         if prefix_targets not in TARGETS:
             raise UserError(f"SAKDHook: prefix_targets={prefix_targets!r}: take one of {TARGETS}")
@@ -105,6 +112,7 @@ class SAKDHook(Hook):
         self.teacher_args = dict(teacher)
         self.teacher_dtype = DTYPES[teacher.get("dtype")]
         self.transfer = transfer
+        self.calibrate = calibrate
         self.features = features
         self.responses = responses
         self.prefixes = prefixes
@@ -150,6 +158,8 @@ class SAKDHook(Hook):
                 f"SAKDHook: prefixes={self.prefixes!r} needs neurons whose spikes at t depend on "
                 "the input up to t alone; set prefixes=None or another neuron"
             )
+        if self.transfer is True and self.calibrate and not _continues(runner):
+            calibrate_on(runner.train_dataloader, student, self.calibrate)
         self._terms = Terms(
             student,
             self.teacher,
@@ -207,6 +217,11 @@ class SAKDHook(Hook):
             kind = type(getattr(student, heads[0]) if len(heads) == 1 else student).__name__
             print_log(f"SAKDHook: no response is defined for {kind}: features only", runner.logger)
         return response
+
+
+def _continues(runner: Any) -> bool:
+    """Whether the student's weights are those of a checkpoint of its own."""
+    return bool(runner._resume or runner._load_from)
 
 
 def _transfer_after_init(

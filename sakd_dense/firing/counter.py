@@ -20,7 +20,8 @@ class Spikes:
 
     Attributes:
         spikes: number of spikes.
-        neuron_steps: neurons times time steps, summed over images.
+        neuron_steps: neurons times slots, summed over images. A slot holds one spike: a time step
+            has one, or D where neurons fire integers up to D.
         silent: neurons without a spike in all T steps of an image, summed over images; NaN if they
             were not counted.
         neurons: number of neurons, summed over images.
@@ -36,7 +37,7 @@ class Spikes:
 
     @property
     def rate(self) -> float:
-        """Firing rate: spikes a neuron and time step."""
+        """Firing rate: spikes a neuron and slot."""
         return self.spikes / self.neuron_steps if self.neuron_steps else float("nan")
 
     @property
@@ -48,7 +49,8 @@ class Spikes:
 class _Passes:
     """Counts of one layer over all its passes of one length, on the layer's device."""
 
-    def __init__(self, time_steps: int, device: torch.device) -> None:
+    def __init__(self, time_steps: int, slots: int, device: torch.device) -> None:
+        self.slots = slots
         self.spikes = torch.zeros(time_steps, dtype=torch.float64, device=device)
         self.silent = torch.zeros((), dtype=torch.int64, device=device)
         self.neurons = 0
@@ -101,14 +103,15 @@ class SpikeCounter:
 
     @torch.no_grad()
     def _count(self, neuron: SpikingNeuron, _args: tuple[Tensor, ...], output: Tensor) -> None:
-        steps = neuron.clock.time_steps
+        steps, slots = neuron.clock.time_steps, neuron.slots
+        output = neuron.spikes_of(output)
         if output.dim() == 4 and channels_last(output):  # counted as it lies, not copied first
             output = output.permute(0, 2, 3, 1)
         fired = output.detach().unflatten(0, (steps, -1)).flatten(2)
         # float32 sums whole numbers exactly up to 2^24: here, those of one image at one step.
         spikes = fired.sum(2, dtype=torch.float32).double().sum(1)
         passes = self._counts.setdefault(self._names[neuron], {})
-        count = passes.setdefault(steps, _Passes(steps, output.device))
+        count = passes.setdefault(steps, _Passes(steps, slots, output.device))
         count.spikes += spikes
         count.neurons += output.numel() // steps
         if self.silence:
@@ -124,13 +127,15 @@ class SpikeCounter:
 
     def _spikes(self, time_steps: int, count: _Passes) -> Spikes:
         silent = count.silent.item() if self.silence else float("nan")
-        return Spikes(count.spikes.sum().item(), time_steps * count.neurons, silent, count.neurons)
+        slots = time_steps * count.slots * count.neurons
+        return Spikes(count.spikes.sum().item(), slots, silent, count.neurons)
 
     def rates(self, time_steps: Iterable[int]) -> dict[int, float]:
         """Firing rate of the whole model at each T, over all processes.
 
-        The rate at T is the mean, over images, neurons and the first T steps, of what the neurons
-        put out (0 or 1; the sums that ``connect='ADD'`` makes of them are not counted). Every
+        The rate at T is the number of spikes in the first T steps over the number of slots for
+        them: the mean of 0 and 1, or of n of D for neurons that fire integers up to D. The sums
+        that ``connect='ADD'`` makes of them are not counted. Every
         neuron weighs the same, so a layer weighs by its number of neurons.
 
         A backbone's pass at the largest T holds those at every smaller one. Necks and heads that
@@ -148,7 +153,7 @@ class SpikeCounter:
         for i, t in enumerate(steps):
             passes = list(self._passes_at(t, longest))
             totals[0, i] = sum(count.spikes[:t].sum() for count in passes)
-            totals[1, i] = t * sum(count.neurons for count in passes)
+            totals[1, i] = t * sum(count.slots * count.neurons for count in passes)
         all_reduce(totals)
         pairs = zip(*totals.tolist(), strict=True)
         return {

@@ -1,4 +1,4 @@
-r"""IF and LIF neurons over all T in one pass: SpikingJelly's dynamics, compiled.
+r"""IF, LIF and I-LIF neurons over all T in one pass: SpikingJelly's dynamics, compiled.
 
 .. math::
     H_t &= V_{t-1} + X_t                          & \text{IF} \\
@@ -6,7 +6,8 @@ r"""IF and LIF neurons over all T in one pass: SpikingJelly's dynamics, compiled
     H_t &= V_{t-1} + (X_t - (V_{t-1} - r)) / \tau & \text{LIF, input decayed} \\
     S_t &= \Theta(H_t - \theta) \\
     V_t &= H_t - \theta S_t                       & \text{soft reset, } r = 0 \\
-    V_t &= S_t r + (1 - S_t) H_t                  & \text{hard reset}
+    V_t &= S_t r + (1 - S_t) H_t                  & \text{hard reset} \\
+    S_t &= \operatorname{round}(\operatorname{clip}(H_t / \theta, 0, D)) & \text{I-LIF, soft reset}
 
 and, with the surrogate gradient :math:`\sigma'` at :math:`U_t = H_t - \theta`,
 
@@ -15,11 +16,12 @@ and, with the surrogate gradient :math:`\sigma'` at :math:`U_t = H_t - \theta`,
     R_t &= 1 - \theta \sigma'                     & \text{soft reset} \\
     R_t &= 1 - S_t + (r - H_t) \sigma'            & \text{hard reset}
 
-where a detached reset has no :math:`\sigma'` in :math:`R_t`. Kept for backward: :math:`U`, in the
-dtype of the input (its sign is exact in any of them); SpikingJelly keeps :math:`H`. In float32 the
-values are SpikingJelly's bit for bit; what is saved are passes over memory. In half precision the
-potential stays in float32, where SpikingJelly rounds it at every step: some 4 spikes in 10 000
-differ.
+where a detached reset has no :math:`\sigma'` in :math:`R_t`. Of a neuron that fires integers
+:math:`U_t = H_t / \theta`, and :math:`\sigma' = 1 / \theta` where it lies in the window of its
+surrogate. Kept for backward: :math:`U`, in the dtype of the input (its sign is exact in any of
+them); SpikingJelly keeps :math:`H`. In float32 the values are SpikingJelly's bit for bit; what is
+saved are passes over memory. In half precision the potential stays in float32, where SpikingJelly
+rounds it at every step: some 4 spikes in 10 000 differ.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from typing import Any
 import torch
 from spikingjelly.activation_based import neuron, surrogate
 from torch import Tensor, nn
+
+from .counts import NILIFNode
 
 #: What is the same shape at each of T time steps.
 Steps = list[Tensor]
@@ -48,6 +52,7 @@ class Dynamics:
         detach_reset: whether no gradient passes through the reset's spike.
         surrogate: ``(grad, U, **parameters) -> grad`` times the surrogate gradient at U.
         parameters: of the surrogate, as pairs.
+        most: D, of a neuron that fires integers; None: spikes of 0 and 1.
     """
 
     tau: float | None
@@ -57,17 +62,22 @@ class Dynamics:
     detach_reset: bool
     surrogate: Callable[..., Tensor]
     parameters: tuple[tuple[str, Any], ...]
+    most: int | None = None
 
     @classmethod
     def of(cls, node: nn.Module) -> Dynamics | None:
-        """Those of a SpikingJelly neuron; None for any but plain IF and LIF neurons."""
-        lif = type(node) is neuron.LIFNode
+        """Those of a neuron; None for any but plain IF, LIF, I-LIF and NI-LIF neurons.
+
+        Of a ``NILIFNode`` they are in units of its step.
+        """
+        counts = type(node) in (neuron.ILIFNode, NILIFNode)
+        lif = counts or type(node) is neuron.LIFNode
         if not (lif or type(node) is neuron.IFNode) or node.store_v_seq:
             return None
         gradient = node.surrogate_function
         if not isinstance(gradient, surrogate.SurrogateFunctionBase) or not gradient.spiking:
             return None
-        if not hasattr(type(gradient), "backward"):
+        if not counts and not hasattr(type(gradient), "backward"):
             return None
         return cls(
             tau=node.tau if lif else None,
@@ -75,8 +85,9 @@ class Dynamics:
             threshold=node.v_threshold,
             reset=node.v_reset,
             detach_reset=node.detach_reset,
-            surrogate=type(gradient).backward,
+            surrogate=_window if counts else type(gradient).backward,
             parameters=tuple(gradient._sg_params.items()),
+            most=gradient.max_spike_count if counts else None,
         )
 
     def charge(self, v: Tensor | float, x: Tensor) -> Tensor:
@@ -93,8 +104,12 @@ class Dynamics:
         spikes, above = [], []
         for x in currents:
             h = self.charge(v, x)
-            u = h - self.threshold
-            spike = (u >= 0).float()
+            if self.most is None:
+                u = h - self.threshold
+                spike = (u >= 0).float()
+            else:
+                u = h / self.threshold
+                spike = u.clamp(0, self.most).round()
             if self.reset is None:
                 v = h - spike * self.threshold
             else:
@@ -109,6 +124,8 @@ class Dynamics:
         carry: Tensor | float = 0.0
         for s_bar, u in zip(reversed(grads), reversed(above), strict=True):
             slope = self.surrogate(torch.ones_like(u), u, **dict(self.parameters))
+            if self.most is not None:
+                slope = slope / self.threshold
             if self.reset is None:
                 through = 1.0 if self.detach_reset else 1.0 - self.threshold * slope
             else:
@@ -142,6 +159,10 @@ class Dynamics:
     def summed_backward(self, grad: Tensor, above: Tensor) -> Tensor:
         """:meth:`backward` for the same input at every t: ``[1, N]``."""
         return self.backward(grad, above).sum(0, keepdim=True)
+
+
+def _window(grad: Tensor, u: Tensor, *, grad_min: float, grad_max: float, **_: Any) -> Tensor:
+    return torch.where((u >= grad_min) & (u <= grad_max), grad, torch.zeros_like(grad))
 
 
 def each_step(x: Tensor, steps: int) -> list[Tensor]:

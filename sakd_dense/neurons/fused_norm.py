@@ -2,13 +2,16 @@ r"""BatchNorm and the neuron behind it in one pass over time.
 
 .. math::
     X_t &= a\,Y_t + b, \qquad a = \gamma / \sqrt{\sigma^2 + \epsilon}, \quad b = \beta - a\mu \\
-    O_t &= S_t + I_t
+    O_t &= s\,S_t(X / s) + I_t & \text{SEW, ADD} \\
+    O_t &= s\,S_t((X + I) / s) & \text{Spiking: the sum before the neuron}
 
-*Y* is what the convolution gives, *X* the neuron's input (``fused.py``), *S* its spikes, *I* the
-shortcut of a SEW block with ``connect='ADD'``, where there is one. X is never written to memory,
-neither is U: backward computes both anew from Y, which is all that is kept. BatchNorm's statistics
-and its gradient are PyTorch's own, and X is rounded as PyTorch rounds it where it multiplies and
-adds in one instruction (x86 with FMA): the spikes are then those of the two one after the other.
+*Y* is what the convolution gives, *X* the neuron's input (``fused.py``), *S* its spikes, *s* the
+step of a ``NILIFNode`` (1 for others), *I* the shortcut of a block where there is one. X is never
+written to memory, neither is U: backward computes both anew from Y (and I, where it is summed
+before), which is all that is kept. The gradient by X needs no s: what multiplies it behind the
+neuron divides it before. BatchNorm's statistics and its gradient are PyTorch's own, and X is
+rounded as PyTorch rounds it where it multiplies and adds in one instruction (x86 with FMA): the
+spikes are then those of the two one after the other.
 """
 
 from dataclasses import dataclass
@@ -23,6 +26,14 @@ from .dynamics import Dynamics, Steps, each_step, fill, join
 from .fused import as_separate_steps, channels_last, is_observed, output_buffer, unrepeated
 
 
+class Affine(NamedTuple):
+    """What happens to Y in front of the neuron, each ``[C, 1]``."""
+
+    scale: Tensor
+    shift: Tensor
+    step: Tensor | None
+
+
 def _normed(currents: Steps, scale: Tensor, shift: Tensor) -> list[Tensor]:
     # PyTorch's BatchNorm rounds once, after multiplying and adding, and to the input's dtype.
     if torch.compiler.is_compiling():
@@ -35,26 +46,45 @@ def _normed(currents: Steps, scale: Tensor, shift: Tensor) -> list[Tensor]:
     return [x.to(y.dtype).float() for x, y in zip(normed, currents, strict=True)]
 
 
+def _charge(currents: Steps, affine: Affine, before: Steps | None) -> list[Tensor]:
+    """What the neuron receives, in units of its step."""
+    normed = _normed(currents, affine.scale, affine.shift)
+    if before is not None:
+        normed = [x + i.float() for x, i in zip(normed, before, strict=True)]
+    return normed if affine.step is None else [x / affine.step for x in normed]
+
+
 def _write(
     dynamics: Dynamics,
     into: Steps,
     currents: Steps,
-    scale: Tensor,
-    shift: Tensor,
-    identity: Steps | None,
+    affine: Affine,
+    before: Steps | None,
+    behind: Steps | None,
 ) -> None:
-    """Y at every t ``[R, C, M]``; a, b ``[C, 1]`` -> O ``into`` T tensors, which may be the Y."""
-    spikes, _ = dynamics.potentials(_normed(currents, scale, shift))
-    fill(into, spikes, identity)
+    """Y at every t ``[R, C, M]`` -> O ``into`` T tensors, which may be the Y."""
+    spikes, _ = dynamics.potentials(_charge(currents, affine, before))
+    if affine.step is not None:
+        spikes = [s * affine.step for s in spikes]
+    fill(into, spikes, behind)
 
 
-def _backward(dynamics: Dynamics, grad: Tensor, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """The gradient by S ``[T, R, C, M]`` -> that by X, of the shape of ``x``."""
+def _backward(
+    dynamics: Dynamics, grad: Tensor, x: Tensor, affine: Affine, before: Tensor | None
+) -> Tensor:
+    """The gradient by O ``[T, R, C, M]`` -> that by X at every t, of the shape of ``grad``."""
     steps = grad.shape[0]
     currents = [x[t if x.shape[0] == steps else 0] for t in range(steps)]
-    _, above = dynamics.potentials(_normed(currents, scale, shift))
-    by_x = join(dynamics.gradients(each_step(grad, steps), above), x.dtype)
-    return by_x if x.shape[0] == steps else by_x.sum(0, keepdim=True)
+    shortcut = None if before is None else list(before.unbind(0))
+    _, above = dynamics.potentials(_charge(currents, affine, shortcut))
+    return join(dynamics.gradients(each_step(grad, steps), above), x.dtype)
+
+
+def _summed_backward(
+    dynamics: Dynamics, grad: Tensor, x: Tensor, affine: Affine, before: Tensor | None
+) -> Tensor:
+    """The same for one Y at every t: ``[1, R, C, M]``."""
+    return _backward(dynamics, grad, x, affine, before).sum(0, keepdim=True)
 
 
 def _grid(x: Tensor, steps: int) -> Tensor:
@@ -90,6 +120,7 @@ class _Pass:
         compiled: by ``torch.compile``.
         of_batch: whether the statistics are the batch's own, so that gradients pass through them.
         eps: of the BatchNorm.
+        before: whether the shortcut is summed before the neuron.
     """
 
     dynamics: Dynamics
@@ -98,21 +129,24 @@ class _Pass:
     compiled: bool
     of_batch: bool
     eps: float
+    before: bool
 
 
 def _affine(
-    weight: Tensor | None, bias: Tensor | None, statistics: Statistics
-) -> tuple[Tensor, Tensor]:
-    """A and b, ``[C, 1]``, rounded as PyTorch does."""
+    weight: Tensor | None, bias: Tensor | None, statistics: Statistics, step: Tensor | None
+) -> Affine:
+    """A and b rounded as PyTorch does."""
     inverse = statistics.inverse_std
     scale = inverse if weight is None else inverse * weight
     shift = -statistics.mean.double() * scale.double()
     shift = (shift if bias is None else bias + shift).float()
-    return scale.unsqueeze(1), shift.unsqueeze(1)
+    if step is not None:
+        step = step.expand_as(scale).unsqueeze(1)
+    return Affine(scale.unsqueeze(1), shift.unsqueeze(1), step)
 
 
 def _forward(
-    x: Tensor, affine: tuple[Tensor, Tensor], identity: Tensor | None, options: _Pass, owned: bool
+    x: Tensor, affine: Affine, identity: Tensor | None, options: _Pass, owned: bool
 ) -> Tensor:
     steps = options.steps
     grid = _grid(x, options.stored_steps)
@@ -121,7 +155,8 @@ def _forward(
     currents = as_separate_steps(grid, steps)
     into = currents if out is grid else as_separate_steps(out, steps)
     shortcut = None if identity is None else as_separate_steps(identity, steps)
-    run(_write, options.dynamics, options.compiled, into, currents, *affine, shortcut)
+    sums = (shortcut, None) if options.before else (None, shortcut)
+    run(_write, options.dynamics, options.compiled, into, currents, affine, *sums)
     if channels_last(x):
         return out.view(-1, *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
     return out.view(-1, *x.shape[1:])
@@ -136,28 +171,30 @@ class _NormFire(torch.autograd.Function):
         bias: Tensor | None,
         identity: Tensor | None,
         statistics: Statistics,
+        step: Tensor | None,
         options: _Pass,
     ) -> Tensor:
-        affine = _affine(weight, bias, statistics)
-        ctx.save_for_backward(x, weight, *affine, *statistics)
+        affine = _affine(weight, bias, statistics, step)
+        before = identity if options.before else None
+        ctx.save_for_backward(x, weight, before, *affine, *statistics)
         ctx.options = options
         return _forward(x, affine, identity, options, owned=False)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, scale, shift, mean, variance, inverse_std = ctx.saved_tensors
+        x, weight, before, scale, shift, step, mean, variance, inverse_std = ctx.saved_tensors
         needs_x, needs_weight, needs_bias, needs_identity, *_ = ctx.needs_input_grad
         options: _Pass = ctx.options
-        slope = _grid(_laid_out_as(grad, x), options.steps)
+        kernel = _backward if options.stored_steps == options.steps else _summed_backward
         by_output = run(
-            _backward,
+            kernel,
             options.dynamics,
             options.compiled,
-            slope,
+            _grid(_laid_out_as(grad, x), options.steps),
             _grid(x, options.stored_steps),
-            scale,
-            shift,
+            Affine(scale, shift, step),
+            None if before is None else _grid(before, options.steps),
         ).as_strided(x.shape, x.stride())
         by_x, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
             by_output,
@@ -171,8 +208,10 @@ class _NormFire(torch.autograd.Function):
             options.eps,
             [needs_x, needs_weight, weight is not None and needs_bias],
         )
-        by_identity = grad if needs_identity else None
-        return by_x, by_weight, by_bias, by_identity, None, None
+        by_identity = None
+        if needs_identity:
+            by_identity = by_output if options.before else grad
+        return by_x, by_weight, by_bias, by_identity, None, None, None
 
 
 def fits(norm: nn.Module | None, x: Tensor) -> bool:
@@ -208,6 +247,8 @@ def norm_fire(
     identity: Tensor | None = None,
     compiled: bool = True,
     owned: bool = False,
+    before: bool = False,
+    step: Tensor | None = None,
 ) -> Tensor:
     """``fire(norm(x)) + identity``, ``[T*B, C, H, W]``.
 
@@ -220,6 +261,8 @@ def norm_fire(
         identity: of the result's shape.
         compiled: by ``torch.compile``.
         owned: ``x`` may be overwritten, where no gradient is asked for.
+        before: ``fire(norm(x) + identity)`` instead; ``x`` is then no expanded one.
+        step: of a ``NILIFNode``, ``[C]`` or ``[]``.
     """
     x, stored_steps = unrepeated(x, steps)
     x = _laid_out_as(x, x)
@@ -230,12 +273,12 @@ def norm_fire(
     statistics = Statistics(mean, variance, inverse_std)
     if identity is not None:
         identity = _laid_out_as(identity, x)
-    options = _Pass(dynamics, steps, stored_steps, compiled, of_batch, norm.eps)
+    options = _Pass(dynamics, steps, stored_steps, compiled, of_batch, norm.eps, before)
     inputs = x, norm.weight, norm.bias, identity
     if torch.is_grad_enabled() and any(y is not None and y.requires_grad for y in inputs):
-        return _NormFire.apply(*inputs, statistics, options)
+        return _NormFire.apply(*inputs, statistics, step, options)
     with torch.no_grad():
-        affine = _affine(norm.weight, norm.bias, statistics)
+        affine = _affine(norm.weight, norm.bias, statistics, step)
     return _forward(x, affine, identity, options, owned)
 
 

@@ -6,7 +6,7 @@ that no membrane potential survives a forward, and a compiled pass over all T
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spikingjelly.activation_based import neuron as sj_neuron
@@ -15,7 +15,9 @@ from spikingjelly.activation_based.base import StepModule
 from torch import Tensor, nn
 
 from ..runtime.errors import UserError
+from . import counts
 from .compiling import Payback
+from .counts import spike_count
 from .dynamics import Dynamics
 from .fused import channels_last, fire, is_observed, unrepeated
 from .fused_norm import fits, norm_fire
@@ -35,24 +37,24 @@ DEFAULT_NEURON: dict[str, Any] = dict(
 )
 
 
-def _class_of(module: Any, name: Any, what: str, base: type) -> type:
-    if isinstance(name, str):
-        cls = getattr(module, name, None)
-        if inspect.isclass(cls) and issubclass(cls, base):
-            return cls
-    known = sorted(
-        n
+def _class_of(modules: Sequence[Any], name: Any, what: str, base: type) -> type:
+    known = {
+        n: c
+        for module in reversed(modules)
         for n, c in vars(module).items()
         if inspect.isclass(c) and issubclass(c, base) and not n.startswith("_")
-    )
-    raise UserError(f"{what} type {name!r} is not in {module.__name__}; known: {', '.join(known)}")
+    }
+    if name in known:
+        return known[name]
+    places = " or ".join(module.__name__ for module in modules)
+    raise UserError(f"{what} type {name!r} is not in {places}; known: {', '.join(sorted(known))}")
 
 
 def build_surrogate(cfg: Mapping[str, Any] | str) -> nn.Module:
     """A SpikingJelly surrogate gradient from ``'ATan'`` or ``dict(type='ATan', alpha=2.0)``."""
     args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
     cls = _class_of(
-        sj_surrogate,
+        (sj_surrogate,),
         args.pop("type", None),
         "surrogate_function",
         sj_surrogate.SurrogateFunctionBase,
@@ -63,24 +65,33 @@ def build_surrogate(cfg: Mapping[str, Any] | str) -> nn.Module:
         raise UserError(f"surrogate_function={cfg!r}: {error}") from error
 
 
-def build_node(cfg: Mapping[str, Any] | str, time_steps: int) -> nn.Module:
+def build_node(
+    cfg: Mapping[str, Any] | str, time_steps: int, channels: int | None = None
+) -> nn.Module:
     """A multi-step SpikingJelly neuron.
 
     Args:
         cfg: ``'LIFNode'`` or ``dict(type='LIFNode', tau=2.0, surrogate_function='ATan', ...)``:
-            any class of ``spikingjelly.activation_based.neuron`` that runs step mode ``'m'``.
-            ``surrogate_function`` may be a name or a dict. What is not given is SpikingJelly's.
+            any class of ``spikingjelly.activation_based.neuron`` that runs step mode ``'m'``,
+            or of :mod:`sakd_dense.neurons.counts`. ``surrogate_function`` may be a name or a dict;
+            ``D=4`` is short for the one that counts up to 4 spikes. What is not given is
+            SpikingJelly's.
         time_steps: only used by neurons whose weights depend on it (``PSN``'s ``T``).
+        channels: of the input; only used by neurons with a value for each (``NILIFNode``).
 
     Raises:
         UserError: for an unknown type or an argument that the neuron does not take.
     """
     args: dict[str, Any] = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
-    cls: Any = _class_of(sj_neuron, args.pop("type", None), "neuron", nn.Module)
+    cls: Any = _class_of((counts, sj_neuron), args.pop("type", None), "neuron", nn.Module)
     surrogate = args.get("surrogate_function")
     if isinstance(surrogate, str | Mapping):
         args["surrogate_function"] = build_surrogate(surrogate)
     accepted = inspect.signature(cls.__init__).parameters
+    if "channels" in accepted:
+        args.setdefault("channels", channels)
+    if "D" in args and "D" not in accepted and "surrogate_function" in accepted:
+        args["surrogate_function"] = spike_count(args.pop("D"))
     if "T" in accepted:
         args.setdefault("T", time_steps)
     if "step_mode" in accepted:
@@ -128,23 +139,27 @@ class SpikingNeuron(nn.Module):
 
     Args:
         cfg: see :func:`build_node`, and ``backend``: ``'spikingjelly'`` runs the node itself;
-            ``'compiled'`` runs IF and LIF neurons by :func:`.fused.fire`, to the same spikes and
-            gradients, with the BatchNorm before them (:func:`.fused_norm.norm_fire`); ``'auto'``
-            (default) does so on a CPU as soon as it pays.
+            ``'compiled'`` runs IF, LIF, I-LIF and NI-LIF neurons by :func:`.fused.fire`, to the
+            same spikes and gradients, with the BatchNorm before them
+            (:func:`.fused_norm.norm_fire`); ``'auto'`` (default) does so on a CPU as soon as it
+            pays.
         clock: tells T.
+        channels: of the input, where they are known.
     """
 
-    def __init__(self, cfg: Mapping[str, Any] | str, clock: Clock) -> None:
+    def __init__(
+        self, cfg: Mapping[str, Any] | str, clock: Clock, channels: int | None = None
+    ) -> None:
         super().__init__()
         args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
         self.backend = args.pop("backend", "auto")
         if self.backend not in BACKENDS:
             raise UserError(f"neuron: backend={self.backend!r}: take one of {BACKENDS}")
-        self.node = build_node(args, clock.time_steps)
+        self.node = build_node(args, clock.time_steps, channels)
         if self.backend == "compiled" and Dynamics.of(self.node) is None:
             raise UserError(
                 f"neuron={cfg!r}: backend='compiled' is for IFNode and LIFNode with a surrogate of "
-                "SpikingJelly; take 'auto' or 'spikingjelly'"
+                "SpikingJelly, ILIFNode and NILIFNode; take 'auto' or 'spikingjelly'"
             )
         self.clock = clock
 
@@ -153,8 +168,26 @@ class SpikingNeuron(nn.Module):
         """Whether the spikes at t depend on the input up to t alone."""
         return not isinstance(self.node, sj_neuron.PSN)
 
+    @property
+    def slots(self) -> int:
+        """D: the most spikes that a neuron fires in a time step; 1 for spikes of 0 and 1."""
+        gradient = getattr(self.node, "surrogate_function", None)
+        return getattr(gradient, "max_spike_count", 1)
+
+    def spikes_of(self, output: Tensor) -> Tensor:
+        """What :meth:`forward` gave (without a shortcut), ``[N, C, ...]``, as numbers of spikes."""
+        step = getattr(self.node, "step", None)
+        if step is None:
+            return output
+        step = step.view(-1, *(1,) * (output.dim() - 2)) if step.dim() else step
+        return (output / step).round()
+
     def forward(
-        self, x: Tensor, norm: nn.Module | None = None, identity: Tensor | None = None
+        self,
+        x: Tensor,
+        norm: nn.Module | None = None,
+        identity: Tensor | None = None,
+        before: bool = False,
     ) -> Tensor:
         """``spikes(norm(x)) + identity``; a fused neuron does all of it in one pass.
 
@@ -164,15 +197,23 @@ class SpikingNeuron(nn.Module):
                 neuron may write its spikes over ``x`` where no gradient is asked for, as an
                 in-place ReLU does: nobody else reads what a convolution gives its norm.
             identity: the shortcut of a block with ``connect='ADD'``, of the output's shape.
+            before: ``spikes(norm(x) + identity)`` instead.
         """
         steps = self.clock.time_steps
         dynamics = self._fused(x)
+        step = getattr(self.node, "step", None)
+        if step is not None and step.requires_grad:  # the fused pass gives it no gradient
+            dynamics = None
         if dynamics is not None and fits(norm, x):
-            return norm_fire(x, norm, steps, dynamics, identity, owned=True)
+            return norm_fire(
+                x, norm, steps, dynamics, identity, owned=True, before=before, step=step
+            )
         if norm is not None:
             x, stored_steps = unrepeated(x, steps)
             x = norm(x) if stored_steps == steps else repeat_in_time(norm(x), steps)
-        if dynamics is not None:
+        if before and identity is not None:
+            x, identity = x + identity, None
+        if dynamics is not None and step is None:
             return fire(x, steps, dynamics, identity, owned=norm is not None)
         spikes = self._spikes(x)
         return spikes if identity is None else spikes + identity

@@ -1,6 +1,6 @@
 """All pictures: plots, drawn samples, and the report of a run as one HTML file."""
 
-from .figures import save_energy, save_sweep
+from .figures import save_energy, save_readings
 from .page import write_page
 from .run import MeasuredRun, Run, measure_run, open_run
 from .samples import sample_pictures
@@ -12,6 +12,6 @@ __all__ = [
     "open_run",
     "sample_pictures",
     "save_energy",
-    "save_sweep",
+    "save_readings",
     "write_page",
 ]

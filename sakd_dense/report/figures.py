@@ -1,7 +1,7 @@
 """Every plot of the package: one function each, which draws into axes.
 
 The report's page takes them as SVG, tools/test.py and tools/energy.py as the PNG files that
-:func:`save_sweep` and :func:`save_energy` write.
+:func:`save_readings` and :func:`save_energy` write.
 """
 
 import os
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..energy.conventions import CONVENTIONS
 from ..energy.report import EnergyReport
+from ..timesteps.count_grid import CountGrid
 from ..timesteps.result import SweepResult
-from ..timesteps.table import FIRING_RATE, MS, metric_columns
+from ..timesteps.table import FIRING_RATE, MS, main_metric, metric_columns
 from .canvas import new_figure, save_png
 from .run import MeasuredRun, Run
 
@@ -58,19 +59,36 @@ def metric_over_time_steps(axes: "Axes", runs: Sequence[MeasuredRun], metric: st
     axes.legend()
 
 
-def save_sweep(result: SweepResult, path: str | os.PathLike[str]) -> None:
-    """Writes a PNG with one panel each for metrics, firing rate and ms an image, over T."""
-    rows = result.rows
-    panels = {"metric": metric_columns(rows)}
+def save_readings(result: SweepResult | CountGrid, path: str | os.PathLike[str]) -> None:
+    """Writes a PNG with one panel each for metrics, firing rate and ms an image, over T.
+
+    Of a grid the panels show the main metric, a curve each D.
+    """
+    by_count: dict[int | None, dict[int | None, dict[str, float]]] = {}
+    if isinstance(result, CountGrid):
+        for (t, d), row in result.rows.items():
+            by_count.setdefault(d, {})[t] = row
+    else:
+        by_count[None] = result.rows
+    every = [row for rows in by_count.values() for row in rows.values()]
+    metrics = metric_columns(dict(enumerate(every)))
+    main = main_metric(dict(enumerate(every)))
+    if isinstance(result, CountGrid):
+        metrics = {n: h for n, h in metrics.items() if n == main}
+    panels = {"metric": metrics}
     for name, label in ((FIRING_RATE, "firing rate"), (MS, "ms an image, T alone")):
-        if any(name in row for row in rows.values()):
+        if any(name in row for row in every):
             panels[label] = {name: label}
     panels = {label: names for label, names in panels.items() if names}
     figure = new_figure(4 * max(len(panels), 1), 3.2)
     figure.suptitle(Path(result.config).stem, fontsize=10)
     for i, (label, names) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(1, len(panels), i)
-        curves = {h: {t: row.get(n) for t, row in rows.items()} for n, h in names.items()}
+        curves = {
+            h if d is None else f"{h}, D = {d}": {t: row.get(n) for t, row in rows.items()}
+            for n, h in names.items()
+            for d, rows in by_count.items()
+        }
         over_time_steps(axes, curves, "" if label == "metric" else label)
         if label == "metric":
             axes.legend(fontsize=8)

@@ -11,8 +11,8 @@ _WRITES_TO = ("outfile_prefix", "out_file_path", "output_dir")
 _SHARED = ("COCO", "LVIS")
 
 
-def evaluator_for(t: int, evaluator: Evaluator) -> Evaluator:
-    """A copy of ``evaluator`` for T=``t``: it keeps its own results and writes its own files.
+def evaluator_for(name: str, evaluator: Evaluator) -> Evaluator:
+    """A copy of ``evaluator`` for ``name``, as ``'T2'``: it keeps its own results and files.
 
     Loaded annotations are shared. A metric that writes to ``results.pkl`` writes to
     ``results_T2.pkl`` in the copy.
@@ -24,15 +24,15 @@ def evaluator_for(t: int, evaluator: Evaluator) -> Evaluator:
                 shared[id(value)] = value
     copied = copy.deepcopy(evaluator, shared)
     for metric in copied.metrics:
-        for name in _WRITES_TO:
-            path = getattr(metric, name, None)
+        for attribute in _WRITES_TO:
+            path = getattr(metric, attribute, None)
             if isinstance(path, str):
-                setattr(metric, name, _with_step(path, t))
+                setattr(metric, attribute, _named(path, name))
     return copied
 
 
-def _with_step(path: str, t: int) -> str:
-    folder, slash, name = path.rpartition("/")
-    stem, dot, ending = name.rpartition(".")
-    marked = f"{stem}_T{t}.{ending}" if dot and stem else f"{name}_T{t}"
+def _named(path: str, name: str) -> str:
+    folder, slash, file = path.rpartition("/")
+    stem, dot, ending = file.rpartition(".")
+    marked = f"{stem}_{name}.{ending}" if dot and stem else f"{file}_{name}"
     return f"{folder}{slash}{marked}"

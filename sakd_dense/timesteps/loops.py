@@ -72,7 +72,7 @@ class _TimeStepLoop:
         self._reader = PrefixReader(self.runner.model, steps)
         for t in steps:
             if t != self._main and t not in self._evaluators:
-                self._evaluators[t] = evaluator_for(t, self.evaluator)
+                self._evaluators[t] = evaluator_for(f"T{t}", self.evaluator)
         self._losses: dict[str, Any] = {}
         self._times: list[tuple[float, int]] = []
         counter = SpikeCounter(self.runner.model) if self.firing_rate else None

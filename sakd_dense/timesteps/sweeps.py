@@ -13,6 +13,7 @@ from ..backbones.time_steps import check_time_steps, find_spiking_backbone, spik
 from ..config.models import check_test_loop
 from ..runtime.errors import UserError
 from ..transfer.load import load_for_test, runner_for_test
+from .evaluators import evaluator_for
 from .loops import TimeStepTestLoop
 from .result import SweepResult
 from .table import MS
@@ -25,6 +26,7 @@ def sweep(
     time_steps: Iterable[int] | None = None,
     timed_batches: int = 4,
     fuse: bool = False,
+    name: str = "",
 ) -> SweepResult:
     """The test metrics of a model at several T, from one backbone pass a batch.
 
@@ -40,6 +42,7 @@ def sweep(
         timed_batches: over how many batches the time of each T alone is measured; 0: not at all.
         fuse: fold the BatchNorms of spiking backbones (:meth:`SpikingBackbone.fuse`): faster, the
             same to rounding. The model of a runner stays folded.
+        name: goes into the names of the files that the evaluator writes.
 
     Raises:
         MissingFileError: for a checkpoint that is not there.
@@ -66,7 +69,8 @@ def sweep(
         fp16 = getattr(loop, "fp16", False)
         if steps is not None:
             find_spiking_backbone(runner.model)
-            loop = TimeStepTestLoop(runner, loop.dataloader, loop.evaluator, fp16, steps)
+            evaluator = evaluator_for(name, loop.evaluator) if name else loop.evaluator
+            loop = TimeStepTestLoop(runner, loop.dataloader, evaluator, fp16, steps)
             runner._test_loop = loop
         metrics = runner.test()
         rows = {None: dict(metrics)} if steps is None else dict(loop.rows)

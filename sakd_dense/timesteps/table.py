@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from numbers import Real
+from typing import Any
 
 FIRING_RATE = "firing_rate"
 MS = "ms_per_image"
@@ -11,7 +12,7 @@ MS = "ms_per_image"
 _AVERAGE_PRECISION = re.compile(r"(?:^|_)m?AP(?:_?50|_?75)?$")
 _MOST = 6
 
-Rows = Mapping[int | None, Mapping[str, float]]
+Rows = Mapping[Any, Mapping[str, float]]
 
 
 def metric_columns(rows: Rows) -> dict[str, str]:
@@ -39,13 +40,18 @@ def main_metric(rows: Rows) -> str | None:
     return next((n for n in names if _last(n) == "mIoU"), names[0] if names else None)
 
 
-def table(rows: Rows) -> str:
-    """One line a T: T, the metrics, the firing rate, ms an image; aligned."""
+def table(rows: Rows, key: str = "T") -> str:
+    """One line a T: T, the metrics, the firing rate, ms an image; aligned.
+
+    Args:
+        rows: by T, or by what ``key`` names.
+        key: the heading of the first column.
+    """
     headings = {
         **metric_columns(rows),
         **{n: h for n, h in _MEASURED.items() if any(n in row for row in rows.values())},
     }
-    lines = [["T", *headings.values()]]
+    lines = [[key, *headings.values()]]
     formats = [_format(name, [row.get(name) for row in rows.values()]) for name in headings]
     for t, row in rows.items():
         cells = [_cell(row.get(n), f) for n, f in zip(headings, formats, strict=True)]

@@ -10,6 +10,7 @@ from .initializer import SAKDTransfer
 from .load import build_for_test, load_for_test
 from .read import load_safely, read_checkpoint, read_state_dict, verify_checkpoint
 from .report import TransferError, TransferReport
+from .thresholds import calibrate
 from .weights import Checkpoint
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "TransferError",
     "TransferReport",
     "build_for_test",
+    "calibrate",
     "load_for_test",
     "load_safely",
     "read_checkpoint",

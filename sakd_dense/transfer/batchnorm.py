@@ -57,7 +57,7 @@ def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int
             norm.train()
         with torch.no_grad():
             for batch in islice(loader, num_batches):
-                _forward(model, batch)
+                feed(model, batch)
                 seen += 1
         if seen == 0:
             raise UserError("the loader is empty: no batch to re-estimate BatchNorm on")
@@ -81,7 +81,8 @@ def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int
     return seen
 
 
-def _forward(model: nn.Module, batch: Any) -> None:
+def feed(model: nn.Module, batch: Any) -> None:
+    """Runs ``model`` on what a train dataloader yields, as in training."""
     preprocess = getattr(model, "data_preprocessor", None)
     if preprocess is None:
         model(batch) if isinstance(batch, Tensor) else model(*batch)
@@ -93,4 +94,4 @@ def _forward(model: nn.Module, batch: Any) -> None:
         model(*data, mode="loss")
 
 
-__all__ = ["reestimate"]
+__all__ = ["feed", "reestimate"]

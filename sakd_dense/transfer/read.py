@@ -43,7 +43,7 @@ def _nothing(*args: Any) -> None:
 
 def _safe_globals() -> list[Any]:
     # NumPy 1.26 has a numpy._core too, with nothing in it.
-    core = np._core if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else np.core
+    core = getattr(np, "_core" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "core")
     safe: list[Any] = [slice, np.ndarray, np.dtype]
     safe += [type(np.dtype(name)) for name in ("bool", "int32", "int64", "uint8", "uint32")]
     safe += [type(np.dtype(name)) for name in ("float16", "float32", "float64")]

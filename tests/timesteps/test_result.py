@@ -7,7 +7,7 @@ import pytest
 
 from sakd_dense.runtime.files import replacing
 from sakd_dense.timesteps import SweepResult
-from sakd_dense.timesteps.evaluators import _with_step
+from sakd_dense.timesteps.evaluators import _named
 from sakd_dense.timesteps.table import main_metric, metric_columns, table
 
 DETECTION = {
@@ -99,7 +99,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     [("a/b.pkl", "a/b_T2.pkl"), ("a.d/results", "a.d/results_T2"), ("results", "results_T2")],
 )
 def test_each_t_writes_its_own_files(path, marked):
-    assert _with_step(path, 2) == marked
+    assert _named(path, "T2") == marked
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"notes": "", "rows": [{"T": 1}]}'])

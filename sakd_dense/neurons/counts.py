@@ -1,0 +1,148 @@
+r"""Neurons that fire integers: up to D spikes a time step, trained in one.
+
+I-LIF (Luo et al., "Integer-Valued Training and Spike-Driven Inference Spiking Neural Network for
+High-Performance and Energy-Efficient Object Detection", ECCV 2024) is SpikingJelly's ``ILIFNode``:
+
+.. math::
+    H_t &= \beta (H_{t-1} - C_{t-1}) + X_t, \qquad \beta = 1 - 1/\tau \\
+    C_t &= \operatorname{round}(\operatorname{clip}(H_t, 0, D))
+
+with a gradient of 1 where :math:`0 \le H_t \le D`. NI-LIF (Lei et al., "Spike2Former", AAAI 2025)
+hands on a normalised count. Here that is
+
+.. math::
+    O_t = s\,C_t(X / s), \qquad s = \theta / D
+
+so that the output keeps the scale of the input: with D large it is :math:`\operatorname{clip}(X, 0,
+\theta)`, the teacher's ReLU below the threshold :math:`\theta`. The count is divided *after*
+rounding. Each C_t is an integer from 0 to D; s belongs to the weights that read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from spikingjelly.activation_based import neuron, surrogate
+from torch import Tensor, nn
+
+from ..runtime.errors import UserError
+
+
+class NILIFNode(neuron.ILIFNode):
+    r"""A normalised I-LIF neuron: SpikingJelly's ``ILIFNode`` on X / s, times s.
+
+    Args:
+        D: the most spikes a time step.
+        v_threshold: :math:`\theta`, the largest output, as it starts; the tensor ``threshold``
+            holds it, one value a channel. :func:`sakd_dense.transfer.calibrate` fits it.
+        tau: membrane time constant in steps; None: no leak (:math:`\beta = 1`). At T = 1 it has no
+            effect.
+        learn_threshold: :math:`\theta` is a parameter, not a buffer.
+        detach_reset: no gradient passes through the reset.
+        channels: of the input ``[T, B, C, H, W]``; None: one threshold for all of them.
+    """
+
+    def __init__(
+        self,
+        D: int = 4,  # noqa: N803 - the papers' name
+        v_threshold: float = 2.0,
+        tau: float | None = None,
+        learn_threshold: bool = False,
+        detach_reset: bool = True,
+        channels: int | None = None,
+        step_mode: str = "m",
+    ) -> None:
+        if not v_threshold > 0:
+            raise UserError(f"NILIFNode: v_threshold={v_threshold!r}: take a number above 0")
+        super().__init__(
+            tau=NO_LEAK if tau is None else tau,
+            v_threshold=1.0,
+            surrogate_function=spike_count(D),
+            detach_reset=detach_reset,
+            step_mode=step_mode,
+        )
+        threshold = torch.full(() if channels is None else (channels,), float(v_threshold))
+        if learn_threshold:
+            self.threshold = nn.Parameter(threshold)
+        else:
+            self.register_buffer("threshold", threshold)
+
+    @property
+    def D(self) -> int:  # noqa: N802 - the papers' name
+        """The most spikes a time step; may be set on a built model: the threshold stays."""
+        return self.surrogate_function.max_spike_count
+
+    @D.setter
+    def D(self, value: int) -> None:  # noqa: N802
+        self.surrogate_function = spike_count(value)
+
+    @property
+    def step(self) -> Tensor:
+        """S, ``[C]`` or ``[]``: what one spike adds to the output."""
+        return self.threshold / self.D
+
+    def multi_step_forward(self, x_seq: Tensor) -> Tensor:
+        step = self.step if self.threshold.dim() == 0 else self.step.view(-1, 1, 1)
+        return (super().multi_step_forward(x_seq / step) * step).to(x_seq.dtype)
+
+
+def check_counts(counts: Iterable[int]) -> tuple[int, ...]:
+    """The D to read, in the order given.
+
+    Raises:
+        UserError: for no D at all, one that is no whole number of at least 1, or one given twice.
+    """
+    levels = tuple(counts)
+    if not levels:
+        raise UserError("counts is empty: give at least one D, such as 4")
+    for level in levels:
+        spike_count(level)
+    doubles = sorted({level for level in levels if levels.count(level) > 1})
+    if doubles:
+        raise UserError(f"counts={levels}: D={doubles[0]} is given more than once")
+    return levels
+
+
+@contextmanager
+def at_counts(model: nn.Module, D: int | None) -> Iterator[None]:  # noqa: N803
+    """The neurons of ``model`` that fire integers fire up to ``D`` inside the block (None: theirs).
+
+    A ``NILIFNode`` keeps its threshold, so that its step changes; an ``ILIFNode`` its step.
+
+    Raises:
+        UserError: no neuron of ``model`` fires integers, or D is no whole number of at least 1.
+    """
+    nodes = [] if D is None else [m for m in model.modules() if isinstance(m, neuron.ILIFNode)]
+    if D is not None and not nodes:
+        raise UserError(
+            f"D={D}: {type(model).__name__} has no neuron that fires integers "
+            "(neuron=dict(type='NILIFNode', D=4)); leave the counts out"
+        )
+    before = [node.surrogate_function for node in nodes]
+    try:
+        for node in nodes:
+            node.surrogate_function = spike_count(D)
+        yield
+    finally:
+        for node, function in zip(nodes, before, strict=True):
+            node.surrogate_function = function
+
+
+#: A tau so large that :math:`1 - 1 / \tau` is 1.
+NO_LEAK = 1e30
+
+
+def spike_count(D: int | None) -> surrogate.MultiLevelSpikeCount:  # noqa: N803 - the papers' name
+    """SpikingJelly's counting function, of at most D spikes.
+
+    Raises:
+        UserError: D is no whole number of at least 1.
+    """
+    if isinstance(D, bool) or not isinstance(D, int) or D < 1:
+        raise UserError(f"D={D!r}: take a whole number of at least 1")
+    return surrogate.MultiLevelSpikeCount(D)
+
+
+__all__ = ["NO_LEAK", "NILIFNode", "at_counts", "check_counts", "spike_count"]

@@ -1,0 +1,171 @@
+r"""Level 1 for neurons that fire integers: the threshold that loses least of the activations.
+
+A ``NILIFNode`` (:mod:`sakd_dense.neurons.counts`) at T = 1 is its teacher's ReLU, clipped at
+:math:`\theta` and rounded to :math:`D` steps. For every channel the threshold is taken that
+minimises the squared error
+
+.. math::
+    \sum_x \left(\operatorname{relu}(x) - \tfrac{\theta}{D}
+    \operatorname{round}(\operatorname{clip}(x D / \theta, 0, D))\right)^2
+
+over what the channel receives from images while all neurons pass their input on like a ReLU, which
+is what the ANN computes. Where outputs are summed without a neuron behind the sum (SEW's ADD),
+the neurons share their thresholds: the sums are then integers times one step.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from ..neurons.counts import NILIFNode
+from ..runtime.errors import UserError
+from ..runtime.random_state import untouched_random_state
+from .batchnorm import feed
+
+#: Thresholds that are tried, as shares of the largest activation.
+CANDIDATES = 48
+#: Values of a channel that are looked at in each batch.
+SAMPLES = 4096
+
+
+class _Seen:
+    """Samples of what each channel of a layer passes on, ``[C, samples]`` a batch."""
+
+    def __init__(self) -> None:
+        self.samples: list[Tensor] = []
+
+    def __call__(self, _node: nn.Module, args: tuple[Tensor, ...], _out: Tensor) -> Tensor:
+        positive = args[0].relu()
+        values = positive.transpose(0, 2).flatten(1)  # [C, B * T * H * W]
+        stride = max(1, values.shape[1] // SAMPLES)
+        self.samples.append(values[:, ::stride].clone())
+        return positive
+
+
+@torch.no_grad()
+def calibrate(
+    model: nn.Module, loader: Iterable[Any], num_batches: int, by: str = "channel"
+) -> dict[str, float]:
+    """Fit the thresholds of every ``NILIFNode`` to ``num_batches`` batches.
+
+    The model must hold the ANN's weights (:func:`sakd_dense.transfer.transfer`). No weight changes.
+
+    Args:
+        model: an OpenMMLab model, fed as in training, or any module that takes what the loader
+            yields.
+        loader: yields batches, as a train dataloader does.
+        num_batches: how many to take at most.
+        by: ``'channel'``, or ``'layer'``: one threshold for all channels of a layer.
+
+    Returns:
+        The squared error of each layer over the squared activations, by the node's name; empty if
+        the model has no such neuron.
+
+    Raises:
+        UserError: ``num_batches`` < 1, an unknown ``by``, or the loader is empty.
+    """
+    if num_batches < 1:
+        raise UserError(f"num_batches={num_batches}: take at least 1")
+    if by not in ("channel", "layer"):
+        raise UserError(f"by={by!r}: take 'channel' or 'layer'")
+    model = model.module if is_model_wrapper(model) else model
+    names = {m: n for n, m in model.named_modules() if isinstance(m, NILIFNode)}
+    if not names:
+        return {}
+    seen = _activations(model, list(names), loader, num_batches)
+    errors: dict[str, float] = {}
+    for group in _groups(model, list(seen)):
+        errors |= {names[n]: e for n, e in zip(group, _fit(group, seen, by), strict=True)}
+    mean = sum(errors.values()) / len(errors)
+    print_log(
+        f"calibrated {len(errors)} layers of neurons, by {by}: they keep "
+        f"{100 * (1 - mean):.1f} % of their activations' squares on average",
+        logger="current",
+        level=logging.INFO,
+    )
+    return errors
+
+
+def calibrate_on(loader: Iterable[Any], model: nn.Module, num_batches: int) -> None:
+    """:func:`calibrate` at the start of a run, which then goes on as it would have without.
+
+    No random number is drawn of those that the run draws. Processes take the mean of what each
+    finds.
+    """
+    with untouched_random_state():
+        calibrate(model, loader, num_batches)
+    for module in model.modules():
+        if isinstance(module, NILIFNode):
+            all_reduce(module.threshold.data, "mean")
+
+
+def _activations(
+    model: nn.Module, nodes: Sequence[NILIFNode], loader: Iterable[Any], num_batches: int
+) -> dict[NILIFNode, _Seen]:
+    seen = {node: _Seen() for node in nodes}
+    modes = {m: m.training for m in model.modules()}
+    batches = 0
+    with ExitStack() as stack:
+        for node, watch in seen.items():
+            stack.callback(node.register_forward_hook(watch).remove)
+        try:
+            model.eval()
+            for batch in islice(loader, num_batches):
+                feed(model, batch)
+                batches += 1
+        finally:
+            for module, training in modes.items():
+                module.training = training
+    if not batches:
+        raise UserError("the loader is empty: no batch to calibrate thresholds on")
+    return {node: watch for node, watch in seen.items() if watch.samples}
+
+
+def _groups(model: nn.Module, nodes: Sequence[NILIFNode]) -> list[list[NILIFNode]]:
+    """Nodes that share thresholds: those whose outputs are summed, and each other by itself."""
+    summed: list[list[NILIFNode]] = []
+    for module in model.modules():
+        find: Callable[[], list[list[Any]]] | None = getattr(module, "summed_neurons", None)
+        if find is not None:
+            summed += [[n.node for n in group if n.node in nodes] for group in find()]
+    shared = {node for group in summed for node in group}
+    return [g for g in summed if g] + [[node] for node in nodes if node not in shared]
+
+
+def _fit(group: Sequence[NILIFNode], seen: dict[NILIFNode, _Seen], by: str) -> list[float]:
+    """Sets the thresholds of the group; returns each layer's relative error."""
+    samples = [torch.cat(seen[node].samples, 1) for node in group]
+    largest = torch.stack([x.amax(1) for x in samples]).amax(0)
+    whole = by == "layer" or group[0].threshold.dim() == 0
+    # A channel that never fires: as the loudest of its layer.
+    largest = torch.where((largest > 0) & (not whole), largest, largest.amax().clamp(min=1e-6))
+    shares = torch.arange(1, CANDIDATES + 1, device=largest.device) / CANDIDATES
+    losses = torch.stack(
+        [torch.stack([_loss(x, largest * s, group[0].D) for x in samples]).sum(0) for s in shares]
+    )  # [candidates, C]
+    losses = losses.sum(1, keepdim=True).expand_as(losses) if whole else losses
+    best = largest * shares[losses.argmin(0)]
+    for node in group:
+        node.threshold.data.copy_(best if node.threshold.dim() else best[0])
+    power = [x.square().sum().clamp(min=1e-12) for x in samples]
+    return [
+        float(_loss(x, best, group[0].D).sum() / p) for x, p in zip(samples, power, strict=True)
+    ]
+
+
+def _loss(x: Tensor, threshold: Tensor, most: int) -> Tensor:
+    step = (threshold / most).unsqueeze(1)
+    return (x - (x / step).clamp(max=most).round() * step).square().sum(1)
+
+
+__all__ = ["calibrate"]

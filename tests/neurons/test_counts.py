@@ -1,0 +1,162 @@
+"""Neurons that fire integers: their formulas, and the fused pass with BatchNorm and shortcut."""
+
+import pytest
+import torch
+from torch import nn
+
+from sakd_dense.neurons.dynamics import Dynamics
+from sakd_dense.neurons.fused_norm import norm_fire
+from sakd_dense.neurons.layer import Clock, SpikingNeuron, build_node
+from sakd_dense.runtime import UserError
+
+CHANNELS = 3
+
+
+class RoundStraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, h, most):
+        ctx.save_for_backward((h >= 0) & (h <= most))
+        return h.clamp(0, most).round()
+
+    @staticmethod
+    def backward(ctx, grad):
+        (inside,) = ctx.saved_tensors
+        return grad * inside, None
+
+
+def reference(x, step, most, beta):
+    """NI-LIF as the papers write it, step by step; the count is scaled after rounding."""
+    h, outputs = torch.zeros_like(x[0]), []
+    for current in x:
+        h = beta * h + current / step
+        count = RoundStraightThrough.apply(h, most)
+        h = h - count.detach()
+        outputs.append(count * step)
+    return torch.stack(outputs)
+
+
+def layer(node, time_steps, backend="spikingjelly"):
+    neuron = SpikingNeuron(dict(node, backend=backend), Clock(time_steps), CHANNELS)
+    threshold = getattr(neuron.node, "threshold", None)
+    if threshold is not None:
+        threshold.data.copy_(torch.tensor([0.7, 1.3, 2.9]))
+    return neuron
+
+
+def weighted_grad(out, *inputs):
+    weights = torch.arange(float(out.numel())).sin().view_as(out)
+    return torch.autograd.grad((out * weights).sum(), inputs, allow_unused=True)
+
+
+@pytest.mark.parametrize("most", [1, 2, 4, 8])
+@pytest.mark.parametrize("time_steps", [1, 3])
+@pytest.mark.parametrize(("tau", "beta"), [(None, 1.0), (4 / 3, 0.25)])
+def test_the_papers_formula(most, time_steps, tau, beta):
+    neuron = layer(dict(type="NILIFNode", D=most, tau=tau), time_steps)
+    x = torch.randn(time_steps, 2, CHANNELS, 9, 9, requires_grad=True)
+    out = neuron.node(x)
+    step = torch.tensor([0.7, 1.3, 2.9]).view(-1, 1, 1) / most
+    want = reference(x, step, most, beta)
+    torch.testing.assert_close(out, want, rtol=0, atol=1e-6)
+    torch.testing.assert_close(weighted_grad(out, x), weighted_grad(want, x))
+    # Divided before rounding, it would emit 0 and 1 alone.
+    assert sorted((out / step).round().unique().tolist()) == list(range(most + 1))
+
+
+def test_the_short_form_of_spikingjellys_neuron():
+    node = build_node(dict(type="ILIFNode", D=3), 1)
+    assert node.surrogate_function.max_spike_count == 3
+    assert node(5 * torch.randn(1, 2, 3, 20, 20)).unique().tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("most", [0, -1, 2.5, True, "4"])
+@pytest.mark.parametrize("kind", ["ILIFNode", "NILIFNode"])
+def test_a_bad_number_of_spikes_is_named(most, kind):
+    with pytest.raises(UserError, match=rf"D={most!r}: take a whole number"):
+        build_node(dict(type=kind, D=most), 1)
+
+
+@pytest.mark.parametrize("threshold", [0, -1.0, float("nan")])
+def test_a_bad_threshold_is_named(threshold):
+    with pytest.raises(UserError, match="v_threshold"):
+        build_node(dict(type="NILIFNode", v_threshold=threshold), 1)
+
+
+def test_another_number_of_spikes_keeps_the_threshold():
+    node = build_node(dict(type="NILIFNode", D=4, v_threshold=2.0), 1)
+    x = 3 * torch.randn(1, 1, 1, 50, 50)
+    node.D = 2
+    assert node(x).unique().tolist() == [0, 1, 2]
+    node.D = 8
+    assert node(x).max() == 2 and node.step == 0.25
+
+
+NODES = [
+    dict(type="NILIFNode", D=4),
+    dict(type="NILIFNode", D=2, tau=4 / 3),
+    dict(type="ILIFNode", D=4),
+    dict(type="ILIFNode", D=4, detach_reset=True, v_threshold=0.7),
+    dict(type="LIFNode", decay_input=False, v_reset=None),
+]
+
+
+@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("shortcut", [None, "behind", "before"])
+@pytest.mark.parametrize("time_steps", [1, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_norm_neuron_and_shortcut_in_one_pass(
+    node, shortcut, time_steps, layout, training, compiled
+):
+    neuron = layer(node, time_steps)
+    norms = [nn.BatchNorm2d(CHANNELS).train(training) for _ in range(2)]
+    for norm in norms:
+        norm.weight.data.copy_(torch.tensor([1.0, 1.2, 1.5]))
+        norm.bias.data.fill_(0.3)
+    x, identity = (1.5 * torch.randn(2, 2 * time_steps, CHANNELS, 6, 6)).unbind()
+    x = x.to(memory_format=layout).requires_grad_()
+    identity = identity.to(memory_format=layout).requires_grad_() if shortcut else None
+
+    def want():
+        currents = norms[0](x)
+        if shortcut == "before":
+            return neuron(currents + identity)
+        return neuron(currents) + identity if shortcut else neuron(currents)
+
+    def got():
+        return norm_fire(
+            x,
+            norms[1],
+            time_steps,
+            Dynamics.of(neuron.node),
+            identity,
+            compiled=compiled,
+            before=shortcut == "before",
+            step=getattr(neuron.node, "step", None),
+        )
+
+    learned = [v for v in (x, identity) if v is not None]
+    outputs, grads = [], []
+    for run, norm in ((want, norms[0]), (got, norms[1])):
+        outputs.append(run())
+        grads.append(weighted_grad(outputs[-1], *learned, norm.weight, norm.bias))
+    torch.testing.assert_close(norms[1].state_dict(), norms[0].state_dict())
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(grads[1], grads[0], rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(got(), outputs[0].detach(), rtol=1e-6, atol=1e-6)
+
+
+def test_a_learned_threshold_gets_its_gradient_where_the_layer_is_fused():
+    neuron = layer(dict(type="NILIFNode", learn_threshold=True), 1, backend="compiled")
+    norm = nn.BatchNorm2d(CHANNELS)
+    neuron(torch.randn(4, CHANNELS, 5, 5), norm).sum().backward()
+    assert neuron.node.threshold.grad.abs().min() > 0
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_spikes_are_whole_numbers_up_to_the_slots(node):
+    neuron = layer(node, 1)
+    spikes = neuron.spikes_of(neuron(2 * torch.randn(4, CHANNELS, 20, 20)))
+    assert spikes.unique().tolist() == list(range(neuron.slots + 1))

@@ -1,0 +1,123 @@
+"""Level 1 of neurons that fire integers: thresholds that lose least of the ANN's activations."""
+
+import pytest
+import torch
+from torch import nn
+
+from sakd_dense.backbones import SEWResNet, SpikingResNet
+from sakd_dense.neurons.counts import NILIFNode
+from sakd_dense.runtime import UserError
+from sakd_dense.transfer import calibrate
+
+
+def backbone(kind=SpikingResNet, depth=18, most=4, **arguments):
+    node = dict(type="NILIFNode", D=most)
+    model = kind(depth=depth, base_channels=8, stem_channels=8, neuron=node, **arguments)
+    model.init_weights()
+    return model
+
+
+def images(batches=2):
+    return [(torch.randn(4, 3, 32, 32),) for _ in range(batches)]
+
+
+def relative_error(x, threshold, most):
+    step = threshold / most
+    return (x - (x / step).clamp(0, most).round() * step).square().sum() / x.square().sum()
+
+
+class OneLayer(nn.Module):
+    """What its neuron receives is the model's input."""
+
+    def __init__(self, most, channels=3):
+        super().__init__()
+        self.node = NILIFNode(D=most, channels=channels)
+
+    def forward(self, x):
+        return self.node(x.unsqueeze(0))
+
+
+@pytest.mark.parametrize("most", [1, 2, 4, 16])
+def test_no_threshold_is_better(most):
+    """Beside the one found, none of a finer grid loses clearly less."""
+    model = OneLayer(most)
+    x = torch.randn(64, 3, 8, 8) * torch.tensor([0.2, 1.0, 7.0]).view(3, 1, 1)
+    calibrate(model, [(x,)], 1)
+    for c in range(3):
+        channel = x[:, c].relu()
+        found = relative_error(channel, model.node.threshold[c], most)
+        others = torch.linspace(0.02, 1, 500) * channel.max()
+        best = min(relative_error(channel, t, most) for t in others)
+        assert found <= 1.05 * best
+    assert model.node.threshold[0] < model.node.threshold[1] < model.node.threshold[2]
+
+
+@pytest.mark.parametrize("kind", [SpikingResNet, SEWResNet])
+@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("by", ["channel", "layer"])
+def test_it_loses_less_than_the_default_and_changes_no_weight(kind, depth, by):
+    model = backbone(kind, depth)
+    weights = {k: v.clone() for k, v in model.state_dict().items() if "threshold" not in k}
+    model.train()
+    errors = calibrate(model, images(), 2, by=by)
+    assert len(errors) == len(model.neurons)
+    assert all(0 <= error < 0.5 for error in errors.values())
+    assert model.training
+    after = model.state_dict()
+    assert all(torch.equal(after[k], v) for k, v in weights.items())
+    for neuron in model.neurons:
+        same = neuron.node.threshold.unique().numel() == 1
+        assert same == (by == "layer") or neuron.node.threshold.numel() == 1
+
+
+def test_with_many_spikes_the_student_is_the_ann():
+    """The sum before the neuron: without any training the features are the teacher's."""
+    from mmdet.models import ResNet
+
+    teacher = ResNet(18, base_channels=8, stem_channels=8, norm_cfg=dict(type="BN"))
+    teacher.eval()  # returns nothing
+    student = backbone(most=255, time_steps=1).eval()
+    student.load_state_dict(teacher.state_dict(), strict=False)
+    batches = images(1)
+    calibrate(student, batches, 1)
+    with torch.no_grad():
+        for got, want in zip(student(*batches[0]), teacher(*batches[0]), strict=True):
+            assert (got - want).square().sum() < 1e-3 * want.square().sum()
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_outputs_that_are_summed_share_their_steps(depth):
+    model = backbone(SEWResNet, depth)
+    calibrate(model, images(), 2)
+    groups = model.summed_neurons()
+    assert sum(map(len, groups)) == sum(len(getattr(model, n)) for n in model.res_layers) + len(
+        [n for n, _ in model.named_modules() if n.endswith("downsample_sn")]
+    ) + (1 if depth == 18 else 1)
+    for group in groups:
+        for neuron in group[1:]:
+            assert torch.equal(neuron.node.threshold, group[0].node.threshold)
+    assert backbone(SpikingResNet, depth).summed_neurons() == []
+
+
+def test_a_silent_channel_gets_a_threshold():
+    model = OneLayer(4)
+    x = torch.rand(4, 3, 8, 8)
+    x[:, 1] = -1
+    calibrate(model, [(x,)], 1)
+    assert (model.node.threshold > 0).all()
+
+
+def test_other_neurons_have_nothing_to_calibrate():
+    model = SpikingResNet(18, base_channels=8, stem_channels=8)
+    assert calibrate(model, iter(()), 3) == {}
+
+
+def test_bad_input_is_named():
+    model = OneLayer(4)
+    with pytest.raises(UserError, match="num_batches=0"):
+        calibrate(model, images(), 0)
+    with pytest.raises(UserError, match="by='pixel'"):
+        calibrate(model, images(), 1, by="pixel")
+    with pytest.raises(UserError, match="the loader is empty"):
+        calibrate(model, [], 1)
+    assert (model.node.threshold == 2).all()
