@@ -3,6 +3,7 @@
 
   python tools/export.py CONFIG SNN.pth --format onnx --time-steps 4 --out snn.onnx
   python tools/export.py CONFIG SNN.pth --format nir --out snn.nir
+  python tools/export.py CONFIG SNN.pth --slots    # of integers: D binary slots a time step
 
 onnx: the T time steps unrolled, run in onnxruntime. nir: one time step, read back by SpikingJelly.
 Of the backbone (its last stage, in NIR), or with --part model of what the whole model's head gives;
@@ -22,7 +23,8 @@ from sakd_dense.backbones.time_steps import find_spiking_backbone
 from sakd_dense.commands.arguments import add_config_arguments, add_time_steps, reported
 from sakd_dense.commands.prepare import apply_run_arguments
 from sakd_dense.config.scopes import load_config
-from sakd_dense.export import RawModel, export_nir, export_onnx, first_image
+from sakd_dense.export import RawModel, export_nir, export_onnx, first_image, unroll
+from sakd_dense.runtime import UserError
 from sakd_dense.transfer import build_for_test
 
 
@@ -42,8 +44,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar=("H", "W"),
         help="of the images, filled with noise (default: the first image of the test set)",
     )
+    parser.add_argument(
+        "--slots",
+        action="store_true",
+        help="onnx, neurons that fire integers up to D: layers read D binary slots a time step "
+        "instead of counts, so that no weight is multiplied by a count",
+    )
     parser.add_argument("--out", metavar="FILE", help="default: CHECKPOINT's name with .onnx, .nir")
     args = parser.parse_args(argv)
+    if args.slots and args.format != "onnx":
+        parser.error(f"--slots --format {args.format}: take onnx")
     if args.size is not None and min(args.size) < 1:
         parser.error(f"--size {args.size[0]} {args.size[1]}: give at least 1")
     return args
@@ -58,6 +68,18 @@ def load(cfg: Config, args: argparse.Namespace) -> tuple[nn.Module, Tensor]:
         return model, first_image(cfg, model)
     channels = next(m for m in backbone.modules() if isinstance(m, nn.Conv2d)).in_channels
     return model, torch.randn(1, channels, *args.size, generator=torch.Generator().manual_seed(0))
+
+
+def in_slots(module: nn.Module, images: Tensor) -> tuple[nn.Module, str]:
+    """The module with its counts unrolled, and what became of its layers."""
+    unrolled, reading, multiplying = unroll(module, lambda m: m(images))
+    if not reading:
+        raise UserError(
+            "--slots: no layer of the model reads counts of one step; its neurons must fire "
+            "integers (neuron=dict(type='NILIFNode', D=4))"
+        )
+    text = f"; {len(reading)} layers read binary slots, {len(multiplying)} multiply"
+    return unrolled, f"{text} ({', '.join(multiplying[:8])})" if multiplying else text
 
 
 @reported
@@ -77,10 +99,14 @@ def main(argv: list[str] | None = None) -> None:
             f"most {difference:.2g}"
         )
     else:
-        share = export_onnx(part if part is backbone else RawModel(model), out, images)
+        whole = part if part is backbone else RawModel(model)
+        slots = ""
+        if args.slots:
+            whole, slots = in_slots(whole, images)
+        share = export_onnx(whole, out, images)
         result = (
             f"{t} steps unrolled, run in onnxruntime: {100 * share:.3g} % of the outputs "
-            "differ by more than 1e-4"
+            f"differ by more than 1e-4{slots}"
         )
     print(f"the {args.part} on images of {shape}, {result}\nwrote {out}")
 

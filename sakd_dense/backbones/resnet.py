@@ -238,19 +238,6 @@ class ResidualBackbone(SpikingBackbone):
                 outs.append(x)
         return tuple(outs)
 
-    def summed_neurons(self) -> list[list[SpikingNeuron]]:
-        """Neurons whose outputs are summed with no neuron behind the sum (SEW's ADD), by stage."""
-        stem = self._stem_modules()[-1]
-        groups: list[list[SpikingNeuron]] = [[stem]]
-        for name in self.res_layers:
-            blocks = getattr(self, name)
-            if blocks[0].connect != "ADD":
-                return []
-            if blocks[0].downsample_sn is not None:
-                groups.append([blocks[0].downsample_sn])
-            groups[-1] += [getattr(block, block.last_neuron) for block in blocks]
-        return groups
-
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:
             return

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
 from ..neurons.layer import SpikingNeuron
+from ..neurons.steps import WorthOfSpikes
 
 aten = torch.ops.aten
 #: Where the input of a counted operation stands among its arguments; the weight is the next.
@@ -69,7 +70,8 @@ class LayerCounter(BaseCounter):
     A layer within a spiking part of the model (one with neurons) accumulates where its input is
     spikes; layers of an ANN neck or head multiply, and so does what reads the image. SpikingJelly's
     rules count both; what is added to them: sums of spikes (an integer n is n binary inputs),
-    attention as one operation, and deformable convolution (mmcv's, which PyTorch does not see).
+    spikes that are worth a step (:mod:`sakd_dense.neurons.steps`), attention as one operation, and
+    deformable convolution (mmcv's, which PyTorch does not see).
 
     Args:
         model: named modules of it become the layers.
@@ -81,6 +83,7 @@ class LayerCounter(BaseCounter):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self._macs, self._synops = MACCounter().rules, SynOpCounter().rules
+        self._worth = WorthOfSpikes(model)
         self.rules = {func: self._none for func in (*_INPUT, *_ATTENTION)}
         self._names = {m: n for n, m in model.named_modules()}
         self._spiking = {m for p in spiking_parts(model) for m in p.modules()}
@@ -99,6 +102,7 @@ class LayerCounter(BaseCounter):
                     stack.callback(module.register_forward_hook(self._deformable).remove)
                 if isinstance(module, SpikingBackbone):
                     stack.callback(module.register_forward_pre_hook(self._sees).remove)
+            stack.enter_context(self._worth.watching())
             # Attention as one operator nobody can look into.
             torch.backends.mha.set_fastpath_enabled(False)
             stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
@@ -132,7 +136,8 @@ class LayerCounter(BaseCounter):
         # Their rules look at values; these stand for any that are neither 0 nor 1.
         whole = [_half(a) if i in (at, at + 1) else a for i, a in enumerate(args)]
         operations = _dense(self._macs[func](tuple(whole), kwargs, out))
-        x = args[at]
+        worth = self._worth.of(args[at])
+        x = args[at] if worth is None else worth.spikes(args[at])
         if layer not in self._spiking or self._is_image(layer) or not _is_count(x):
             return operations
         accumulates = sum(

@@ -34,7 +34,8 @@ def export_onnx(
         image is.
 
     Raises:
-        ExportError: for neurons other than IF and LIF, and for a file that gives something else.
+        ExportError: for neurons other than IF, LIF, I-LIF and NI-LIF, and for a file that gives
+            something else.
     """
     original, module = module, copy.deepcopy(module).eval()
     _unroll(module)
@@ -93,18 +94,28 @@ def _unroll(module: nn.Module) -> None:
             dynamics = Dynamics.of(layer.node)
             if dynamics is None:
                 raise ExportError(
-                    f"{name}: IF and LIF neurons are exported, not {type(layer.node).__name__}"
+                    f"{name}: IF, LIF, I-LIF and NI-LIF neurons are exported, not "
+                    f"{type(layer.node).__name__}"
                 )
             setattr(layer, "forward", _steps(layer, dynamics))  # noqa: B010
 
 
 def _steps(layer: SpikingNeuron, dynamics: Dynamics) -> Callable[..., Tensor]:
-    def forward(x: Tensor, norm: nn.Module | None = None, identity: Tensor | None = None) -> Tensor:
+    def forward(
+        x: Tensor,
+        norm: nn.Module | None = None,
+        identity: Tensor | None = None,
+        before: bool = False,
+    ) -> Tensor:
         x = x.flatten(0, 1) if x.dim() == 5 else x
         x = x if norm is None else norm(x)
+        x = x if identity is None or not before else x + identity
+        step = 1.0 if layer.step is None else layer.step.view(-1, 1, 1)
+        x = x if layer.step is None else x / step
         spikes, _ = dynamics.potentials(x.unflatten(0, (layer.clock.time_steps, -1)).unbind(0))
         out = torch.cat(spikes)
-        return out if identity is None else out + identity
+        out = out if layer.step is None else out * step
+        return out if identity is None or before else out + identity
 
     return forward
 

@@ -88,6 +88,11 @@ class NILIFNode(neuron.ILIFNode):
         return (super().multi_step_forward(x_seq / step) * step).to(x_seq.dtype)
 
 
+def spikes_of(x: Tensor, step: Tensor) -> Tensor:
+    """``x``, ``[N, C, ...]``, as whole numbers of ``step``, ``[C]`` or ``[]``."""
+    return (x / (step.view(-1, *(1,) * (x.dim() - 2)) if step.dim() else step)).round()
+
+
 def check_counts(counts: Iterable[int]) -> tuple[int, ...]:
     """The D to read, in the order given.
 
@@ -145,4 +150,4 @@ def spike_count(D: int | None) -> surrogate.MultiLevelSpikeCount:  # noqa: N803 
     return surrogate.MultiLevelSpikeCount(D)
 
 
-__all__ = ["NO_LEAK", "NILIFNode", "at_counts", "check_counts", "spike_count"]
+__all__ = ["NO_LEAK", "NILIFNode", "at_counts", "check_counts", "spike_count", "spikes_of"]

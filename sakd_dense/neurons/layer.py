@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..runtime.errors import UserError
 from . import counts
 from .compiling import Payback
-from .counts import spike_count
+from .counts import spike_count, spikes_of
 from .dynamics import Dynamics
 from .fused import channels_last, fire, is_observed, unrepeated
 from .fused_norm import fits, norm_fire
@@ -174,13 +174,14 @@ class SpikingNeuron(nn.Module):
         gradient = getattr(self.node, "surrogate_function", None)
         return getattr(gradient, "max_spike_count", 1)
 
+    @property
+    def step(self) -> Tensor | None:
+        """What one spike is worth, ``[C]`` or ``[]``, of a ``NILIFNode``; 1 of others (None)."""
+        return getattr(self.node, "step", None)
+
     def spikes_of(self, output: Tensor) -> Tensor:
         """What :meth:`forward` gave (without a shortcut), ``[N, C, ...]``, as numbers of spikes."""
-        step = getattr(self.node, "step", None)
-        if step is None:
-            return output
-        step = step.view(-1, *(1,) * (output.dim() - 2)) if step.dim() else step
-        return (output / step).round()
+        return output if self.step is None else spikes_of(output, self.step)
 
     def forward(
         self,
@@ -201,7 +202,7 @@ class SpikingNeuron(nn.Module):
         """
         steps = self.clock.time_steps
         dynamics = self._fused(x)
-        step = getattr(self.node, "step", None)
+        step = self.step
         if step is not None and step.requires_grad:  # the fused pass gives it no gradient
             dynamics = None
         if dynamics is not None and fits(norm, x):

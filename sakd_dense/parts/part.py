@@ -109,9 +109,11 @@ class _MeanOverTime:
 def _replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: Clock) -> int:
     """Replaces activations by neurons, at any depth; returns their number."""
     count = 0
+    channels: int | None = None  # of what comes before, in the same block
     for name, child in module.named_children():
+        channels = getattr(child, "num_features", getattr(child, "out_channels", channels))
         if isinstance(child, ACTIVATIONS):
-            setattr(module, name, SpikingNeuron(neuron, clock))
+            setattr(module, name, SpikingNeuron(neuron, clock, channels))
             count += 1
         else:
             count += _replace_activations(child, neuron, clock)

@@ -9,14 +9,15 @@ minimises the squared error
     \operatorname{round}(\operatorname{clip}(x D / \theta, 0, D))\right)^2
 
 over what the channel receives from images while all neurons pass their input on like a ReLU, which
-is what the ANN computes. Where outputs are summed without a neuron behind the sum (SEW's ADD),
-the neurons share their thresholds: the sums are then integers times one step.
+is what the ANN computes. Neurons share their thresholds where their outputs are summed (SEW's ADD,
+the levels of a pyramid) or meet the same weights (a head's, at every level): what a layer reads are
+then whole numbers of one step.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from typing import Any
@@ -28,6 +29,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..neurons.counts import NILIFNode
+from ..neurons.steps import WorthOfSpikes, reads
 from ..runtime.errors import UserError
 from ..runtime.random_state import untouched_random_state
 from .batchnorm import feed
@@ -82,9 +84,9 @@ def calibrate(
     names = {m: n for n, m in model.named_modules() if isinstance(m, NILIFNode)}
     if not names:
         return {}
-    seen = _activations(model, list(names), loader, num_batches)
+    seen, together = _activations(model, names, loader, num_batches)
     errors: dict[str, float] = {}
-    for group in _groups(model, list(seen)):
+    for group in _groups(seen, together, names):
         errors |= {names[n]: e for n, e in zip(group, _fit(group, seen, by), strict=True)}
     mean = sum(errors.values()) / len(errors)
     print_log(
@@ -110,36 +112,62 @@ def calibrate_on(loader: Iterable[Any], model: nn.Module, num_batches: int) -> N
 
 
 def _activations(
-    model: nn.Module, nodes: Sequence[NILIFNode], loader: Iterable[Any], num_batches: int
-) -> dict[NILIFNode, _Seen]:
-    seen = {node: _Seen() for node in nodes}
+    model: nn.Module, names: Mapping[NILIFNode, str], loader: Iterable[Any], num_batches: int
+) -> tuple[dict[NILIFNode, _Seen], list[frozenset[str]]]:
+    """What each node passed on, and the names of layers of neurons that must share a step."""
+    seen = {node: _Seen() for node in names}
+    before = {node: node.threshold.detach().clone() for node in names}
     modes = {m: m.training for m in model.modules()}
+    together: list[frozenset[str]] = []
     batches = 0
     with ExitStack() as stack:
         for node, watch in seen.items():
             stack.callback(node.register_forward_hook(watch).remove)
         try:
             model.eval()
+            for node in names:  # alike, so that a sum of spikes is known as one
+                node.threshold.data.fill_(node.D)
             for batch in islice(loader, num_batches):
-                feed(model, batch)
+                if batches:
+                    feed(model, batch)
+                else:
+                    together = _run_watched(model, batch)
                 batches += 1
         finally:
             for module, training in modes.items():
                 module.training = training
+            for node, threshold in before.items():
+                node.threshold.data.copy_(threshold)
     if not batches:
         raise UserError("the loader is empty: no batch to calibrate thresholds on")
-    return {node: watch for node, watch in seen.items() if watch.samples}
+    return {node: watch for node, watch in seen.items() if watch.samples}, together
 
 
-def _groups(model: nn.Module, nodes: Sequence[NILIFNode]) -> list[list[NILIFNode]]:
-    """Nodes that share thresholds: those whose outputs are summed, and each other by itself."""
-    summed: list[list[NILIFNode]] = []
-    for module in model.modules():
-        find: Callable[[], list[list[Any]]] | None = getattr(module, "summed_neurons", None)
-        if find is not None:
-            summed += [[n.node for n in group if n.node in nodes] for group in find()]
-    shared = {node for group in summed for node in group}
-    return [g for g in summed if g] + [[node] for node in nodes if node not in shared]
+def _run_watched(model: nn.Module, batch: Any) -> list[frozenset[str]]:
+    watch = WorthOfSpikes(model)
+    with reads(model, watch) as read:
+        feed(model, batch)
+    together = list(watch.sums)
+    for worths in read.values():
+        sources = {w.sources for w in worths if w is not None}
+        if len(sources) > 1:
+            together.append(frozenset().union(*sources))
+    return together
+
+
+def _groups(
+    seen: Iterable[NILIFNode], together: Iterable[frozenset[str]], names: Mapping[NILIFNode, str]
+) -> list[list[NILIFNode]]:
+    """The nodes, those that must share a step in one list."""
+    groups = {names[node].removesuffix(".node"): [node] for node in seen}
+    for sources in together:
+        # Of another width they never meet in a sum: only side by side.
+        for shape in {n.threshold.shape for s in sources for n in groups.get(s, ())}:
+            fit = [s for s in sources if s in groups and groups[s][0].threshold.shape == shape]
+            merged = list(dict.fromkeys(node for s in fit for node in groups[s]))
+            for node in merged:
+                groups[names[node].removesuffix(".node")] = merged
+    return list({id(group): group for group in groups.values()}.values())
 
 
 def _fit(group: Sequence[NILIFNode], seen: dict[NILIFNode, _Seen], by: str) -> list[float]:

@@ -12,8 +12,10 @@ from spikingjelly.activation_based.op_counter import (
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sakd_dense.backbones import SEWResNet, SpikingResNet
 from sakd_dense.energy import LayerCounter, Operations, measure
 from sakd_dense.energy.readings import plain_neurons
+from sakd_dense.transfer import calibrate
 from tests.backbones.test_resnet import CONNECTS, excite, small
 from tests.helpers.scenes import build, detection_batch, retinanet
 
@@ -171,3 +173,36 @@ def test_attention_counts_whoever_computes_it():
     products = 2 * 3 * 5 * 5 * 16
     total = sum(counter.layers.values(), Operations())
     assert total.dense == total.count_mac == projections + products
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [SEWResNet, SpikingResNet])
+@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("time_steps", [1, 2])
+def test_a_count_of_n_is_n_accumulates(kind, depth, time_steps):
+    """Whatever one spike is worth: the step, one a channel, belongs to the weights."""
+    node = dict(type="NILIFNode", D=3)
+    backbone = kind(depth, base_channels=8, stem_channels=8, time_steps=time_steps, neuron=node)
+    model = Whole(backbone).eval()
+    for norm in (m for m in backbone.modules() if isinstance(m, _BatchNorm)):
+        norm.weight.data.uniform_(0.5, 1.5)
+        norm.bias.data.uniform_(0, 1)
+    x = torch.randn(2, 3, 64, 64)
+    calibrate(backbone, [(x,)], 1)
+    block = backbone.layer2[1]
+    spikes = []
+    handle = block.sn1.register_forward_hook(lambda n, _, out: spikes.append(n.spikes_of(out)))
+    layers = measure(model, [x]).layers
+    handle.remove()
+    second = block.conv2
+    exact = F.conv2d(spikes[0], torch.ones_like(second.weight), None, second.stride, second.padding)
+    found = layers["backbone.layer2.1.conv2"].operations
+    assert found.count_ac == exact.sum() / 2 > 0
+    assert spikes[0].unique().tolist() == [0, 1, 2, 3]
+    for name, layer in layers.items():
+        ops = layer.operations
+        if name == "backbone.conv1":
+            assert ops.count_mac == ops.strict_mac == ops.dense and ops.count_ac == 0
+        elif ops.dense:
+            assert ops.count_mac == 0 < ops.count_ac, name
+            assert ops.strict_mac == ops.dense and ops.strict_ac == 0, name

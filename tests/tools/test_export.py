@@ -37,6 +37,15 @@ def test_onnx_on_the_first_image_of_the_test_set(arguments, tmp_path, capsys, pa
     assert ": 0 % of the outputs differ" in said and (tmp_path / "snn.onnx").is_file()
 
 
+@pytest.mark.parametrize("kind", ["SEWResNet", "SpikingResNet"])
+def test_counts_as_binary_slots(arguments, tmp_path, capsys, kind):
+    given = arguments(type=kind, time_steps=1, neuron=dict(type="NILIFNode", D=3))
+    main([*given, "--slots"])
+    said = capsys.readouterr().out
+    assert ": 0 % of the outputs differ" in said and (tmp_path / "snn.onnx").is_file()
+    assert "layers read binary slots, 1 multiply (conv1)" in said
+
+
 def test_a_pure_python_config(tmp_path, capsys):
     config = write_pure_config(tmp_path)
     checkpoint = write_checkpoint(build(retinanet()), tmp_path / "snn.pth")
@@ -57,6 +66,7 @@ def test_nir_of_noise(arguments, tmp_path, capsys):
     "more,says",
     [
         (["--format", "nir"], "v_reset=None"),
+        (["--slots"], "its neurons must fire integers"),
         (["--format", "nir", "--part", "model"], "FPN: beside a backbone NIR takes"),
         (["--cfg-options", "model.backbone.neuron=QIFNode"], "not QIFNode"),
     ],
@@ -72,6 +82,7 @@ def test_what_cannot_be_is_named(arguments, tmp_path, more, says):
     [
         (["--time-steps", "0"], "0 is not a whole number"),
         (["--size", "0", "3"], "--size 0 3"),
+        (["--slots", "--format", "nir"], "--slots --format nir: take onnx"),
     ],
 )
 def test_bad_arguments(capsys, more, says):

@@ -1,0 +1,115 @@
+r"""Counts as binary spikes: a student of integers, unrolled into D slots a time step.
+
+A count C from 0 to D is D binary slots of which the first C hold a spike. A convolution is linear,
+so
+
+.. math::
+    W (s C) + b = \sum_{d=1}^{D} (W s)\,[C \ge d] + b
+
+holds exactly: each slot adds weights, none is multiplied; the bias, BatchNorm and what follows come
+once, after the sum (Luo et al., ECCV 2024). The step s is folded into the weights. At T = 1 the
+neuron itself is D thresholds, :math:`[X \ge s (d - 1/2)]`, without a state and without a reset.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..neurons.counts import spikes_of
+from ..neurons.steps import Worth, WorthOfSpikes, reads
+
+
+class Slots(nn.Module):
+    """Counts as binary slots: ``[N, ...]`` -> ``[D * N, ...]`` of 0 and 1, the slots outermost."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def forward(self, counts: Tensor) -> Tensor:
+        return torch.cat([(counts >= d).to(counts.dtype) for d in range(1, self.most + 1)])
+
+
+class OverSlots(nn.Module):
+    """A convolution or a linear layer that reads binary slots.
+
+    Input: what the layer reads, counts times their step, ``[N, C, ...]``; output: the layer's own.
+
+    Args:
+        layer: ``nn.Conv2d`` or ``nn.Linear``; its weights are copied.
+        worth: of the spikes that it reads.
+    """
+
+    def __init__(self, layer: nn.Module, worth: Worth) -> None:
+        super().__init__()
+        self.register_buffer("step", worth.step)
+        self.slots = Slots(worth.most)
+        self.layer = copy.deepcopy(layer)
+        weight = layer.weight.detach()
+        step = worth.step.expand(weight.shape[1] * getattr(layer, "groups", 1))
+        self.layer.weight = nn.Parameter(weight * _by_input(step, weight, layer))
+        self.layer.bias, self.bias = None, layer.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        most = self.slots.most
+        out = self.layer(self.slots(spikes_of(x, self.step)))
+        out = out.unflatten(0, (most, -1)).sum(0)
+        if self.bias is None:
+            return out
+        return out + self.bias.view(-1, *(1,) * (out.dim() - 2))
+
+
+def unroll(
+    model: nn.Module, run: Callable[[nn.Module], Any]
+) -> tuple[nn.Module, list[str], list[str]]:
+    """A copy of ``model`` whose layers read binary slots instead of counts.
+
+    Args:
+        model: with neurons that fire integers (``NILIFNode``, ``ILIFNode``); in eval mode, its
+            BatchNorms not folded by :meth:`SpikingBackbone.fuse`.
+        run: a forward of the model that it is given, which shows what each layer reads.
+
+    Returns:
+        The copy; the names of the layers that read slots; those of the layers that still multiply,
+        because what they read are no counts of one step: the image, averages, an ANN's features.
+    """
+    model = copy.deepcopy(model).eval()
+    with torch.no_grad(), reads(model, WorthOfSpikes(model)) as read:
+        run(model)
+    unrolled, multiplying = [], []
+    for name, worths in read.items():
+        known = [w for w in worths if w is not None]
+        if len(known) < len(worths) or not all(_alike(w, known[0]) for w in known):
+            multiplying.append(name)
+            continue
+        layer = model.get_submodule(name)
+        _replace(model, layer, OverSlots(layer, known[0]))
+        unrolled.append(name)
+    return model, unrolled, multiplying
+
+
+def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    # Everywhere: levels of a pyramid may share a layer.
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if child is old:
+                setattr(parent, name, new)
+
+
+def _by_input(step: Tensor, weight: Tensor, layer: nn.Module) -> Tensor:
+    """``[C]`` -> of the weight's shape: each input channel's step, group by group."""
+    groups = getattr(layer, "groups", 1)
+    by_group = step.view(groups, -1).repeat_interleave(weight.shape[0] // groups, 0)
+    return by_group.view(weight.shape[0], weight.shape[1], *(1,) * (weight.dim() - 2))
+
+
+def _alike(a: Worth, b: Worth) -> bool:
+    return a.most == b.most and torch.equal(a.step, b.step)
+
+
+__all__ = ["OverSlots", "Slots", "unroll"]

@@ -1,0 +1,159 @@
+"""What one spike is worth in a tensor: the steps of the neurons whose outputs it holds.
+
+A ``NILIFNode`` hands on its count times a step, one a channel. The step belongs to the weights that
+read it, so what a layer receives are whole numbers of spikes. Here each tensor that holds such an
+output is known by its memory, and so is what max-pooling, sums and concatenation make of it.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .counts import spikes_of
+from .layer import SpikingNeuron
+
+aten = torch.ops.aten
+#: Whose outputs hold spikes if their first inputs do. Views need no rule: they share memory.
+_KEEP = (
+    aten.max_pool2d_with_indices.default,
+    aten.max_pool2d.default,
+    aten.clone.default,
+    aten._to_copy.default,
+    aten.upsample_nearest2d.default,
+    aten.upsample_nearest2d.vec,
+)
+
+
+#: Layers whose weights spikes meet.
+WEIGHTED = (nn.Conv2d, nn.Linear)
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Of the spikes in a tensor ``[N, C, ...]``.
+
+    Attributes:
+        step: what a spike adds to the value, ``[C]`` or ``[]``.
+        most: the largest number of spikes.
+        sources: the names of the neurons that fired them.
+    """
+
+    step: Tensor
+    most: int
+    sources: frozenset[str]
+
+    def spikes(self, x: Tensor) -> Tensor:
+        """``x`` as numbers of spikes."""
+        return spikes_of(x, self.step)
+
+
+class WorthOfSpikes:
+    """The :class:`Worth` of the tensors in a forward, while :meth:`watching`.
+
+    Args:
+        model: whose neurons that fire integers are followed.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._names = {
+            m: name
+            for name, m in model.named_modules()
+            if isinstance(m, SpikingNeuron) and (m.slots > 1 or m.step is not None)
+        }
+        #: The sources of every sum.
+        self.sums: list[frozenset[str]] = []
+        self._known: dict[int, tuple[StorageWeakRef, Worth]] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Follows the neurons' outputs inside the block."""
+        with ExitStack() as stack:
+            for neuron in self._names:
+                stack.callback(neuron.register_forward_hook(self._fired).remove)
+            stack.callback(self._known.clear)
+            if self._names:
+                stack.enter_context(_Follow(self))
+            yield
+
+    def of(self, x: Any) -> Worth | None:
+        """That of a tensor; None where it holds no spikes of these neurons."""
+        if not self._known or not isinstance(x, Tensor):
+            return None
+        reference, worth = self._known.get(x.untyped_storage().data_ptr(), (None, None))
+        # Memory that was freed may hold another tensor by now.
+        return None if reference is None or reference.expired() else worth
+
+    def pass_on(self, func: Any, args: tuple, out: Any) -> None:
+        """``func(*args)`` gave ``out``."""
+        if func in _KEEP:
+            worth = self.of(args[0])
+        elif func is aten.add.Tensor:
+            worth = _of_sum(self.of(args[0]), self.of(args[1]))
+            if worth is not None:
+                self.sums.append(worth.sources)
+        elif func is aten.cat.default and args[1:] == (1,):
+            worth = _side_by_side([(self.of(x), x.shape[1]) for x in args[0]])
+        else:
+            return
+        if worth is not None:
+            self._set(out[0] if isinstance(out, tuple) else out, worth)
+
+    def _fired(self, neuron: SpikingNeuron, _args: Any, output: Tensor) -> None:
+        step = output.new_ones(()) if neuron.step is None else neuron.step.detach()
+        self._set(output, Worth(step, neuron.slots, frozenset([self._names[neuron]])))
+
+    def _set(self, x: Tensor, worth: Worth) -> None:
+        storage = x.untyped_storage()
+        self._known[storage.data_ptr()] = StorageWeakRef(storage), worth
+
+
+class _Follow(TorchDispatchMode):
+    def __init__(self, worth: WorthOfSpikes) -> None:
+        super().__init__()
+        self._worth = worth
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self._worth.pass_on(func, args, out)
+        return out
+
+
+def _of_sum(a: Worth | None, b: Worth | None) -> Worth | None:
+    """Spikes of one step sum to spikes of that step; of two they do not."""
+    if a is None or b is None or not torch.equal(a.step, b.step):
+        return None
+    return Worth(a.step, a.most + b.most, a.sources | b.sources)
+
+
+def _side_by_side(parts: list[tuple[Worth | None, int]]) -> Worth | None:
+    known = [(worth, channels) for worth, channels in parts if worth is not None]
+    if len(known) < len(parts):
+        return None
+    steps = torch.cat([worth.step.expand(channels) for worth, channels in known])
+    sources = frozenset().union(*(worth.sources for worth, _ in known))
+    return Worth(steps, max(worth.most for worth, _ in known), sources)
+
+
+@contextmanager
+def reads(model: nn.Module, watch: WorthOfSpikes) -> Iterator[dict[str, list[Worth | None]]]:
+    """What every layer with weights reads inside the block, call by call, by the layer's name."""
+    seen: dict[str, list[Worth | None]] = {}
+    with ExitStack() as stack:
+        for name, layer in model.named_modules():
+            if isinstance(layer, WEIGHTED):
+
+                def note(_layer: nn.Module, args: tuple[Tensor, ...], name: str = name) -> None:
+                    seen.setdefault(name, []).append(watch.of(args[0]))
+
+                stack.callback(layer.register_forward_pre_hook(note).remove)
+        stack.enter_context(watch.watching())
+        yield seen
+
+
+__all__ = ["WEIGHTED", "Worth", "WorthOfSpikes", "reads"]
