@@ -1,7 +1,8 @@
 """Level 2 as an MMEngine hook (and level 1 from the same checkpoint)."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 from ..backbones import SpikingBackbone
 from ..config.policy import check_norm_policy
 from ..config.teacher import teacher_of
+from ..neurons.counts import at_counts, check_counts
 from ..runtime.errors import UserError
 from ..transfer import transfer
 from ..transfer.read import Checkpoint, read_checkpoint
 from ..transfer.thresholds import calibrate_on
-from .prefixes import check, draw
+from .prefixes import check, draw, draw_count
 from .responses import Response, find_response
 from .schedule import Weight
 from .teacher import build_teacher, check_classes, resized_outside_backbone
@@ -67,6 +69,8 @@ class SAKDHook(Hook):
         prefixes: what is taught beside T: ``'random'`` (one t < T an iteration), ``'all'``, the t
             to teach (an int), or None.
         prefix_weight: the weight of all that is taught at prefixes.
+        counts: the D to teach, one drawn in each iteration, of neurons that fire integers: one
+            checkpoint then serves all of them; None: the config's alone.
         prefix_targets: ``'teacher'``; ``'labels'`` and ``'both'`` are controls.
 
     A weight is a number or a schedule ``dict(start=1.0, stop=0.0, begin=0.5, end=1.0)``.
@@ -86,6 +90,7 @@ class SAKDHook(Hook):
         prefixes: str | int | None = "random",
         prefix_weight: float | Mapping[str, Any] = DEFAULT_PREFIX_WEIGHT,
         prefix_targets: str = "teacher",
+        counts: Sequence[int] | None = None,
     ) -> None:
         unknown = sorted(set(teacher) - {"checkpoint", "config", "dtype", "weights"})
         if unknown or not teacher.get("checkpoint"):
@@ -118,6 +123,8 @@ class SAKDHook(Hook):
         self.prefixes = prefixes
         self.prefix_weight = Weight(prefix_weight, "prefix_weight")
         self.prefix_targets = prefix_targets
+        self.counts = None if counts is None else check_counts(counts)
+        self._at_counts = ExitStack()
         self.teacher: nn.Module | None = None
         self._response: Response | None = None
         self._terms: Terms | None = None
@@ -160,6 +167,9 @@ class SAKDHook(Hook):
             )
         if self.transfer is True and self.calibrate and not _continues(runner):
             calibrate_on(runner.train_dataloader, student, self.calibrate)
+        for count in self.counts or ():
+            with at_counts(student, count):  # refuses what fires no integers
+                pass
         self._terms = Terms(
             student,
             self.teacher,
@@ -175,13 +185,18 @@ class SAKDHook(Hook):
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         self._iter = runner.iter
         self._progress = runner.iter / max(runner.max_iters, 1)
+        if self.counts is not None:
+            count = draw_count(self.counts, self._seed, self._iter)
+            self._at_counts.enter_context(at_counts(self._student(runner), count))
 
     def after_train_iter(self, *args: Any, **kwargs: Any) -> None:
+        self._at_counts.close()
         if self._terms is not None:
             self._terms.clear()
 
     def after_train(self, runner: Any) -> None:
         """Takes every hook off; the student is the plain detector again."""
+        self._at_counts.close()
         if self._unhook is not None:
             self._unhook()
         if self._terms is not None:

@@ -36,8 +36,17 @@ def draw(prefixes: str | int | None, time_steps: int, seed: int, iteration: int)
         return range(1, time_steps)
     if isinstance(prefixes, int):
         return (prefixes,) if prefixes < time_steps else ()
+    return (_random(1, time_steps, seed, iteration),)
+
+
+def draw_count(counts: Sequence[int], seed: int, iteration: int) -> int:
+    """The D to teach in this iteration, drawn like a prefix."""
+    return counts[_random(0, len(counts), seed, iteration)]
+
+
+def _random(low: int, high: int, seed: int, iteration: int) -> int:
     generator = torch.Generator().manual_seed(seed * 1_000_003 + iteration)
-    return (int(torch.randint(1, time_steps, (1,), generator=generator)),)
+    return int(torch.randint(low, high, (1,), generator=generator))
 
 
 @contextmanager

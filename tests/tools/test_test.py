@@ -47,6 +47,53 @@ def test_table_json_plot_and_pictures(files, capsys):
     assert len(list(shown.rglob("*.png"))) == 4
 
 
+@pytest.fixture
+def counting(tmp_path):
+    """A student whose neurons fire integers."""
+    write_scenes(tmp_path)
+    cfg = retinanet(type="SpikingResNet", time_steps=1, neuron=dict(type="NILIFNode", D=4))
+    detection_config(tmp_path, cfg).dump(tmp_path / "config.py")
+    return [str(tmp_path / "config.py"), write_checkpoint(build(cfg), tmp_path / "snn.pth")]
+
+
+def test_a_grid_of_t_and_d(counting, tmp_path, capsys):
+    """Each cell is what a test of that T and D alone gives."""
+    out = tmp_path / "grid.json"
+    where = ["--work-dir", str(tmp_path / "w"), "--timed-batches", "0"]
+    steps, counts = ["--time-steps", "1", "2"], ["--counts", "1", "4"]
+    main([*counting, *steps, *counts, "--out", str(out), *where])
+    printed = capsys.readouterr().out
+    assert "4 readings from 2 passes a batch" in printed
+    rows = json.loads(out.read_text())["rows"]
+    assert [(row["T"], row["D"]) for row in rows] == [(1, 1), (2, 1), (1, 4), (2, 4)]
+    assert (tmp_path / "grid.png").is_file()
+    for row in rows:
+        single = tmp_path / "single.json"
+        options = ["--cfg-options", f"model.backbone.time_steps={row['T']}"]
+        options += [f"model.backbone.neuron.D={row['D']}"]
+        main([*counting, "--out", str(single), *where, *options])
+        (alone,) = json.loads(single.read_text())["rows"]
+        values = {**alone["metrics"], "firing_rate": alone["firing_rate"]}
+        assert row["values"] == pytest.approx(values)
+    assert len({row["values"]["firing_rate"] for row in rows}) == 4
+    capsys.readouterr()
+
+
+def test_counts_of_binary_neurons_are_refused(files):
+    root, arguments = files
+    with pytest.raises(SystemExit, match="has no neuron that fires integers"):
+        main([*arguments, "--counts", "1", "2", "--work-dir", str(root / "w")])
+
+
+@pytest.mark.parametrize(
+    ("counts", "says"), [(["0"], "D=0: take a whole number"), (["2", "2"], "more than once")]
+)
+def test_bad_counts(capsys, counts, says):
+    with pytest.raises(SystemExit):
+        main(["a.py", "a.pth", "--counts", *counts])
+    assert says in capsys.readouterr().err
+
+
 def test_without_steps_the_configs_own_t(files, capsys):
     root, arguments = files
     main(
