@@ -4,6 +4,7 @@ r"""Level 1 of SAKD: put the weights of an ANN into the spiking model of the sam
   python tools/transfer.py retinanet_r50.pth --to configs/retinanet_sew50_sakd_coco.py \
       --out SNN.pth --report report.json
   python tools/transfer.py torchvision://resnet50 --to CONFIG --out SNN.pth
+  python tools/transfer.py ANN.pth --to CONFIG --out SNN.pth --calibrate 10 --reestimate-bn 10
 
 The result is used as load_from. Every key is accounted for; one that nothing explains is an error.
 """
@@ -19,7 +20,8 @@ from sakd_dense import __version__
 from sakd_dense.commands.arguments import CONFIG_HELP, file_name, reported
 from sakd_dense.config.models import with_preprocessor, without_checkpoints
 from sakd_dense.config.scopes import load_config
-from sakd_dense.transfer import TransferError, read_checkpoint, reestimate, transfer
+from sakd_dense.runtime import UserError
+from sakd_dense.transfer import TransferError, calibrate, read_checkpoint, reestimate, transfer
 from sakd_dense.transfer.apply import SCOPES_OF_TRANSFER
 from sakd_dense.transfer.load import build_model, initialize
 from sakd_dense.transfer.save import save_checkpoint
@@ -80,12 +82,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="then measure BatchNorm's statistics on N batches of the config's train dataloader",
     )
     parser.add_argument(
+        "--calibrate",
+        type=int,
+        metavar="N",
+        help="before that, fit the thresholds of neurons that fire integers (NILIFNode) to what "
+        "the weights give on N batches of the config's train dataloader",
+    )
+    parser.add_argument(
         "--seed", type=int, default=0, help="of what the checkpoint does not give (default: 0)"
     )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
     args = parser.parse_args(argv)
-    if args.reestimate_bn is not None and args.reestimate_bn < 1:
-        parser.error(f"--reestimate-bn {args.reestimate_bn}: take at least 1 batch")
+    for name in ("reestimate_bn", "calibrate"):
+        batches = getattr(args, name)
+        if batches is not None and batches < 1:
+            parser.error(f"--{name.replace('_', '-')} {batches}: take at least 1 batch")
     return args
 
 
@@ -104,15 +115,22 @@ def main(argv: list[str] | None = None) -> None:
         if args.report and error.report is not None:
             error.report.to_json(args.report)
         raise
-    if args.reestimate_bn:
+    if args.reestimate_bn or args.calibrate:
         model.to("cuda" if torch.cuda.is_available() else "cpu")
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
-        reestimate(model, loader, args.reestimate_bn)
+        if args.calibrate and not calibrate(model, loader, args.calibrate):
+            raise UserError(
+                f"--calibrate {args.calibrate}: {args.to} has no neurons with a threshold to fit; "
+                "leave it out, or give the model neuron=dict(type='NILIFNode', D=4)"
+            )
+        if args.reestimate_bn:
+            reestimate(model, loader, args.reestimate_bn)
     meta = checkpoint.meta
     kept = {k: meta[k] for k in ("dataset_meta",) if k in meta and report.part == "all"}
     origin = dict(checkpoint=args.checkpoint, part=report.part, keys=len(report.loaded))
     origin["weights"] = args.weights
     origin["reestimated_bn_batches"] = args.reestimate_bn or 0
+    origin["calibrated_batches"] = args.calibrate or 0
     save_checkpoint(model, args.out, dict(kept, sakd_dense=__version__, transfer=origin))
     if args.report:
         report.to_json(args.report)

@@ -13,6 +13,7 @@ from ..neurons.layer import DEFAULT_NEURON, SpikingNeuron, repeat_in_time
 from ..runtime.errors import UserError
 from .arguments import Architecture, Config
 from .base import SpikingBackbone
+from .blocks import check_connection
 from .memory_format import guard_operators, laid_out
 from .saved_spikes import SavedInput, check_spikes
 
@@ -141,7 +142,9 @@ class ResidualBackbone(SpikingBackbone):
             inplanes = architecture.width(stage)
         self.feat_dim = inplanes
         if compress_spikes:
-            check_spikes(self.neurons)
+            summands = max(architecture.block_counts[:num_stages]) + 1
+            check_spikes(self.neurons, summands if architecture.connect == "ADD" else 1)
+        check_connection(self.neurons, architecture.connect)
         guard_operators(self)
         self._lay_out()
         self._freeze_stages()

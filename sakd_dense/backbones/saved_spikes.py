@@ -116,14 +116,26 @@ def checkpointed(
     )
 
 
-def check_spikes(neurons: Iterable[SpikingNeuron]) -> None:
-    """Raises UserError for neurons whose output no byte holds."""
+def check_spikes(neurons: Iterable[SpikingNeuron], summands: int) -> None:
+    """Raises UserError for neurons whose output, or a sum of ``summands`` of it, no byte holds."""
     for neuron in neurons:
         gradient = getattr(neuron.node, "surrogate_function", None)
+        kind = type(neuron.node).__name__
         if not getattr(gradient, "spiking", False):
             raise UserError(
-                f"compress_spikes=True: {type(neuron.node).__name__} with {gradient} gives no "
+                f"compress_spikes=True: {kind} with {gradient} gives no "
                 "spikes of 0 and 1; leave compress_spikes out or take another neuron"
+            )
+        if neuron.step is not None:
+            raise UserError(
+                f"compress_spikes=True: {kind} gives counts times a step, which are no whole "
+                "numbers; leave compress_spikes out, or take ILIFNode"
+            )
+        if neuron.slots * summands > 255:
+            raise UserError(
+                f"compress_spikes=True: {kind} fires up to D={neuron.slots}, and a stage sums "
+                f"{summands} of its outputs: more than a byte holds; leave compress_spikes out, "
+                f"or take D={255 // summands} at most"
             )
 
 

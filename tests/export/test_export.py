@@ -199,7 +199,9 @@ def test_what_nir_cannot_express_is_named(tmp_path, make, says):
 
 def test_neurons_that_onnx_cannot_have_are_named(tmp_path):
     model = MODELS.build(dict(type="SEWResNet", depth=18, base_channels=8, neuron="QIFNode")).eval()
-    with pytest.raises(ExportError, match="sn1: IF, LIF, I-LIF and NI-LIF neurons are exported, not QIFNode"):
+    with pytest.raises(
+        ExportError, match="sn1: IF, LIF, I-LIF and NI-LIF neurons are exported, not QIFNode"
+    ):
         export_onnx(model, tmp_path / "a.onnx", torch.randn(1, 3, 32, 32))
     assert not list(tmp_path.iterdir())
 

@@ -45,6 +45,33 @@ def test_transfer_writes_what_load_from_takes(config: str, tmp_path: Path, capsy
     assert (tmp_path / "run" / "epoch_1.pth").is_file()
 
 
+def test_calibrated_thresholds_are_trained_on(config: str, tmp_path: Path, capsys) -> None:
+    """Level 1 of neurons that fire integers: thresholds fitted, and kept by the run behind it."""
+    teacher, cfg = teacher_of(config, tmp_path), str(tmp_path / "snn.py")
+    convert_config([config, "--teacher-checkpoint", teacher, "--out", cfg])
+    node = "dict(type='NILIFNode', D=4)"
+    Path(cfg).write_text(
+        Path(cfg).read_text() + f"\nmodel['backbone'].update(time_steps=1, neuron={node})\n"
+    )
+    out = tmp_path / "snn.pth"
+    both = ["--calibrate", "2", "--reestimate-bn", "2"]
+    transfer([teacher, "--to", cfg, "--out", str(out), *both])
+    weights, meta = read_state_dict(out)
+    assert meta["transfer"]["calibrated_batches"] == 2
+    fitted = {k: v for k, v in weights.items() if k.endswith("threshold")}
+    assert fitted and not any((v == 2).all() for v in fitted.values())
+    train([cfg, "--work-dir", str(tmp_path / "run"), "--cfg-options", f"load_from={out}"])
+    after, _ = read_state_dict(tmp_path / "run" / "epoch_1.pth")
+    assert all(torch.equal(after[k], v) for k, v in fitted.items())
+
+
+def test_a_model_without_thresholds_is_not_calibrated(config: str, tmp_path: Path) -> None:
+    teacher, out = teacher_of(config, tmp_path), tmp_path / "snn.pth"
+    with pytest.raises(SystemExit, match="no neurons with a threshold to fit"):
+        transfer([teacher, "--to", config, "--out", str(out), "--calibrate", "1"])
+    assert not out.exists()
+
+
 def test_transfer_of_a_backbone_initialises_the_rest(config: str, tmp_path: Path) -> None:
     source, _ = read_state_dict(teacher_of(config, tmp_path))
     backbone = {k: v for k, v in source.items() if k.startswith("backbone.")}
