@@ -69,8 +69,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.sakd and args.teacher_checkpoint is None:
         parser.error("--sakd needs --teacher-checkpoint: the trained ANN of the same architecture")
-    if not args.sakd and (args.teacher_checkpoint or args.time_steps or args.no_transfer):
-        parser.error("--teacher-checkpoint, --time-steps and --no-transfer go with --sakd")
+    of_sakd = (args.teacher_checkpoint, args.time_steps, args.counts, args.no_transfer)
+    if not args.sakd and any(of_sakd):
+        parser.error(
+            "--teacher-checkpoint, --time-steps, --counts and --no-transfer go with --sakd"
+        )
     return args
 
 

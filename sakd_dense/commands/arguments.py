@@ -49,12 +49,17 @@ def add_sakd_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="the trained ANN of the same architecture: a file, a URL, open-mmlab://...",
     )
-    add_time_steps(parser, nargs=None, help="time steps (default: 4)")
+    add_time_steps(parser, nargs=None, help="time steps (default: 4, and 1 with --counts)")
+    add_counts(
+        parser,
+        nargs=None,
+        help="D: neurons fire up to D spikes in a time step (default: binary neurons)",
+    )
     parser.add_argument(
         "--family",
         choices=PREFIXES,
-        default="SEW",
-        help="SEW-ResNet (default), or Spiking-ResNet: its blocks fire on the sum of both branches",
+        help="SEW-ResNet (default), or Spiking-ResNet (default with --counts): its blocks fire on "
+        "the sum of both branches",
     )
     parser.add_argument(
         "--no-transfer",
@@ -80,10 +85,10 @@ def add_time_steps(
     )
 
 
-def add_counts(parser: argparse.ArgumentParser, **options: Any) -> None:
-    """``--counts``: one D or several, refused unless they can be run."""
+def add_counts(parser: argparse.ArgumentParser, nargs: str | None = "+", **options: Any) -> None:
+    """``--counts``: one D (``nargs=None``) or several, refused unless they can be run."""
     action = _checked_by(check_counts)
-    parser.add_argument("--counts", type=int, nargs="+", metavar="D", action=action, **options)
+    parser.add_argument("--counts", type=int, nargs=nargs, metavar="D", action=action, **options)
 
 
 def file_name(suffix: str, hint: str = "") -> Callable[[str], str]:

@@ -35,6 +35,7 @@ def apply_sakd(cfg: Config, args: argparse.Namespace) -> Config:
         transfer=not args.no_transfer,
         source=args.source,
         family=args.family,
+        counts=args.counts,
     )
 
 

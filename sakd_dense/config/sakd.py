@@ -25,7 +25,8 @@ def to_sakd(
     *,
     transfer: bool = True,
     source: str = "ann",
-    family: str = "SEW",
+    family: str | None = None,
+    counts: int | None = None,
     backbone: dict[str, Any] | None = None,
     hook: dict[str, Any] | None = None,
 ) -> Config:
@@ -35,12 +36,14 @@ def to_sakd(
         cfg: an upstream ANN config, or one that is spiking already (then only the hook is added).
         teacher_checkpoint: the ANN of the same architecture, trained. None: no hook; the student
             starts from what its config says (say, ImageNet weights).
-        time_steps: T; None: 4, or what an already spiking config says.
+        time_steps: T; None: 4 (1 with ``counts``), or what an already spiking config says.
         transfer: level 1 from the teacher's checkpoint.
         source: where the student's first weights come from. ``'ann'``: BatchNorm is trained
             (``norm_eval=False``, ``frozen_stages=-1``); ``'snn'`` (a distilled SNN given by
             ``load_from``): upstream's values stand.
-        family: ``'SEW'`` or ``'Spiking'``, which is put before the backbone's type.
+        family: ``'SEW'`` or ``'Spiking'``, put before the backbone's type; None: ``'SEW'``,
+            and ``'Spiking'``, whose limit is the ANN itself, with ``counts``.
+        counts: D, for neurons that fire up to D spikes a time step (``NILIFNode``); None: binary.
         backbone: further arguments of the spiking backbone.
         hook: further arguments of ``SAKDHook``.
 
@@ -53,6 +56,12 @@ def to_sakd(
     if not new.get("model") or not new.model.get("type"):
         raise UserError(f"config {cfg.filename or ''} has no model=dict(type=...)")
     options = dict(backbone or {})
+    if counts is not None:
+        if isinstance(counts, bool) or not isinstance(counts, int) or counts < 1:
+            raise UserError(f"counts={counts!r}: take a whole number of at least 1")
+        options.setdefault("neuron", dict(type="NILIFNode", D=counts))
+        time_steps = 1 if time_steps is None else time_steps
+    family = family or ("SEW" if counts is None else "Spiking")
     if spiking_backbone_cfgs(new.model):
         for b in spiking_backbone_cfgs(new.model):
             b.update(options, **({} if time_steps is None else {"time_steps": time_steps}))

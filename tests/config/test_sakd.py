@@ -100,6 +100,17 @@ def test_both_families() -> None:
         spiking_of(model(), family="Leaky")
 
 
+def test_counts_take_one_time_step_and_the_sum_before_the_neuron() -> None:
+    ann = Config(dict(model=model(), default_scope="mmdet"))
+    backbone = to_sakd(ann, "t.pth", counts=4).model.backbone
+    assert (backbone.type, backbone.time_steps) == ("SpikingResNet", 1)
+    assert backbone.neuron == dict(type="NILIFNode", D=4)
+    backbone = to_sakd(ann, "t.pth", 2, counts=2, family="SEW").model.backbone
+    assert (backbone.type, backbone.time_steps) == ("SEWResNet", 2)
+    with pytest.raises(ValueError, match="counts=0: take a whole number"):
+        to_sakd(ann, counts=0)
+
+
 def test_ann_of_forgets_what_a_checkpoint_will_give() -> None:
     student = dict(
         type="Detector",

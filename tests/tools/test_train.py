@@ -118,6 +118,7 @@ def test_an_upstream_config_by_name(name, spiking, config, tmp_path, started) ->
         (["--sakd"], "--sakd needs --teacher-checkpoint"),
         (["--teacher-checkpoint", "x.pth"], "go with --sakd"),
         (["--time-steps", "2"], "go with --sakd"),
+        (["--counts", "2"], "go with --sakd"),
     ],
 )
 def test_arguments_that_do_not_fit_together(config, arguments, message, capsys, started) -> None:

@@ -1,0 +1,118 @@
+#!/usr/bin/env python
+"""Level 1 alone on ImageNet: a ResNet-50's accuracy when its ReLUs become counts, without training.
+
+  python benchmarks/imagenet.py resnet50_caffe_rgb.pth --data data/imagenet1000 --counts 1 2 4 8 16
+
+The weights of a ResNet-50 of caffe's strides under torchvision's names (RGB, mean and std of
+ImageNet); a folder with one picture of each class, sorted as the classes are. A seed splits the
+pictures: some to fit thresholds (and BatchNorm's statistics) to, others to test on. No label of the
+former is used. The thresholds are one a channel, or one a layer (--by layer).
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from measure import machine, write_json
+from mmdet.models import ResNet
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms import functional as images_of
+
+from sakd_dense.backbones import SEWResNet, SpikingResNet
+from sakd_dense.transfer import calibrate, load_safely, reestimate
+
+FAMILIES = {"Spiking": SpikingResNet, "SEW": SEWResNet}
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+BATCH = 10
+
+
+class Classifier(nn.Module):
+    """A backbone and ImageNet's linear layer."""
+
+    def __init__(self, backbone: nn.Module, state: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.fc = nn.Linear(2048, 1000)
+        self.fc.load_state_dict({k: state[f"fc.{k}"] for k in ("weight", "bias")})
+        missing, unexpected = backbone.load_state_dict(
+            {k: v for k, v in state.items() if not k.startswith("fc.")}, strict=False
+        )
+        wrong = [k for k in missing if not k.endswith("threshold")] + list(unexpected)
+        if wrong:
+            raise SystemExit(f"these keys do not fit a ResNet-50: {', '.join(wrong[:6])}")
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.backbone(x)[-1].mean((2, 3)))
+
+
+def picture(file: Path) -> Tensor:
+    """The middle 224x224 of a picture whose shorter side is 256."""
+    image = images_of.resize(Image.open(file).convert("RGB"), 256)
+    pixels = images_of.to_tensor(images_of.center_crop(image, 224))
+    return images_of.normalize(pixels, MEAN, STD)
+
+
+@torch.no_grad()
+def top1(model: nn.Module, files: list[Path], labels: list[int]) -> float:
+    """Per cent."""
+    right = 0
+    for i in range(0, len(files), BATCH):
+        x = torch.stack([picture(f) for f in files[i : i + BATCH]])
+        wanted = torch.tensor(labels[i : i + BATCH])
+        right += int((model(x).argmax(1) == wanted).sum())
+    return 100 * right / len(files)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("weights")
+    parser.add_argument("--data", type=Path, default=Path("data/imagenet1000"))
+    parser.add_argument("--counts", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--family", choices=FAMILIES, default="Spiking")
+    parser.add_argument("--by", choices=("channel", "layer"), default="channel")
+    parser.add_argument("--calibrate", type=int, default=100, help="pictures (default: 100)")
+    parser.add_argument("--images", type=int, default=300, help="to test on (default: 300)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", metavar="JSON")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    files = sorted(p for p in args.data.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
+    if len(files) != 1000:
+        raise SystemExit(f"--data {args.data}: {len(files)} pictures; one of each class is needed")
+    order = torch.randperm(1000, generator=torch.Generator().manual_seed(args.seed)).tolist()
+    fitted, tested = order[: args.calibrate], order[-args.images :]
+    chosen = [files[i] for i in tested]
+    state = load_safely(args.weights)
+    state = state.get("state_dict", state)
+    state = {k.removeprefix("backbone.").removeprefix("head."): v for k, v in state.items()}
+    ann = Classifier(ResNet(50, style="caffe", norm_cfg=dict(type="BN")), state)
+    rows = [("ANN", top1(ann, chosen, tested), None)]
+    print("| D | top-1, BatchNorm as it was | re-estimated |\n|---|---|---|", flush=True)
+    print(f"| ANN | {rows[0][1]:.1f} | |", flush=True)
+    batches = [
+        (torch.stack([picture(files[i]) for i in fitted[j : j + BATCH]]),)
+        for j in range(0, len(fitted), BATCH)
+    ]
+    start = time.perf_counter()
+    for most in args.counts:
+        node = dict(type="NILIFNode", D=most)
+        backbone = FAMILIES[args.family](50, style="caffe", time_steps=1, neuron=node)
+        model = Classifier(backbone, state)
+        calibrate(model, batches, len(batches), by=args.by)
+        plain = top1(model, chosen, tested)
+        reestimate(model, batches, len(batches))
+        rows.append((str(most), plain, top1(model, chosen, tested)))
+        print(f"| {most} | {plain:.1f} | {rows[-1][2]:.1f} |", flush=True)
+    print(f"\n{time.perf_counter() - start:.0f} s, {vars(args)}")
+    if args.out:
+        write_json(args.out, dict(rows=rows, arguments=str(vars(args)), machine=machine()))
+
+
+if __name__ == "__main__":
+    main()
