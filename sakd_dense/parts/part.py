@@ -13,6 +13,7 @@ images that share a layer share no potential.
 
 from typing import Any, ClassVar
 
+from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from ..neurons.layer import DEFAULT_NEURON, Clock, SpikingNeuron
@@ -109,9 +110,9 @@ class _MeanOverTime:
 def _replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: Clock) -> int:
     """Replaces activations by neurons, at any depth; returns their number."""
     count = 0
-    channels: int | None = None  # of what comes before, in the same block
+    # Elsewhere an activation may be called on tensors of several widths.
+    channels = module.out_channels if isinstance(module, ConvModule) else None
     for name, child in module.named_children():
-        channels = getattr(child, "num_features", getattr(child, "out_channels", channels))
         if isinstance(child, ACTIVATIONS):
             setattr(module, name, SpikingNeuron(neuron, clock, channels))
             count += 1

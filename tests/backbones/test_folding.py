@@ -91,6 +91,12 @@ def test_every_connect(connect):
     assert_folding_keeps_the_features(build("SEWResNet", connect=connect))
 
 
+@pytest.mark.parametrize("family", ["SEWResNet", "SpikingResNet"])
+@pytest.mark.parametrize("kind", ["ILIFNode", "NILIFNode"])
+def test_neurons_that_fire_integers(family, kind):
+    assert_folding_keeps_the_features(build(family, neuron=dict(type=kind, D=4)))
+
+
 def test_a_backbone_in_training_is_folded_by_its_running_statistics():
     model = build("SEWResNet", frozen_stages=1)
     assert_folding_keeps_the_features(model.train())
