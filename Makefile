@@ -18,7 +18,7 @@ install:  ## make .venv with everything in it (quick when nothing changed)
 
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-test: install lint  ## install, lint, run the tests (under ten minutes)
+test: install lint  ## install, lint, run the tests (but the slow ones)
 	$(PYTEST) -m "not slow"
 
 test-all: install lint  ## the slow tests too: before a release, and before an issue is closed
