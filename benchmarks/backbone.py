@@ -20,13 +20,11 @@ what lies between two steps.
 import argparse
 import copy
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from measure import in_turns, machine, peak_mib, prepare, ratio, write_json
+from measure import elsewhere, in_turns, machine, peak_mib, prepare, ratio, write_json
 from mmdet.models.backbones import ResNet
 from spikingjelly.activation_based import functional
 from spikingjelly.activation_based.model import sew_resnet
@@ -175,9 +173,7 @@ def _peak_elsewhere(args: argparse.Namespace, side: str) -> float:
     for flag in ("channels_last", "with_cp", "compress_spikes"):
         given += [f"--{flag.replace('_', '-')}"] * getattr(args, flag)
     given += ["--memory-of", side]
-    command = [sys.executable, __file__, *map(str, given)]
-    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return float(out.split()[-1])
+    return elsewhere(__file__, given)
 
 
 HEADER = (

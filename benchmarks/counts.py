@@ -12,13 +12,11 @@ training step (forward, backward), and its peak memory, each side in a process o
 import argparse
 import copy
 import statistics
-import subprocess
-import sys
 from typing import Any
 
 import torch
 from backbone import inference, peak_of_step, training
-from measure import in_turns, machine, prepare, ratio, write_json
+from measure import elsewhere, in_turns, machine, prepare, ratio, write_json
 from mmdet.models import ResNet
 from torch import Tensor, nn
 
@@ -54,9 +52,7 @@ def build(args: argparse.Namespace) -> dict[str, tuple[nn.Module, Tensor]]:
 def peak_elsewhere(args: argparse.Namespace, side: str) -> float:
     given = ["--depth", args.depth, "--counts", args.counts, "--batch-size", args.batch_size]
     given += ["--size", *args.size, "--threads", args.threads, "--memory-of", side]
-    command = [sys.executable, __file__, *map(str, given)]
-    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return float(out.split()[-1])
+    return elsewhere(__file__, given)
 
 
 def main() -> None:

@@ -6,8 +6,10 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,13 @@ def write_json(path: str | Path, result: Any) -> None:
     """Whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(result, indent=2, default=str) + "\n")
+
+
+def elsewhere(file: str, arguments: Iterable[Any]) -> float:
+    """The number that ``file`` prints last in a process of its own."""
+    command = [sys.executable, file, *map(str, arguments)]
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return float(out.split()[-1])
 
 
 def live_bytes() -> int:

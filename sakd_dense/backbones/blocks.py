@@ -19,7 +19,7 @@ convolution, and precede the connection, as does stochastic depth (mmpretrain's
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -43,16 +43,6 @@ def connect(out: Tensor, identity: Tensor, kind: str) -> Tensor:
     if kind == "ADD":
         return out + identity
     return out * identity if kind == "AND" else identity * (1.0 - out)
-
-
-def check_connection(neurons: Iterable[SpikingNeuron], kind: str) -> None:
-    """Raises UserError for neurons whose outputs g does not connect."""
-    most = max((neuron.slots for neuron in neurons), default=1)
-    if kind in ("AND", "IAND") and most > 1:
-        raise UserError(
-            f"connect={kind!r}: the product is for spikes of 0 and 1, and the neurons fire up to "
-            f"D={most}; take connect='ADD', or a Spiking- backbone, which sums before the neuron"
-        )
 
 
 class ResidualBlock(BaseModule):
@@ -303,11 +293,4 @@ class Bottleneck(ResidualBlock):
         return self.saved(out).into(self.conv3)
 
 
-__all__ = [
-    "CONNECTS",
-    "BasicBlock",
-    "Bottleneck",
-    "ResidualBlock",
-    "check_connection",
-    "connect",
-]
+__all__ = ["CONNECTS", "BasicBlock", "Bottleneck", "ResidualBlock", "connect"]

@@ -13,7 +13,6 @@ from ..neurons.layer import DEFAULT_NEURON, SpikingNeuron, repeat_in_time
 from ..runtime.errors import UserError
 from .arguments import Architecture, Config
 from .base import SpikingBackbone
-from .blocks import check_connection
 from .memory_format import guard_operators, laid_out
 from .saved_spikes import SavedInput, check_spikes
 
@@ -144,7 +143,7 @@ class ResidualBackbone(SpikingBackbone):
         if compress_spikes:
             summands = max(architecture.block_counts[:num_stages]) + 1
             check_spikes(self.neurons, summands if architecture.connect == "ADD" else 1)
-        check_connection(self.neurons, architecture.connect)
+        _check_connection(self.neurons, architecture.connect)
         guard_operators(self)
         self._lay_out()
         self._freeze_stages()
@@ -258,6 +257,16 @@ class ResidualBackbone(SpikingBackbone):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+
+def _check_connection(neurons: list[SpikingNeuron], kind: str) -> None:
+    """Raises UserError for neurons whose outputs the SEW function g does not connect."""
+    most = max((neuron.slots for neuron in neurons), default=1)
+    if kind in ("AND", "IAND") and most > 1:
+        raise UserError(
+            f"connect={kind!r}: the product is for spikes of 0 and 1, and the neurons fire up to "
+            f"D={most}; take connect='ADD', or a Spiking- backbone, which sums before the neuron"
+        )
 
 
 def _pretrained(checkpoint: Any, init_cfg: Any) -> Config:

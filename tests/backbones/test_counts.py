@@ -1,0 +1,45 @@
+"""Backbones whose neurons fire integers: kept as bytes, and refused where they do not fit."""
+
+import pytest
+import torch
+
+from sakd_dense.runtime.errors import UserError
+from tests.backbones.test_resnet import excite, small
+
+
+@pytest.mark.parametrize("connect", ["ADD", "BEFORE"])
+def test_counts_are_kept_as_bytes(connect):
+    node = dict(type="ILIFNode", D=4)
+    plain = excite(small(18, connect=connect, neuron=node))
+    packed = small(18, connect=connect, neuron=node, compress_spikes=True)
+    packed.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    for model in (plain, packed):
+        sum(o.square().sum() for o in model(x)).backward()
+    assert max(o.max() for o in plain(x)) > 1
+    for (n, a), b in zip(plain.named_parameters(), packed.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, msg=n)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (dict(connect="AND", neuron=dict(type="ILIFNode", D=4)), "connect='AND'.*up to D=4"),
+        (dict(connect="IAND", neuron=dict(type="NILIFNode", D=2)), "connect='IAND'.*up to D=2"),
+        (
+            dict(neuron=dict(type="NILIFNode", D=4), compress_spikes=True),
+            "NILIFNode gives counts times a step",
+        ),
+        (
+            dict(neuron=dict(type="ILIFNode", D=86), compress_spikes=True),
+            "D=86, and a stage sums 3 of its outputs.*take D=85",
+        ),
+    ],
+)
+def test_where_counts_do_not_fit_is_named(arguments, says):
+    with pytest.raises(UserError, match=says):
+        small(18, **arguments)
+
+
+def test_products_of_counts_of_one_are_products_of_spikes():
+    small(18, connect="AND", neuron=dict(type="ILIFNode", D=1))
