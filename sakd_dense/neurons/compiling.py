@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Callable, Hashable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import torch
@@ -41,13 +41,19 @@ class Payback:
 
 @cache
 def _compiled(kernel: Callable[..., Any], dynamics: Hashable) -> Callable[..., Any]:
+    def of_this_neuron(*args: Any) -> Any:
+        return kernel(dynamics, *args)
+
+    # PyTorch limits recompilations by code object. A copy for each kernel of each neuron: or else
+    # a process that has seen many neurons compiles no more.
+    of_this_neuron.__code__ = of_this_neuron.__code__.replace()
     # One kernel a T and dtype, for every N: images of many sizes compile nothing anew.
     limit = inspect.signature(torch.compile).parameters.get("recompile_limit")
     extra: dict[str, Any] = {} if limit is None else dict(recompile_limit=64)
     # Or else the first N ever seen says, for good, whether a kernel runs on one thread.
     if "cpp.dynamic_threads" in torch._inductor.list_options():
         extra["options"] = {"cpp.dynamic_threads": True}
-    return torch.compile(partial(kernel, dynamics), dynamic=True, fullgraph=True, **extra)
+    return torch.compile(of_this_neuron, dynamic=True, fullgraph=True, **extra)
 
 
 def run(kernel: Callable[..., Any], dynamics: Hashable, compiled: bool, *args: Any) -> Any:

@@ -1,13 +1,16 @@
 """The fused neuron gives what SpikingJelly's gives."""
 
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
 from mmengine.registry import MODELS
 from spikingjelly.activation_based import neuron, surrogate
+from torch import nn
 
 from sakd_dense.backbones import SEWResNet
+from sakd_dense.neurons import compiling
 from sakd_dense.neurons.compiling import Payback
 from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
@@ -180,6 +183,19 @@ def test_a_failing_compiler_is_said_and_done_without(monkeypatch):
         spikes = node(x)
     assert Payback.broken
     assert torch.equal(spikes, layer(backend="spikingjelly", **NODES[0])(x))
+
+
+def test_many_neurons_are_compiled_in_one_process(monkeypatch):
+    """PyTorch's limit of recompilations holds for each of them, not for all together."""
+    by_torch = partial(torch.compile, backend="eager", fullgraph=True, recompile_limit=5)
+    monkeypatch.setattr(torch, "compile", lambda kernel, **_: by_torch(kernel))
+    monkeypatch.setattr(Payback, "broken", False)
+    compiling._compiled.cache_clear()
+    for threshold, steps in product((0.5, 0.6, 0.7), (1, 2, 3, 4)):
+        node = dict(type="LIFNode", v_threshold=threshold, backend="compiled")
+        layer(steps, **node)(torch.randn(12, 3, 5, 5), nn.BatchNorm2d(3))
+    compiling._compiled.cache_clear()
+    assert not Payback.broken
 
 
 def test_a_kernel_is_due_once_it_has_paid(monkeypatch):
