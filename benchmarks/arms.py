@@ -121,9 +121,18 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4-learned": counts(4, threshold=dict(learn_threshold=True)),
     "counts-1x4-mse": counts(4, features=MSE),
     "counts-1x4-labels": counts(4, features=None, responses=None),
+    # About the seconds of four epochs at T = 4.
     "counts-1x4-16ep": dict(counts(4), epochs=16),
+    "counts-1x4-16ep-w4": dict(counts(4, responses=dict(cls=4.0)), epochs=16),
+    "counts-1x4-16ep-lr3": dict(counts(4), epochs=16, lr=3e-4),
     "counts-1x2-16ep": dict(counts(2), epochs=16),
     "counts-1x4-sew-16ep": dict(counts(4, SEW), epochs=16),
+    # With CamVid's responses.
+    "counts-1x2-cwd": counts(2, responses=CLASSWISE),
+    "counts-1x4-cwd": counts(4, responses=CLASSWISE),
+    "counts-1x8-cwd": counts(8, responses=CLASSWISE),
+    "counts-1x4-sew-cwd": counts(4, SEW, responses=CLASSWISE),
+    "counts-1x4-cwd-48ep": dict(counts(4, responses=CLASSWISE), epochs=48),
     # The IF neuron on the main road, and neurons by level 1 alone.
     "scratch-if": dict(backbone=dict(neuron=IF)),
     "level1-if": dict(level1=True, backbone=dict(neuron=IF)),
