@@ -24,6 +24,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from tracks import TRACKS
 
+from sakd_dense.config.types import spiking_part_cfgs
 from sakd_dense.runtime.amp import with_amp
 from sakd_dense.timesteps import sweep
 
@@ -93,7 +94,11 @@ def config(track: str, arm: str, seed: int) -> Config:
         source = trained(args["start"], "sakd", seed)
         start = dict(type="Pretrained", checkpoint=source, prefix="backbone.")
         cfg.model.backbone.init_cfg = start
-    cfg.model.backbone.update(args.get("backbone", {}))
+    backbone = args.get("backbone", {})
+    cfg.model.backbone.update(backbone)
+    if "neuron" in backbone:
+        for part in spiking_part_cfgs(cfg.model):
+            part.neuron = backbone["neuron"]
     if "batch_size" in args:
         cfg.train_dataloader.batch_size = args["batch_size"]
     if "lr" in args:

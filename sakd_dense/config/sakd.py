@@ -12,7 +12,7 @@ from ..runtime.errors import UserError
 from .models import drop_checkpoints
 from .teacher import sakd_hook
 from .twins import spiking_of
-from .types import spiking_backbone_cfgs
+from .types import spiking_backbone_cfgs, spiking_part_cfgs
 
 SOURCES = ("ann", "snn")
 _OURS = "sakd_dense"
@@ -43,7 +43,8 @@ def to_sakd(
             ``load_from``): upstream's values stand.
         family: ``'SEW'`` or ``'Spiking'``, put before the backbone's type; None: ``'SEW'``,
             and ``'Spiking'``, whose limit is the ANN itself, with ``counts``.
-        counts: D, for neurons that fire up to D spikes a time step (``NILIFNode``); None: binary.
+        counts: D, for neurons that fire up to D spikes a time step (``NILIFNode``), those of
+            spiking necks and heads too; None: what the config says, or binary.
         backbone: further arguments of the spiking backbone.
         hook: further arguments of ``SAKDHook``.
 
@@ -59,7 +60,9 @@ def to_sakd(
     if counts is not None:
         if isinstance(counts, bool) or not isinstance(counts, int) or counts < 1:
             raise UserError(f"counts={counts!r}: take a whole number of at least 1")
-        options.setdefault("neuron", dict(type="NILIFNode", D=counts))
+        node = options.setdefault("neuron", dict(type="NILIFNode", D=counts))
+        for part in spiking_part_cfgs(new.model):
+            part["neuron"] = copy.deepcopy(node)
         time_steps = 1 if time_steps is None else time_steps
     family = family or ("SEW" if counts is None else "Spiking")
     if spiking_backbone_cfgs(new.model):

@@ -76,6 +76,11 @@ def spiking_backbone_cfgs(cfg: Any) -> list[MutableMapping[str, Any]]:
     return [d for d in dicts(cfg) if _has_type(d) and ann_type(d["type"])]
 
 
+def spiking_part_cfgs(cfg: Any) -> list[MutableMapping[str, Any]]:
+    """The configs (not copies) of every spiking neck and head in ``cfg``."""
+    return [d for d in dicts(cfg) if _has_type(d) and type_name(d["type"]) in PART_TWINS]
+
+
 def ann_backbone_cfgs(model: Any) -> list[MutableMapping[str, Any]]:
     """The configs (not copies) of every backbone in ``model`` that has a spiking twin.
 

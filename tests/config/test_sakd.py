@@ -111,6 +111,15 @@ def test_counts_take_one_time_step_and_the_sum_before_the_neuron() -> None:
         to_sakd(ann, counts=0)
 
 
+def test_counts_reach_necks_and_heads_that_spike() -> None:
+    full = load_config("configs/retinanet_sew18-full_sakd_bccd.py")
+    new = to_sakd(full, counts=2).model
+    for part in (new.backbone, new.neck, new.bbox_head):
+        assert part.neuron == dict(type="NILIFNode", D=2)
+    assert new.backbone.time_steps == 1
+    assert "neuron" not in full.model.neck
+
+
 def test_ann_of_forgets_what_a_checkpoint_will_give() -> None:
     student = dict(
         type="Detector",
