@@ -28,7 +28,7 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..neurons.fused import is_observed
+from ..neurons.batchnorm import is_observed
 from ..neurons.layer import Clock, SpikingNeuron
 from ..runtime.errors import UserError
 from .memory_format import give_contiguous

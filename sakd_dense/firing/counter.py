@@ -9,8 +9,8 @@ from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
 from ..backbones.time_steps import check_time_steps, spiking_backbones
-from ..neurons.fused import channels_last
 from ..neurons.layer import SpikingNeuron
+from ..neurons.sequences import channels_last
 from ..runtime.errors import UserError
 
 

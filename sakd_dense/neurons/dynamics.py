@@ -18,9 +18,8 @@ and, with the surrogate gradient :math:`\sigma'` at :math:`U_t = H_t - \theta`,
 
 where a detached reset has no :math:`\sigma'` in :math:`R_t`. Of a neuron that fires integers
 :math:`U_t = H_t / \theta`, and :math:`\sigma' = 1 / \theta` where it lies in the window of its
-surrogate. Kept for backward: :math:`U`, in the dtype of the input (its sign is exact in any of
-them); SpikingJelly keeps :math:`H`. In float32 the values are SpikingJelly's bit for bit; what is
-saved are passes over memory. In half precision the potential stays in float32, where SpikingJelly
+surrogate. In float32 the values are SpikingJelly's bit for bit; what is saved are passes over
+memory. In half precision the potential stays in float32, where SpikingJelly
 rounds it at every step: some 4 spikes in 10 000 differ.
 """
 
@@ -137,28 +136,6 @@ class Dynamics:
             carry = h_bar - decayed
             by_current.append(decayed if self.decay_input else h_bar)
         return by_current[::-1]
-
-    def forward(self, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-        """``[T, N]``, or ``[1, N]`` for the same input at every t -> S, U ``[T, N]``."""
-        spikes, above = self.potentials(each_step(x, steps))
-        return join(spikes, x.dtype), join(above, x.dtype)
-
-    def write(self, into: Steps, currents: Steps, identity: Steps | None) -> None:
-        """X at every t -> S, plus the shortcut where there is one, ``into`` T tensors.
-
-        These may be the X themselves.
-        """
-        spikes, _ = self.potentials([x.float() for x in currents])
-        fill(into, spikes, identity)
-
-    def backward(self, grad: Tensor, above: Tensor) -> Tensor:
-        """The gradients by S and U, ``[T, N]`` -> that by X, ``[T, N]``."""
-        steps = grad.shape[0]
-        return join(self.gradients(each_step(grad, steps), each_step(above, steps)), grad.dtype)
-
-    def summed_backward(self, grad: Tensor, above: Tensor) -> Tensor:
-        """:meth:`backward` for the same input at every t: ``[1, N]``."""
-        return self.backward(grad, above).sum(0, keepdim=True)
 
 
 def _window(grad: Tensor, u: Tensor, *, grad_min: float, grad_max: float, **_: Any) -> Tensor:

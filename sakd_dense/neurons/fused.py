@@ -1,122 +1,275 @@
-"""IF and LIF neurons over all T in one pass (:mod:`.dynamics`), compiled or step by step."""
+r"""BatchNorm, neuron and shortcut in one pass over time, compiled or step by step.
+
+.. math::
+    X_t &= a\,Y_t + b, \qquad a = \gamma / \sqrt{\sigma^2 + \epsilon}, \quad b = \beta - a\mu \\
+    O_t &= s\,S_t(X / s) + I_t & \text{SEW, ADD} \\
+    O_t &= s\,S_t((X + I) / s) & \text{Spiking: the sum before the neuron}
+
+*Y* is what the convolution gives, *X* the neuron's input (*Y* itself, where there is no BatchNorm),
+*S* its spikes (:mod:`.dynamics`), *s* the step of a ``NILIFNode`` (1 for others), *I* the shortcut
+of a block where there is one. X is never written to memory, neither is the potential: backward
+computes both anew from Y (and I, where it is summed before), which is all that is kept. The
+gradient by X needs no s: what multiplies it behind the neuron divides it before. That by s is
+
+.. math::
+    \bar s = \sum_t \bar O_t\, S_t - \bar X_t\, X_t / s
+
+BatchNorm's statistics and its gradient are PyTorch's own, and X is rounded as PyTorch rounds it
+where it multiplies and adds in one instruction (x86 with FMA): the spikes are then those of the two
+one after the other.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from . import batchnorm
+from .batchnorm import Statistics
 from .compiling import run
-from .dynamics import Dynamics, Steps
+from .dynamics import Dynamics, Steps, each_step, fill, join
+from .sequences import (
+    as_separate_steps,
+    from_grid,
+    grid,
+    laid_out_as,
+    output_buffer,
+    unrepeated,
+)
 
 
-def unrepeated(x: Tensor, steps: int) -> tuple[Tensor, int]:
-    """``[T*B, ...]`` or ``[T, B, ...]`` -> ``[t*B, ...]`` and t: 1 where all steps are the same."""
-    if x.dim() == 4:
-        return x, steps
-    return (x[0], 1) if x.stride(0) == 0 else (x.flatten(0, 1), steps)
+class Affine(NamedTuple):
+    """What happens to Y in front of the neuron, each ``[C, 1]`` or None."""
+
+    scale: Tensor | None
+    shift: Tensor | None
+    step: Tensor | None
 
 
-def channels_last(x: Tensor) -> bool:
-    """Whether ``x`` lies so in memory, and could not be called contiguous as well."""
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+def _normed(currents: Steps, scale: Tensor, shift: Tensor) -> list[Tensor]:
+    # PyTorch's BatchNorm rounds once, after multiplying and adding, and to the input's dtype.
+    if torch.compiler.is_compiling():
+        # One instruction; converting to double and back took two thirds of the kernel's time.
+        from torch._inductor.inductor_prims import fma
+
+        normed = [fma(y.float(), scale.expand_as(y), shift.expand_as(y)) for y in currents]
+    else:
+        normed = [y.double() * scale.double() + shift.double() for y in currents]
+    return [x.to(y.dtype).float() for x, y in zip(normed, currents, strict=True)]
 
 
-def is_observed(module: nn.Module) -> bool:
-    """Whether a forward hook waits for the output of ``module``, which then must run by itself.
+def _charge(currents: Steps, affine: Affine, before: Steps | None) -> list[Tensor]:
+    """What the neuron receives, in units of its step."""
+    if affine.scale is None or affine.shift is None:
+        charge = [y.float() for y in currents]
+    else:
+        charge = _normed(currents, affine.scale, affine.shift)
+    if before is not None:
+        charge = [x + i.float() for x, i in zip(charge, before, strict=True)]
+    return charge if affine.step is None else [x / affine.step for x in charge]
 
-    A fused pass computes that output together with what follows and never calls the module.
+
+def _write(
+    dynamics: Dynamics,
+    into: Steps,
+    currents: Steps,
+    affine: Affine,
+    before: Steps | None,
+    behind: Steps | None,
+) -> None:
+    """Y at every t ``[R, C, M]`` -> O ``into`` T tensors, which may be the Y."""
+    spikes, _ = dynamics.potentials(_charge(currents, affine, before))
+    if affine.step is not None:
+        spikes = [s * affine.step for s in spikes]
+    fill(into, spikes, behind)
+
+
+def _recomputed(
+    dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
+) -> tuple[Steps, Steps, Steps, Steps]:
+    """The gradients by O and by X, the spikes and X / s, at every t."""
+    steps = grad.shape[0]
+    currents = [y[t if y.shape[0] == steps else 0] for t in range(steps)]
+    charge = _charge(currents, affine, None if before is None else list(before.unbind(0)))
+    spikes, above = dynamics.potentials(charge)
+    grads = each_step(grad, steps)
+    return grads, dynamics.gradients(grads, above), spikes, charge
+
+
+def _backward(
+    dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
+) -> Tensor:
+    """The gradient by O ``[T, R, C, M]`` -> that by X at every t, of the shape of ``grad``."""
+    _, by_current, _, _ = _recomputed(dynamics, grad, y, affine, before)
+    return join(by_current, y.dtype)
+
+
+def _summed_backward(
+    dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
+) -> Tensor:
+    """The same for one Y at every t: ``[1, R, C, M]``."""
+    return _backward(dynamics, grad, y, affine, before).sum(0, keepdim=True)
+
+
+def _backward_and_step(
+    dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """:func:`_backward`, and the gradient by s, ``[C]``."""
+    parts = zip(*_recomputed(dynamics, grad, y, affine, before), strict=True)
+    by_current, by_step = [], []
+    for by_output, by_x, spikes, charge in parts:
+        by_current.append(by_x)
+        by_step.append(by_output * spikes - by_x * charge)
+    return join(by_current, y.dtype), sum(by_step).sum((0, 2))
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """All that a pass depends on beside tensors.
+
+    Args:
+        dynamics: of the neuron.
+        steps: T of the output.
+        stored_steps: T of the input: 1 if it is the same at every t.
+        by_channel: whether something differs from channel to channel.
+        compiled: by ``torch.compile``.
+        before: whether the shortcut is summed before the neuron.
     """
-    return bool(module._forward_hooks)
+
+    dynamics: Dynamics
+    steps: int
+    stored_steps: int
+    by_channel: bool
+    compiled: bool
+    before: bool
+
+    def inputs(self, x: Tensor) -> Tensor:
+        return grid(x, self.stored_steps, self.by_channel)
+
+    def outputs(self, x: Tensor | None) -> Tensor | None:
+        return None if x is None else grid(x, self.steps, self.by_channel)
 
 
-def as_separate_steps(x: Tensor, steps: int) -> Steps:
-    """``[T, ...]``, or ``[1, ...]`` for the same at every t -> T tensors that a kernel may write.
+@torch.no_grad()
+def _affine(
+    weight: Tensor | None, bias: Tensor | None, step: Tensor | None, statistics: Statistics | None
+) -> Affine:
+    scale = shift = None
+    if statistics is not None:
+        scale, shift = batchnorm.as_affine(statistics, weight, bias)
+    return Affine(*(v if v is None else v.detach().view(-1, 1) for v in (scale, shift, step)))
 
-    They lie where ``x`` lies, but are no views of it: a compiled kernel copies views of one storage
-    before it writes to them.
-    """
-    stored = [torch.from_dlpack(step) for step in x.detach()]
-    return stored * (steps // len(stored))
 
-
-def output_buffer(x: Tensor, steps: int, identity: Tensor | None, owned: bool) -> Tensor:
-    """Memory for spikes ``[T, ...]``: that of ``x`` if it is ``owned`` and fits, or new memory."""
-    dtype = x.dtype if identity is None else torch.promote_types(x.dtype, identity.dtype)
-    if owned and x.shape[0] == steps and x.dtype == dtype:
-        return x
-    return x.new_empty((steps, *x.shape[1:]), dtype=dtype)
+def _forward(
+    y: Tensor, affine: Affine, identity: Tensor | None, options: _Pass, owned: bool
+) -> Tensor:
+    steps = options.steps
+    stored, shortcut = options.inputs(y), options.outputs(identity)
+    out = output_buffer(stored, steps, shortcut, owned)
+    currents = as_separate_steps(stored, steps)
+    into = currents if out is stored else as_separate_steps(out, steps)
+    added = None if shortcut is None else as_separate_steps(shortcut, steps)
+    sums = (added, None) if options.before else (None, added)
+    run(_write, options.dynamics, options.compiled, into, currents, affine, *sums)
+    return from_grid(out, y)
 
 
 class _Fire(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, steps: int, dynamics: Dynamics, compiled: bool) -> Tensor:
-        spikes, above = run(Dynamics.forward, dynamics, compiled, x, steps)
-        ctx.save_for_backward(above)
-        kernel = Dynamics.backward if x.shape[0] == steps else Dynamics.summed_backward
-        ctx.backward_kernel = kernel, dynamics, compiled
-        return spikes
+    def forward(
+        ctx: Any,
+        y: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        identity: Tensor | None,
+        step: Tensor | None,
+        statistics: Statistics | None,
+        options: _Pass,
+    ) -> Tensor:
+        affine = _affine(weight, bias, step, statistics)
+        before = identity if options.before else None
+        ctx.save_for_backward(y, weight, before, *affine)
+        ctx.statistics, ctx.options = statistics, options
+        ctx.step_shape = None if step is None else step.shape
+        return _forward(y, affine, identity, options, owned=False)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        (above,) = ctx.saved_tensors
-        return run(*ctx.backward_kernel, grad, above), None, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        y, weight, before, *affine = ctx.saved_tensors
+        needs_y, needs_weight, needs_bias, needs_identity, needs_step, *_ = ctx.needs_input_grad
+        options: _Pass = ctx.options
+        kernel: Any = _backward if options.stored_steps == options.steps else _summed_backward
+        found = run(
+            _backward_and_step if needs_step else kernel,
+            options.dynamics,
+            options.compiled,
+            options.outputs(laid_out_as(grad, y)),
+            options.inputs(y),
+            Affine(*affine),
+            options.outputs(before),
+        )
+        by_step = None
+        if needs_step:
+            found, by_step = found
+            by_step = by_step if ctx.step_shape else by_step.sum()
+            if options.stored_steps != options.steps:
+                found = found.sum(0, keepdim=True)
+        by_x = found.as_strided(y.shape, y.stride())
+        by_y, by_weight, by_bias = by_x, None, None
+        if ctx.statistics is not None:
+            needed = [needs_y, needs_weight, weight is not None and needs_bias]
+            by_y, by_weight, by_bias = batchnorm.gradients(by_x, y, weight, ctx.statistics, needed)
+        by_identity = None
+        if needs_identity:
+            by_identity = by_x if options.before else grad
+        return by_y, by_weight, by_bias, by_identity, by_step, None, None
 
 
 def fire(
     x: Tensor,
     steps: int,
     dynamics: Dynamics,
+    norm: nn.BatchNorm2d | None = None,
     identity: Tensor | None = None,
     compiled: bool = True,
     owned: bool = False,
+    before: bool = False,
+    step: Tensor | None = None,
 ) -> Tensor:
-    """Spikes ``[T*B, C, H, W]`` of a neuron that starts at rest, plus ``identity``.
+    """``spikes(norm(x)) + identity``, ``[T*B, C, H, W]``, of a neuron that starts at rest.
 
     Args:
         x: ``[T*B, C, H, W]``, T outermost, or ``[T, B, C, H, W]``; if that is an expanded
-            ``[B, C, H, W]``, it is read once, not T times. Contiguous or channels last; the spikes
-            are laid out alike.
+            ``[B, C, H, W]``, it is read once, not T times. Contiguous or channels last; the result
+            is laid out alike.
         steps: T.
         dynamics: of the neuron.
-        identity: the shortcut of a SEW block, of the result's shape.
+        norm: a BatchNorm that :func:`.batchnorm.fits`. In train mode it counts the batch.
+        identity: the shortcut of a block, of the result's shape.
         compiled: by ``torch.compile``; or else step by step, for reference.
         owned: ``x`` may be overwritten, where no gradient is asked for: fresh memory costs more
             than the arithmetic.
+        before: ``spikes(norm(x) + identity)`` instead; ``x`` is then no expanded one.
+        step: of a ``NILIFNode``, ``[C]`` or ``[]``.
     """
-    images, stored_steps = unrepeated(x, steps)
-    last = channels_last(images)
-    if last:
-        images = images.permute(0, 2, 3, 1)
-    flat = images.contiguous().view(stored_steps, -1)
-    if torch.is_grad_enabled() and (flat.requires_grad or _learns(identity)):
-        spikes, rest = _Fire.apply(flat, steps, dynamics, compiled), identity
-    else:
-        grid, rest = None, None
-        if identity is not None:
-            grid = (identity.permute(0, 2, 3, 1) if last else identity).contiguous().view(steps, -1)
-        spikes = output_buffer(flat, steps, grid, owned)
-        shortcut = None if grid is None else as_separate_steps(grid, steps)
-        currents = as_separate_steps(flat, steps)
-        into = currents if spikes is flat else as_separate_steps(spikes, steps)
-        run(Dynamics.write, dynamics, compiled, into, currents, shortcut)
-    spikes = spikes.view(-1, *images.shape[1:])
-    spikes = spikes.permute(0, 3, 1, 2) if last else spikes
-    return spikes if rest is None else spikes + rest
+    x, stored_steps = unrepeated(x, steps)
+    x = laid_out_as(x, x)
+    identity = None if identity is None else laid_out_as(identity, x)
+    statistics, weight, bias = None, None, None
+    if norm is not None:
+        statistics = batchnorm.take_statistics(norm, x)
+        weight, bias = norm.weight, norm.bias
+    by_channel = norm is not None or (step is not None and step.dim() == 1)
+    options = _Pass(dynamics, steps, stored_steps, by_channel, compiled, before)
+    inputs = x, weight, bias, identity, step
+    if torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in inputs):
+        return _Fire.apply(*inputs, statistics, options)
+    return _forward(x, _affine(weight, bias, step, statistics), identity, options, owned)
 
 
-def _learns(x: Tensor | None) -> bool:
-    return x is not None and x.requires_grad
-
-
-__all__ = [
-    "as_separate_steps",
-    "channels_last",
-    "fire",
-    "is_observed",
-    "output_buffer",
-    "unrepeated",
-]
+__all__ = ["fire"]

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from ..runtime.errors import UserError
 from . import counts
+from .batchnorm import fits, is_observed
 from .compiling import Payback
 from .counts import spike_count, spikes_of
 from .dynamics import Dynamics
-from .fused import channels_last, fire, is_observed, unrepeated
-from .fused_norm import fits, norm_fire
+from .fused import fire
+from .sequences import channels_last, unrepeated
 
 #: Who runs a neuron: SpikingJelly; one compiled pass (IF and LIF); the better of the two.
 BACKENDS = ("auto", "spikingjelly", "compiled")
@@ -140,9 +141,8 @@ class SpikingNeuron(nn.Module):
     Args:
         cfg: see :func:`build_node`, and ``backend``: ``'spikingjelly'`` runs the node itself;
             ``'compiled'`` runs IF, LIF, I-LIF and NI-LIF neurons by :func:`.fused.fire`, to the
-            same spikes and gradients, with the BatchNorm before them
-            (:func:`.fused_norm.norm_fire`); ``'auto'`` (default) does so on a CPU as soon as it
-            pays.
+            same spikes and gradients, with the BatchNorm before them and the shortcut; ``'auto'``
+            (default) does so on a CPU as soon as it pays.
         clock: tells T.
         channels: of the input, where they are known.
     """
@@ -201,21 +201,26 @@ class SpikingNeuron(nn.Module):
             before: ``spikes(norm(x) + identity)`` instead.
         """
         steps = self.clock.time_steps
-        dynamics = self._fused(x)
-        step = self.step
-        if step is not None and step.requires_grad:  # the fused pass gives it no gradient
-            dynamics = None
-        if dynamics is not None and fits(norm, x):
-            return norm_fire(
-                x, norm, steps, dynamics, identity, owned=True, before=before, step=step
-            )
-        if norm is not None:
+        dynamics, owned = self._fused(x), norm is not None
+        fused_norm = norm if dynamics is not None and fits(norm, x) else None
+        if norm is not None and fused_norm is None:
             x, stored_steps = unrepeated(x, steps)
             x = norm(x) if stored_steps == steps else repeat_in_time(norm(x), steps)
+        if dynamics is not None:
+            if before and x.dim() == 5:
+                x = x.flatten(0, 1)
+            return fire(
+                x,
+                steps,
+                dynamics,
+                fused_norm,
+                identity,
+                owned=owned,
+                before=before,
+                step=self.step,
+            )
         if before and identity is not None:
             x, identity = x + identity, None
-        if dynamics is not None and step is None:
-            return fire(x, steps, dynamics, identity, owned=norm is not None)
         spikes = self._spikes(x)
         return spikes if identity is None else spikes + identity
 

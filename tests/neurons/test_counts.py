@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sakd_dense.neurons.dynamics import Dynamics
-from sakd_dense.neurons.fused_norm import norm_fire
+from sakd_dense.neurons.fused import fire
 from sakd_dense.neurons.layer import Clock, SpikingNeuron, build_node
 from sakd_dense.runtime import UserError
 
@@ -41,6 +41,13 @@ def layer(node, time_steps, backend="spikingjelly"):
     if threshold is not None:
         threshold.data.copy_(torch.tensor([0.7, 1.3, 2.9]))
     return neuron
+
+
+def a_norm(training):
+    norm = nn.BatchNorm2d(CHANNELS).train(training)
+    norm.weight.data.copy_(torch.tensor([1.0, 1.2, 1.5]))
+    norm.bias.data.fill_(0.3)
+    return norm
 
 
 def weighted_grad(out, *inputs):
@@ -98,61 +105,78 @@ NODES = [
     dict(type="ILIFNode", D=4, detach_reset=True, v_threshold=0.7),
     dict(type="LIFNode", decay_input=False, v_reset=None),
 ]
+LEARNED = dict(type="NILIFNode", D=3, tau=4 / 3, detach_reset=False, learn_threshold=True)
 
 
-@pytest.mark.parametrize("node", NODES)
+#: What differs in its kernel.
+COMPILED = [NODES[0], NODES[-1], LEARNED]
+
+
+@pytest.mark.parametrize(
+    ("node", "compiled"),
+    [(node, False) for node in (*NODES, LEARNED)]
+    + [pytest.param(node, True, marks=pytest.mark.slow) for node in COMPILED],
+)
 @pytest.mark.parametrize("shortcut", [None, "behind", "before"])
 @pytest.mark.parametrize("time_steps", [1, 3])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("training", [True, False, None])  # None: without a BatchNorm
 def test_norm_neuron_and_shortcut_in_one_pass(
     node, shortcut, time_steps, layout, training, compiled
 ):
     neuron = layer(node, time_steps)
-    norms = [nn.BatchNorm2d(CHANNELS).train(training) for _ in range(2)]
-    for norm in norms:
-        norm.weight.data.copy_(torch.tensor([1.0, 1.2, 1.5]))
-        norm.bias.data.fill_(0.3)
+    norms = [None, None] if training is None else [a_norm(training), a_norm(training)]
     x, identity = (1.5 * torch.randn(2, 2 * time_steps, CHANNELS, 6, 6)).unbind()
     x = x.to(memory_format=layout).requires_grad_()
     identity = identity.to(memory_format=layout).requires_grad_() if shortcut else None
 
     def want():
-        currents = norms[0](x)
+        currents = x if norms[0] is None else norms[0](x)
         if shortcut == "before":
             return neuron(currents + identity)
         return neuron(currents) + identity if shortcut else neuron(currents)
 
     def got():
-        return norm_fire(
+        return fire(
             x,
-            norms[1],
             time_steps,
             Dynamics.of(neuron.node),
+            norms[1],
             identity,
             compiled=compiled,
             before=shortcut == "before",
             step=getattr(neuron.node, "step", None),
         )
 
-    learned = [v for v in (x, identity) if v is not None]
     outputs, grads = [], []
     for run, norm in ((want, norms[0]), (got, norms[1])):
         outputs.append(run())
-        grads.append(weighted_grad(outputs[-1], *learned, norm.weight, norm.bias))
-    torch.testing.assert_close(norms[1].state_dict(), norms[0].state_dict())
+        learned = [v for v in (x, identity) if v is not None]
+        for module in (norm, neuron):
+            learned += [] if module is None else list(module.parameters())
+        grads.append(weighted_grad(outputs[-1], *learned))
+    if training is not None:
+        torch.testing.assert_close(norms[1].state_dict(), norms[0].state_dict())
     torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(grads[1], grads[0], rtol=1e-4, atol=1e-4)
     with torch.no_grad():
         torch.testing.assert_close(got(), outputs[0].detach(), rtol=1e-6, atol=1e-6)
 
 
-def test_a_learned_threshold_gets_its_gradient_where_the_layer_is_fused():
-    neuron = layer(dict(type="NILIFNode", learn_threshold=True), 1, backend="compiled")
-    norm = nn.BatchNorm2d(CHANNELS)
-    neuron(torch.randn(4, CHANNELS, 5, 5), norm).sum().backward()
-    assert neuron.node.threshold.grad.abs().min() > 0
+@pytest.mark.parametrize("learns", [False, True])
+@pytest.mark.parametrize("shared", [False, True])  # the same input at every t
+def test_one_threshold_for_all_channels(learns, shared):
+    node = dict(type="NILIFNode", D=3, v_threshold=1.3, learn_threshold=learns)
+    neuron = SpikingNeuron(node, Clock(2))
+    x = torch.randn(2, CHANNELS, 5, 5) if shared else torch.randn(4, CHANNELS, 5, 5)
+    x.requires_grad_()
+    seen = x.expand(2, *x.shape) if shared else x
+    found = []
+    for backend in ("spikingjelly", "compiled"):
+        neuron.backend = backend
+        out = neuron(seen)
+        found.append([out, *weighted_grad(out, x, *neuron.parameters())])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("node", NODES)

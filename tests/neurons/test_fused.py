@@ -14,7 +14,6 @@ from sakd_dense.neurons import compiling
 from sakd_dense.neurons.compiling import Payback
 from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
-from sakd_dense.neurons.fused_norm import norm_fire
 from sakd_dense.neurons.layer import Clock, SpikingNeuron, rate
 
 NODES = [
@@ -81,7 +80,7 @@ def test_a_shortcut_is_added(layout, learns):
     want = node(x) + identity
     x.requires_grad_(learns == "x")
     identity.requires_grad_(learns == "identity")
-    out = fire(x, 4, Dynamics.of(node.node), identity, compiled=False)
+    out = fire(x, 4, Dynamics.of(node.node), identity=identity, compiled=False)
     assert torch.equal(out, want)
     assert out.is_contiguous(memory_format=layout)
     assert out.requires_grad == (learns != "neither")
@@ -98,9 +97,9 @@ def test_owned_input_is_overwritten(layout, with_identity, compiled):
     want = node(x) if identity is None else node(x) + identity
     given = x.clone(memory_format=torch.preserve_format)
     dynamics = Dynamics.of(node.node)
-    assert torch.equal(fire(given, 4, dynamics, identity, compiled), want)
+    assert torch.equal(fire(given, 4, dynamics, None, identity, compiled), want)
     assert torch.equal(given, x)
-    out = fire(given, 4, dynamics, identity, compiled, owned=True)
+    out = fire(given, 4, dynamics, None, identity, compiled, owned=True)
     assert torch.equal(out, want)
     assert out.data_ptr() == given.data_ptr()
 
@@ -113,7 +112,7 @@ def test_an_input_that_is_shared_or_narrower_than_the_shortcut_is_kept():
         (x.repeat(4, 1, 1, 1).bfloat16(), torch.ones(8, 3, 5, 5)),
     ):
         before = given.clone()
-        out = fire(given, 4, dynamics, identity, compiled=False, owned=True)
+        out = fire(given, 4, dynamics, None, identity, compiled=False, owned=True)
         assert out.dtype == torch.float32
         assert torch.equal(given, before)
 
@@ -240,11 +239,11 @@ def test_training_goes_on_where_the_kernel_becomes_due(monkeypatch, with_cp):
     """Whenever that is: in a forward, or while a checkpointed block is recomputed."""
     fired = []
 
-    def norm_fire_plainly(*args, **kwargs):
+    def fire_plainly(*args, **kwargs):
         fired.append(1)
-        return norm_fire(*args, compiled=False, **kwargs)
+        return fire(*args, compiled=False, **kwargs)
 
-    monkeypatch.setattr("sakd_dense.neurons.layer.norm_fire", norm_fire_plainly)
+    monkeypatch.setattr("sakd_dense.neurons.layer.fire", fire_plainly)
     model = SEWResNet(18, base_channels=8, time_steps=2, with_cp=with_cp)
     x = torch.rand(1, 3, 32, 32)
     for elements in range(0, 60_000, 3_000):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from sakd_dense.neurons.batchnorm import fits
 from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
-from sakd_dense.neurons.fused_norm import fits, norm_fire
 from sakd_dense.neurons.layer import DEFAULT_NEURON, Clock, SpikingNeuron, build_node
 
 T = 4
@@ -35,7 +35,7 @@ def one_after_the_other(x, bn, identity):
 
 
 def fused(x, bn, identity):
-    return norm_fire(x, bn, T, LIF, identity, compiled=False)
+    return fire(x, T, LIF, bn, identity, compiled=False)
 
 
 def results(run, x, bn, shared, with_identity):
@@ -133,7 +133,7 @@ def test_owned_input_is_overwritten(layout, with_identity):
     want = fused(x, norm(), identity)
     before = x.clone()
     assert torch.equal(fused(x, norm(), identity), want) and torch.equal(x, before)
-    out = norm_fire(x, norm(), T, LIF, identity, compiled=False, owned=True)
+    out = fire(x, T, LIF, norm(), identity, compiled=False, owned=True)
     assert torch.equal(out, want)
     assert out.data_ptr() == x.data_ptr()
 
@@ -141,7 +141,7 @@ def test_owned_input_is_overwritten(layout, with_identity):
 def test_what_backward_reads_is_never_overwritten():
     x = torch.randn(2 * T, 6, 5, 7)
     before = x.clone()
-    norm_fire(x, norm(), T, LIF, compiled=False, owned=True)
+    fire(x, T, LIF, norm(), compiled=False, owned=True)
     assert torch.equal(x, before)
 
 

@@ -1,0 +1,73 @@
+"""How a sequence lies in memory, and how a kernel reads and writes it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .dynamics import Steps
+
+
+def unrepeated(x: Tensor, steps: int) -> tuple[Tensor, int]:
+    """``[T*B, ...]`` or ``[T, B, ...]`` -> ``[t*B, ...]`` and t: 1 where all steps are the same."""
+    if x.dim() == 4:
+        return x, steps
+    return (x[0], 1) if x.stride(0) == 0 else (x.flatten(0, 1), steps)
+
+
+def channels_last(x: Tensor) -> bool:
+    """Whether ``x`` lies so in memory, and could not be called contiguous as well."""
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+def laid_out_as(x: Tensor, reference: Tensor) -> Tensor:
+    """``x`` in the memory layout of ``reference``: channels last, or else contiguous."""
+    return x.contiguous(
+        memory_format=torch.channels_last if channels_last(reference) else torch.contiguous_format
+    )
+
+
+def grid(x: Tensor, steps: int, by_channel: bool) -> Tensor:
+    """``[T*B, C, H, W]`` -> ``[T, R, C, M]`` as it lies in memory; or ``[T, 1, 1, N]``."""
+    last = channels_last(x)
+    if not by_channel:
+        return (x.permute(0, 2, 3, 1) if last else x).view(steps, 1, 1, -1)
+    if last:
+        return x.permute(0, 2, 3, 1).view(steps, -1, x.shape[1], 1)
+    return x.view(steps, -1, x.shape[1], x.shape[2] * x.shape[3])
+
+
+def from_grid(out: Tensor, like: Tensor) -> Tensor:
+    """A :func:`grid` of any T -> ``[T*B, C, H, W]``, with C, H, W and the layout of ``like``."""
+    if channels_last(like):
+        return out.view(-1, *like.shape[2:], like.shape[1]).permute(0, 3, 1, 2)
+    return out.view(-1, *like.shape[1:])
+
+
+def as_separate_steps(x: Tensor, steps: int) -> Steps:
+    """``[T, ...]``, or ``[1, ...]`` for the same at every t -> T tensors that a kernel may write.
+
+    They lie where ``x`` lies, but are no views of it: a compiled kernel copies views of one storage
+    before it writes to them.
+    """
+    stored = [torch.from_dlpack(step) for step in x.detach()]
+    return stored * (steps // len(stored))
+
+
+def output_buffer(x: Tensor, steps: int, identity: Tensor | None, owned: bool) -> Tensor:
+    """Memory for spikes ``[T, ...]``: that of ``x`` if it is ``owned`` and fits, or new memory."""
+    dtype = x.dtype if identity is None else torch.promote_types(x.dtype, identity.dtype)
+    if owned and x.shape[0] == steps and x.dtype == dtype:
+        return x
+    return x.new_empty((steps, *x.shape[1:]), dtype=dtype)
+
+
+__all__ = [
+    "as_separate_steps",
+    "channels_last",
+    "from_grid",
+    "grid",
+    "laid_out_as",
+    "output_buffer",
+    "unrepeated",
+]
