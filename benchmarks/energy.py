@@ -63,7 +63,7 @@ def table(track: str, arm: str, found: dict[int, EnergyReport]) -> str:
     """Markdown: the ANN, and the student at every T; mean ± standard deviation over seeds."""
     metric, digits = TRACKS[track].metric, TRACKS[track].digits
     one = next(iter(found.values()))
-    columns = ["model", "T", metric.rpartition("/")[2], "firing rate", "silent"]
+    columns = ["model", "T x D", metric.rpartition("/")[2], "spikes M", "firing rate", "silent"]
     columns += ["SynOps G, strict / spike-count", "MACs G", "mJ strict", "mJ spike-count"]
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
 
@@ -74,16 +74,17 @@ def table(track: str, arm: str, found: dict[int, EnergyReport]) -> str:
         return cell([row["metrics"][metric] for row in rows], digits) if rows else ""
 
     teachers = [report.teacher.total() for report in found.values()]
-    cells = ["ANN teacher", "", accuracy("teacher", None), *energies(teachers, one)]
+    cells = ["ANN teacher", "", accuracy("teacher", None), "", *energies(teachers, one)]
     lines.append("| " + " | ".join(cells) + " |")
     for t in STEPS:
         layers = [report.readings[t].total() for report in found.values()]
-        lines.append(
-            "| " + " | ".join([arm, str(t), accuracy(arm, t), *energies(layers, one)]) + " |"
-        )
+        spikes = statistics.mean(layer.spikes.spikes for layer in layers) / one.images * 1e-6
+        cells = [arm, f"{t}x{one.most}", accuracy(arm, t), f"{spikes:.3f}"]
+        lines.append("| " + " | ".join([*cells, *energies(layers, one)]) + " |")
     seeds = ", ".join(map(str, found))
-    int8 = teachers[0].operations.dense * one.e_mac_int8 * 1e-9
-    lines.append(f"\nSeeds {seeds}; over {one.images} images. The ANN in int8: {int8:.2f} mJ.")
+    macs = teachers[0].operations.dense * 1e-9
+    quantised = ", ".join(f"{name} {macs * pj:.2f} mJ" for name, pj in one.quantised().items())
+    lines.append(f"\nSeeds {seeds}; over {one.images} images. The ANN quantised: {quantised}.")
     estimates = [r.estimates() for r in found.values() if r.estimates()]
     return "\n".join([*lines, *(f"\n{text}" for text in estimates[:1])])
 

@@ -6,12 +6,12 @@ from typing import Any, ClassVar, Self
 from ..firing.counter import Spikes
 from ..runtime.records import Record
 from ..timesteps.table import aligned
-from .conventions import CONVENTIONS
+from .conventions import CONVENTIONS, e_mac_of_levels
 from .counter import Operations
 from .readings import Layer, Reading
 
 HEADINGS = [
-    "", "T", "firing rate", "silent",
+    "", "T x D", "firing rate", "silent", "spikes M",
     "SynOps G", "MACs G", "mJ strict",
     "SynOps G", "MACs G", "mJ spike-count",
 ]  # fmt: skip
@@ -51,27 +51,51 @@ class EnergyReport(Record):
         lines = [HEADINGS]
         for t, reading in self.readings.items():
             for part in (*reading.parts(), None):
-                lines.append(self._line(part or "total", str(t), reading.total(part)))
+                lines.append(self._line(part or "total", self._slots(t), reading.total(part)))
         for part in (*self.teacher.parts(), None):
             lines.append(self._line(f"ANN {part or 'total'}", "", self.teacher.total(part)))
-        macs = self.teacher.total().operations.dense
-        cells = ["0", _giga(macs), f"{macs * self.e_mac_int8 * 1e-9:.3f}"]
-        lines.append(["ANN total, int8", "", "", "", *cells, *cells])
+        for name, e_mac in self.quantised().items():
+            macs = self.teacher.total().operations.dense
+            cells = ["0", _giga(macs), f"{macs * e_mac * 1e-9:.3f}"]
+            lines.append([f"ANN total, {name}", "", "", "", "", *cells, *cells])
         return aligned(lines, left=1)
+
+    def quantised(self) -> dict[str, float]:
+        """The ANN's pJ a MAC in int8, and with the D + 1 levels of neurons that fire integers.
+
+        At T = 1 the latter computes what such a student does, on multipliers.
+        """
+        found = {"int8": self.e_mac_int8}
+        if self.most > 1:
+            levels = self.most + 1
+            found[f"{levels} levels"] = e_mac_of_levels(levels, self.e_mac_int8)
+        return found
+
+    @property
+    def most(self) -> int:
+        """D: the most spikes that a neuron fires in a time step."""
+        t, reading = next(iter(self.readings.items()))
+        fired = [v.spikes for v in reading.layers.values() if v.spikes.neurons]
+        return max((round(s.slots / t) for s in fired), default=1)
+
+    def _slots(self, time_steps: int) -> str:
+        return str(time_steps) if self.most == 1 else f"{time_steps}x{self.most}"
 
     def layers(self, time_steps: int) -> str:
         """Every layer at one T; aligned."""
         layers = self.readings[time_steps].layers
-        lines = [self._line(name, str(time_steps), layer) for name, layer in layers.items()]
+        slots = self._slots(time_steps)
+        lines = [self._line(name, slots, layer) for name, layer in layers.items()]
         return aligned([HEADINGS, *lines], left=1)
 
     def _line(self, name: str, t: str, layer: Layer) -> list[str]:
         ops, spikes, cells = layer.operations, layer.spikes, [name, t]
         cells += [f"{v:.3f}" if spikes.neurons else "" for v in (spikes.rate, spikes.silence)]
+        cells.append(f"{spikes.spikes / self.images * 1e-6:.4f}" if spikes.neurons else "")
         for convention in CONVENTIONS:
             acs, macs = (getattr(ops, f"{convention}_{kind}") for kind in ("ac", "mac"))
             cells += [_giga(acs), _giga(macs), f"{self.millijoule(ops, convention):.3f}"]
-        return cells if ops.dense else [*cells[:4], *[""] * 6]
+        return cells if ops.dense else [*cells[:5], *[""] * 6]
 
     def estimates(self) -> str:
         """What SpikingJelly's estimators make of each T and of the ANN, mJ; a table for each."""
@@ -96,7 +120,8 @@ class EnergyReport(Record):
             f"(45 nm, Horowitz 2014); int8: {self.e_mac_int8} pJ a MAC",
             "strict: a layer accumulates if its input is 0 and 1 alone, else all it does are MACs "
             "(SpikingJelly's and syops-counter's rule); spike-count: an integer n is n accumulates",
-            "SynOps are accumulates of spikes. silent: neurons without a spike in all T steps",
+            "SynOps are accumulates of spikes. silent: neurons without a spike in all T steps; "
+            "firing rate: spikes a neuron and slot, of which it has T x D",
             "convolutions, linear layers and attention; BatchNorm is folded and counts nothing, as "
             "do biases, sums, pooling, RoI sampling and the neurons' own updates",
             "the first convolution reads the image: MACs, once an image, since it sees the same at "
@@ -104,6 +129,12 @@ class EnergyReport(Record):
             f"({repeated * self.e_mac * 1e-9:.3f} mJ) at T={longest}",
             "a neck or head without neurons works on firing rates: MACs, once an image, at any T",
         ]
+        if self.most > 1:
+            notes.append(
+                f"D={self.most}: at T=1 the student computes what an ANN quantised to "
+                f"{self.most + 1} levels computes. That ANN's row: weights of 8 bits, a product's "
+                "energy proportional to the activation's bits, the first layer's too"
+            )
         if not self.trained_teacher:
             notes.append(
                 "the ANN has random weights: --teacher-checkpoint, if its work depends on what it "

@@ -41,6 +41,11 @@ class Spikes:
         return self.spikes / self.neuron_steps if self.neuron_steps else float("nan")
 
     @property
+    def slots(self) -> float:
+        """T x D, the most spikes of a neuron in an image; the mean where neurons differ."""
+        return self.neuron_steps / self.neurons if self.neurons else float("nan")
+
+    @property
     def silence(self) -> float:
         """Share of the neurons that are silent throughout an image."""
         return self.silent / self.neurons if self.neurons else float("nan")

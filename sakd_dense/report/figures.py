@@ -121,13 +121,15 @@ def heat_map(axes: "Axes", report: EnergyReport) -> None:
 
 
 def energy_bars(axes: "Axes", report: EnergyReport, convention: str) -> None:
-    """MJ an image by part, at each T, of the ANN and of the ANN in int8."""
-    labels = [*map(str, report.readings), "ANN", "ANN\nint8"]
+    """MJ an image by part, at each T, of the ANN and of the ANN quantised."""
+    quantised = report.quantised()
+    labels = [*map(str, report.readings), "ANN", *(f"ANN\n{name}" for name in quantised)]
     bottom = [0.0] * len(labels)
     for part in next(iter(report.readings.values())).parts():
         readings = [*report.readings.values(), report.teacher]
         values = [report.millijoule(r.total(part).operations, convention) for r in readings]
-        values.append(report.teacher.total(part).operations.dense * report.e_mac_int8 * 1e-9)
+        macs = report.teacher.total(part).operations.dense
+        values += [macs * e_mac * 1e-9 for e_mac in quantised.values()]
         axes.bar(labels, values, bottom=bottom, label=part)
         bottom = [a + b for a, b in zip(bottom, values, strict=True)]
     axes.set_title(f"mJ an image, {CONVENTIONS[convention]}", fontsize=9)

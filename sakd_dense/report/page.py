@@ -92,12 +92,15 @@ def answer(run: MeasuredRun, metric: str) -> list[str]:
         first += f"; its ANN teacher has {teacher:.3f} ({values[t] - teacher:+.3f})"
     sentences = [first + "."]
     macs = run.energy.teacher.total().operations.dense * 1e-9
-    ann, int8 = macs * run.energy.e_mac, macs * run.energy.e_mac_int8
+    ann = macs * run.energy.e_mac
+    quantised = " and ".join(
+        f"{macs * e_mac:.2f} mJ in {name}" for name, e_mac in run.energy.quantised().items()
+    )
     for convention, name in CONVENTIONS.items():
         mj = run.energy.millijoule(run.energy.readings[t].total().operations, convention)
         sentences.append(
             f"By the {name} convention an image takes {mj:.2f} mJ, {mj / ann:.2f} of the ANN's "
-            f"{ann:.2f} mJ; the same ANN in int8 would take {int8:.2f} mJ."
+            f"{ann:.2f} mJ; the same ANN quantised would take {quantised}."
         )
     return sentences
 

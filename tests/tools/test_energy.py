@@ -65,6 +65,29 @@ def test_every_layer_and_part_at_each_t(files, capsys):
     assert (root / "again.json").read_text() == out.read_text()
 
 
+def test_counts_stand_beside_the_quantised_ann(files, capsys):
+    """T = 1 of D spikes is D slots, whatever their number: rates are spikes a slot."""
+    root, (config, _, *rest) = files
+    cfg = Config.fromfile(config)
+    neuron = dict(type="NILIFNode", D=4)
+    cfg.model.backbone.update(neuron=neuron)
+    cfg.dump(root / "counts.py")
+    weights = write_checkpoint(build(cfg.model), root / "counts.pth")
+    out = root / "energy.json"
+    main([str(root / "counts.py"), weights, *rest, "--time-steps", "1", "2", "--out", str(out)])
+    report, printed = EnergyReport.from_json(out), capsys.readouterr().out
+    assert report.most == 4
+    spikes = report.readings[2].total("backbone").spikes
+    assert spikes.slots == 8 and 0 < spikes.rate <= 1
+    rows = {tuple(line.split()[:2]): line.split() for line in printed.splitlines() if line.strip()}
+    assert ("total", "1x4") in rows and ("total", "2x4") in rows
+    assert float(rows["total", "2x4"][4]) == round(spikes.spikes / report.images * 1e-6, 4)
+    # Three bits for five levels: a product costs 3/8 of int8's.
+    macs = report.teacher.total().operations.dense
+    want = macs * (0.2 * 3 / 8 + 0.03) * 1e-9
+    assert f"{want:.3f}" == next(v for k, v in rows.items() if "levels" in v)[-1]
+
+
 @pytest.mark.parametrize(
     "more,says",
     [
