@@ -120,10 +120,11 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4-uncalibrated": counts(4, calibrate=0),
     "counts-1x4-learned": counts(4, threshold=dict(learn_threshold=True)),
     "counts-1x4-mse": counts(4, features=MSE),
+    "counts-1x4-w4": counts(4, responses=dict(cls=4.0)),
+    "counts-1x4-lr20": dict(counts(4), lr=2e-3),
     "counts-1x4-labels": counts(4, features=None, responses=None),
     # About the seconds of four epochs at T = 4.
     "counts-1x4-16ep": dict(counts(4), epochs=16),
-    "counts-1x4-16ep-w4": dict(counts(4, responses=dict(cls=4.0)), epochs=16),
     "counts-1x4-16ep-lr3": dict(counts(4), epochs=16, lr=3e-4),
     "counts-1x2-16ep": dict(counts(2), epochs=16),
     "counts-1x4-sew-16ep": dict(counts(4, SEW), epochs=16),
