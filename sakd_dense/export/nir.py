@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import torch
+from spikingjelly.activation_based import neuron
 from torch import Tensor, nn
 
 from ..backbones import ResidualBackbone
@@ -51,6 +52,12 @@ def export_nir(
     from spikingjelly.activation_based.nir_exchange import export_to_nir
 
     module, images = copy.deepcopy(module).double().eval(), images.double()
+    steps = find_spiking_backbone(module).time_steps
+    if steps != 1 and any(isinstance(m, neuron.ILIFNode) for m in module.modules()):
+        raise ExportError(
+            f"NIR expresses neurons that fire integers at T=1, where nothing is reset, and the "
+            f"model is set to T={steps}: set time_steps=1"
+        )
     if isinstance(module, ResidualBackbone):
         indices = module.out_indices
         stage = indices[-1] if stage is None else stage
@@ -62,7 +69,6 @@ def export_nir(
     else:
         view = ModelView(module, images)
         expected = RawModel(module)(images)
-    steps = find_spiking_backbone(module).time_steps
     with replacing(path) as temporary:
         export_to_nir(view.eval(), images, save_path=temporary, dt=dt)
         output = run_nir(temporary, images, steps, dt)

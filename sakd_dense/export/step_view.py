@@ -7,6 +7,8 @@ reader of it, has no node for is written with those it has:
 
 - max pooling of spikes: average pooling, and neurons that fire at any spike and forget (hard reset
   to 0), one time step at a time the same zeros and ones;
+- a neuron that fires up to D spikes, at T = 1: D neurons that fire at d - 1/2 of its steps, whose
+  spikes are summed; its step is a convolution of one pixel before and behind them;
 - a grouped convolution: one of a single group, its other weights zero;
 - a convolution of two inputs side by side: two convolutions whose outputs meet in a neuron.
 """
@@ -39,8 +41,9 @@ class StepView(nn.Module):
 
     Raises:
         ExportError: for what has no counterpart in NIR: products of spikes, deformable
-            convolutions, plugins, norms that cannot be folded, soft resets and neurons other than
-            IF and LIF, and pooling of a size that does not divide.
+            convolutions, plugins, norms that cannot be folded, neurons other than IF, LIF and those
+            that fire integers, soft resets of the former, and pooling of a size that does not
+            divide.
     """
 
     def __init__(self, backbone: ResidualBackbone, stage: int, images: Tensor) -> None:
@@ -52,7 +55,7 @@ class StepView(nn.Module):
         for conv, norm, fire in zip(stem[::3], stem[1::3], stem[2::3], strict=True):
             layers += [folded(conv, norm), single(fire)]
         if isinstance(backbone.maxpool, nn.MaxPool2d):
-            layers += _any_spike(backbone.maxpool)
+            layers[-1] = single(stem[-1], backbone.maxpool)
         self.stem = nn.Sequential(*layers)
         blocks = [b for name in backbone.res_layers[: stage + 1] for b in getattr(backbone, name)]
         self.blocks = nn.Sequential(*(_Block(block) for block in blocks))
@@ -113,12 +116,47 @@ def plain(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
     return made
 
 
-def single(layer: SpikingNeuron) -> nn.Module:
-    """Its neurons, a step at a time."""
+def single(layer: SpikingNeuron, pool: nn.MaxPool2d | None = None) -> nn.Module:
+    """Its neurons, a step at a time, and the max pooling of their spikes."""
+    if isinstance(layer.node, neuron.ILIFNode):
+        return _Counts(layer, pool)
     node = copy.deepcopy(layer.node)
     node.reset()
     node.step_mode = "s"
-    return node
+    return node if pool is None else nn.Sequential(node, *_any_spike(pool))
+
+
+class _Counts(nn.Module):
+    """Neurons that fire up to D spikes in their only step, as D neurons of one spike."""
+
+    def __init__(self, layer: SpikingNeuron, pool: nn.MaxPool2d | None) -> None:
+        super().__init__()
+        step = layer.step
+        if step is not None and step.dim() == 0:
+            raise ExportError(
+                "NIR has a step for each channel of a NILIFNode, and this one has a step for all: "
+                "its layer does not know its channels; export to ONNX"
+            )
+        self.into = nn.Sequential() if step is None else _each_channel(1 / step)
+        self.out = nn.Sequential() if step is None else _each_channel(step)
+        self.slots = nn.ModuleList()
+        for d in range(1, layer.slots + 1):
+            threshold = (d - 0.5) * layer.node.v_threshold
+            fires = neuron.IFNode(v_threshold=threshold, v_reset=0.0, step_mode="s")
+            self.slots.append(nn.Sequential(fires, *([] if pool is None else _any_spike(pool))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.into(x)
+        total = self.slots[0](x)
+        for slot in self.slots[1:]:
+            total = total + slot(x)
+        return self.out(total)
+
+
+def _each_channel(factors: Tensor) -> nn.Conv2d:
+    made = nn.Conv2d(len(factors), len(factors), 1, bias=False).to(factors)
+    made.weight = nn.Parameter(factors.detach().diag()[..., None, None])
+    return made
 
 
 def _any_spike(pool: nn.MaxPool2d) -> list[nn.Module]:
@@ -178,6 +216,8 @@ def check_layers(part: nn.Module) -> None:
             )
         elif isinstance(module, SpikingNeuron):
             node = module.node
+            if isinstance(node, neuron.ILIFNode):
+                continue  # in one time step nothing is reset
             if type(node) not in (neuron.IFNode, neuron.LIFNode):
                 raise ExportError(f"{name}: NIR has IF and LIF neurons, not {type(node).__name__}")
             if node.v_reset is None:

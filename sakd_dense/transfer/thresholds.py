@@ -36,20 +36,21 @@ from .batchnorm import feed
 
 #: Thresholds that are tried, as shares of the largest activation.
 CANDIDATES = 48
-#: Values of a channel that are looked at in each batch.
-SAMPLES = 4096
+#: Values of a channel that are looked at, in all batches together.
+SAMPLES = 8192
 
 
 class _Seen:
     """Samples of what each channel of a layer passes on, ``[C, samples]`` a batch."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.samples: list[Tensor] = []
+        self.most = most
 
     def __call__(self, _node: nn.Module, args: tuple[Tensor, ...], _out: Tensor) -> Tensor:
         positive = args[0].relu()
         values = positive.transpose(0, 2).flatten(1)  # [C, B * T * H * W]
-        stride = max(1, values.shape[1] // SAMPLES)
+        stride = max(1, values.shape[1] // self.most)
         self.samples.append(values[:, ::stride].clone())
         return positive
 
@@ -115,7 +116,7 @@ def _activations(
     model: nn.Module, names: Mapping[NILIFNode, str], loader: Iterable[Any], num_batches: int
 ) -> tuple[dict[NILIFNode, _Seen], list[frozenset[str]]]:
     """What each node passed on, and the names of layers of neurons that must share a step."""
-    seen = {node: _Seen() for node in names}
+    seen = {node: _Seen(max(1, SAMPLES // num_batches)) for node in names}
     before = {node: node.threshold.detach().clone() for node in names}
     modes = {m: m.training for m in model.modules()}
     together: list[frozenset[str]] = []

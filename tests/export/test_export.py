@@ -16,6 +16,7 @@ from sakd_dense.export import (
     run_onnx,
 )
 from sakd_dense.export.onnx import flat
+from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.runtime.errors import UserError
 from tests.backbones.test_resnet import CONNECTS, excite, small
 from tests.helpers.scenes import build, segmentor
@@ -99,6 +100,25 @@ def test_nir_read_back_is_the_backbone(tmp_path, name, depth):
     assert (tmp_path / "a.nir").is_file()
 
 
+@pytest.mark.parametrize("neuron", ["NILIFNode", "ILIFNode"])
+@pytest.mark.parametrize("name", ["SpikingResNet", "SEWResNetV1d", "SpikingResNet_CIFAR"])
+def test_nir_of_counts_at_one_step(tmp_path, name, neuron):
+    """Max pooling of counts included: it pools every slot."""
+    model = network(name, 18, dict(type=neuron, D=3))
+    model.time_steps = 1
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, SpikingNeuron) and module.step is not None:
+                module.node.threshold.uniform_(0.5, 3.0)
+    images = torch.randn(2, 3, *((32, 48) if "CIFAR" in name else (64, 96)))
+    with torch.no_grad():
+        assert model(images)[-1].unique().numel() >= 4
+    assert export_nir(model, tmp_path / "a.nir", images) < 1e-8
+    model.time_steps = 2
+    with pytest.raises(ExportError, match="integers at T=1, .*set to T=2"):
+        export_nir(model, tmp_path / "b.nir", images)
+
+
 def test_nir_that_gives_something_else_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr("sakd_dense.export.nir.run_nir", lambda _f, images, *_: images.sum())
     with pytest.raises(ExportError, match="a.nir, .*differs .*nothing was written"):
@@ -126,6 +146,14 @@ def spiking_fcn(**head):
     return cfg
 
 
+def of_counts(cfg):
+    """``cfg`` with neurons that fire integers, in one time step."""
+    for part in (cfg["backbone"], cfg.get("decode_head", {})):
+        part.update(neuron=dict(type="NILIFNode", D=3))
+    cfg["backbone"].update(time_steps=1)
+    return cfg
+
+
 def classifier():
     return dict(
         type="mmpretrain.ImageClassifier",
@@ -149,8 +177,10 @@ def classifier():
         spiking_fcn(num_convs=2, concat_input=True),
         spiking_fcn(num_convs=1, concat_input=False, dilation=2),
         classifier(),
+        of_counts(spiking_fcn(num_convs=2, concat_input=True)),
+        of_counts(classifier()),
     ],
-    ids=["FCN", "FCN-dilated", "classifier"],
+    ids=["FCN", "FCN-dilated", "classifier", "FCN-counts", "classifier-counts"],
 )
 def test_nir_of_a_model_gives_its_logits(tmp_path, cfg):
     model = lively(cfg).eval()

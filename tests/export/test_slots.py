@@ -78,16 +78,32 @@ def test_averages_multiply():
     assert multiplying[0] == "stem.0" and set(shortcuts) <= set(multiplying)
 
 
-@pytest.mark.parametrize("cfg", [detector, decoder])
-def test_models_that_spike_throughout(cfg):
+def classifier():
+    return dict(
+        type="mmpretrain.ImageClassifier",
+        backbone=dict(type="SpikingResNet", depth=18, base_channels=8, stem_channels=8),
+        neck=dict(type="mmpretrain.GlobalAveragePooling"),
+        head=dict(type="mmpretrain.LinearClsHead", num_classes=5, in_channels=64),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cfg", "multiply"),
+    [
+        (detector, []),
+        (decoder, []),
+        (classifier, ["model.head.fc"]),  # it reads averages over pixels
+    ],
+)
+def test_whole_models(cfg, multiply):
     config = cfg()
     for part in ("backbone", "neck", "bbox_head", "decode_head"):
-        if part in config:
+        if "type" in config.get(part, {}) and not config[part]["type"].startswith("mmpretrain"):
             config[part]["neuron"] = NODES[0]
     model = RawModel(lively(config)).eval()
     images = torch.randn(1, 3, 64, 64)
     calibrate(model, [(images,)], 1)
-    assert_unrolled(model, images.double(), ["model.backbone.conv1"])
+    assert_unrolled(model, images.double(), ["model.backbone.conv1", *multiply])
 
 
 def test_a_binary_student_has_nothing_to_unroll():
