@@ -116,6 +116,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4": counts(4),
     "counts-1x8": counts(8),
     "counts-2x2": counts(2, time_steps=2),
+    "counts-several-16ep": dict(counts(4, counts=(1, 2, 4)), epochs=16),
     "counts-1x4-sew": counts(4, SEW),
     "counts-1x4-uncalibrated": counts(4, calibrate=0),
     "counts-1x4-learned": counts(4, threshold=dict(learn_threshold=True)),
