@@ -1,0 +1,10 @@
+"""VOC 2012, FCN with a Spiking-ResNetV1c-50 of counts at 1x4: T = 1, up to four spikes a neuron.
+
+Data, teacher and schedule are those of `fcn_sew50_sakd_voc12.py`; see docs/counts.md.
+"""
+
+_base_ = "./fcn_sew50_sakd_voc12.py"
+
+model = dict(
+    backbone=dict(type="SpikingResNetV1c", time_steps=1, neuron=dict(type="NILIFNode", D=4))
+)

@@ -1,0 +1,8 @@
+"""COCO, RetinaNet with a Spiking-ResNet-50 of counts at 1x4: T = 1, up to four spikes a neuron.
+
+Data, teacher and schedule are those of `retinanet_sew50_sakd_coco.py`; see docs/counts.md.
+"""
+
+_base_ = "./retinanet_sew50_sakd_coco.py"
+
+model = dict(backbone=dict(type="SpikingResNet", time_steps=1, neuron=dict(type="NILIFNode", D=4)))

@@ -1,0 +1,8 @@
+"""ImageNet-1K, Spiking-ResNet-50 of counts at 1x4: T = 1, up to four spikes a neuron.
+
+Data, teacher and schedule are those of `spiking-resnet50_sakd_imagenet.py`; see docs/counts.md.
+"""
+
+_base_ = "./spiking-resnet50_sakd_imagenet.py"
+
+model = dict(backbone=dict(time_steps=1, neuron=dict(type="NILIFNode", D=4)))

@@ -1,0 +1,10 @@
+"""ADE20K, UPerNet with a Spiking-ResNetV1c-50 of counts at 1x4: T = 1, up to four spikes a neuron.
+
+Data, teacher and schedule are those of `upernet_sew50_sakd_ade20k.py`; see docs/counts.md.
+"""
+
+_base_ = "./upernet_sew50_sakd_ade20k.py"
+
+model = dict(
+    backbone=dict(type="SpikingResNetV1c", time_steps=1, neuron=dict(type="NILIFNode", D=4))
+)
