@@ -243,7 +243,8 @@ class SpikingNeuron(nn.Module):
         if self.backend == "spikingjelly" or is_observed(self.node):
             return None
         if self.backend == "auto":
-            self.clock.payback.count(self.clock.time_steps, x.numel())
+            integers = isinstance(self.node, sj_neuron.ILIFNode)
+            self.clock.payback.count(self.clock.time_steps, x.numel(), integers)
             # On a GPU SpikingJelly has kernels of its own.
             if x.device.type != "cpu" or not self.clock.compiled or Payback.broken:
                 return None

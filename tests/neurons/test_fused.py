@@ -204,6 +204,8 @@ def test_a_kernel_is_due_once_it_has_paid(monkeypatch):
     assert not pay.due(4)
     pay.count(4, 60)
     assert pay.due(4) and not pay.due(2)
+    pay.count(2, 40, integers=True)  # each saves three times as much
+    assert pay.due(2)
     with torch.no_grad():
         assert not pay.due(4)
     monkeypatch.setattr(Payback, "broken", True)
