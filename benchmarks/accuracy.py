@@ -15,6 +15,8 @@ On a CPU, training runs in bfloat16 (--amp) on one thread, so that two runs shar
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,21 @@ def swept(track: str, arm: str, seed: int, split: str) -> dict[str, Any] | None:
     return json.loads(out.read_text()) if out.is_file() else None
 
 
+def train(track: str, arm: str, seed: int) -> None:
+    """A run, or where the arm is level 1 alone the tool's, as users do it."""
+    cfg = config(track, arm, seed)
+    if "untrained" not in ARMS[arm]:
+        Runner.from_cfg(cfg).train()
+        return
+    home = folder(track, arm, seed)
+    home.mkdir(parents=True, exist_ok=True)
+    cfg.custom_hooks = []
+    cfg.dump(home / "config.py")
+    arguments = [trained(track, "teacher", seed), "--to", str(home / "config.py")]
+    arguments += ["--out", str(home / "epoch_0.pth"), "--seed", str(seed), *ARMS[arm]["untrained"]]
+    subprocess.run([sys.executable, "tools/transfer.py", *arguments], check=True)
+
+
 def cell(values: list[float], digits: int) -> str:
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.{digits}f}{spread}"
@@ -176,7 +193,7 @@ def main() -> None:
     for arm in args.arms:
         for seed in args.seed:
             if checkpoint(args.track, arm, seed) is None:
-                Runner.from_cfg(config(args.track, arm, seed)).train()
+                train(args.track, arm, seed)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,12 @@ def counts(
     return dict(hook=dict(dict(features=PKD, prefixes=None), **hook), backbone=backbone)
 
 
+def untrained(most: int, kind: str = "SpikingResNet", reestimate: bool = True) -> dict[str, Any]:
+    """Level 1 alone: ``tools/transfer.py`` with these arguments, no iteration."""
+    arguments = ["--calibrate", "10", *(["--reestimate-bn", "10"] if reestimate else [])]
+    return dict(counts(most, kind), epochs=0, untrained=arguments)
+
+
 SEW = "SEWResNet"
 TENTH_LONG = dict(images=20, epochs=104)
 CAMVID_TENTH_LONG = dict(images=37, epochs=119)
@@ -124,6 +130,12 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4-w4": counts(4, responses=dict(cls=4.0)),
     "counts-1x4-lr20": dict(counts(4), lr=2e-3),
     "counts-1x4-labels": counts(4, features=None, responses=None),
+    # Level 1 alone, with BatchNorm's statistics re-estimated, and as they were.
+    "counts-1x2-untrained": untrained(2),
+    "counts-1x4-untrained": untrained(4),
+    "counts-1x4-untrained-as-is": untrained(4, reestimate=False),
+    "counts-1x4-sew-untrained": untrained(4, SEW),
+    "counts-1x8-untrained": untrained(8),
     # About the seconds of four epochs at T = 4.
     "counts-1x4-16ep": dict(counts(4), epochs=16),
     "counts-1x4-16ep-lr3": dict(counts(4), epochs=16, lr=3e-4),
