@@ -41,8 +41,8 @@ DEFAULT_PREFIX_WEIGHT = 8.0
 class SAKDHook(Hook):
     """Self-Architectural Knowledge Distillation (Qiu et al., Neural Networks 178:106475, 2024).
 
-    The paper's abstract gives the two levels; losses, weights, stages and schedules are ours and
-    measured (docs/results.md).
+    The paper gives the two levels; losses, weights, stages and schedules are ours and
+    measured (docs/results.md); the authors' code has others (docs/distillation.md).
 
     The teacher lives in this hook: the student's state dict, optimizer and checkpoints are those
     of the plain detector. The terms join the loss dict inside the student's own forward, so that

@@ -16,10 +16,14 @@ from .weights import COUNTERS, Checkpoint, averaged_keys
 
 #: Why keys below ``data_preprocessor`` need not fit: mean and std are settings, not weights.
 PREPROCESSOR = {"*data_preprocessor.*": "the model normalises by its own config"}
+#: SAKD's authors compare features through a layer a stage, in training alone (their public code).
+ADAPTORS = "an adaptor of the authors' training; no network computes with it"
 #: Keys that no network computes with, whoever loads them.
 _MAY_MISS = {"*num_batches_tracked": "a counter that old checkpoints lack"}
 _MAY_BE_LEFT = {
     **dict.fromkeys(COUNTERS, "counter of an averaged model"),
+    "transform[1-4].*": ADAPTORS,
+    "backbone.transform[1-4].*": ADAPTORS,
     **PREPROCESSOR,
 }
 
@@ -109,4 +113,4 @@ def fit(
     return report
 
 
-__all__ = ["PREPROCESSOR", "Policy", "fit"]
+__all__ = ["ADAPTORS", "PREPROCESSOR", "Policy", "fit"]

@@ -8,10 +8,11 @@ import torch
 from mmengine.registry import MODELS
 from spikingjelly.activation_based import neuron, surrogate
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sakd_dense.backbones import SEWResNet
 from sakd_dense.neurons import compiling
-from sakd_dense.neurons.compiling import Payback
+from sakd_dense.neurons.compiling import Payback, saving
 from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
 from sakd_dense.neurons.layer import Clock, SpikingNeuron, rate
@@ -204,12 +205,23 @@ def test_a_kernel_is_due_once_it_has_paid(monkeypatch):
     assert not pay.due(4)
     pay.count(4, 60)
     assert pay.due(4) and not pay.due(2)
-    pay.count(2, 40, integers=True)  # each saves three times as much
+    pay.count(2, 120)
     assert pay.due(2)
     with torch.no_grad():
         assert not pay.due(4)
     monkeypatch.setattr(Payback, "broken", True)
     assert not pay.due(4)
+
+
+def test_what_the_compiled_pass_saves():
+    """Integers three times as much; on a GPU little, and in half precision alone."""
+    x = torch.zeros(700)
+    assert (saving(x, integers=False), saving(x, integers=True)) == (700, 2100)
+    with FakeTensorMode():
+        there = torch.empty(700, device="cuda")
+        assert [saving(there.to(d), True) for d in (torch.float16, torch.bfloat16)] == [3, 3]
+        assert saving(there, True) == 0
+    assert saving(torch.empty(700, device="meta").half(), True) == 0
 
 
 @pytest.mark.parametrize("spiking_part", [False, True])

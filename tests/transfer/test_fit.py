@@ -4,10 +4,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torchvision.models import resnet18
 
 from sakd_dense.config.twins import ann_of
 from sakd_dense.distill.teacher import build_teacher
+from sakd_dense.runtime.errors import UserError
 from sakd_dense.transfer import transfer
+from sakd_dense.transfer.fit import ADAPTORS
 from sakd_dense.transfer.load import load_for_test
 from tests.helpers.checkpoints import ann, build, retinanet, save
 
@@ -36,9 +39,29 @@ Load = Callable[[str], dict[str, torch.Tensor]]
 def test_what_is_no_weight_is_excused(tmp_path, load: Load) -> None:
     state = {k: v for k, v in ann().state_dict().items() if "num_batches_tracked" not in k}
     extra = {"data_preprocessor.mean": torch.zeros(3), "steps": torch.ones(1)}
+    extra["backbone.transform4.1.running_var"] = torch.ones(2)
     loaded = load(save(tmp_path / "c.pth", {**state, **extra}))
     key = "neck.lateral_convs.0.conv.weight"
     assert torch.equal(loaded[key], state[key])
+
+
+def test_adaptors_of_the_authors_release_are_left_out(tmp_path) -> None:
+    """SAKD's checkpoints: torchvision's names behind ``module.``, and an adaptor a stage."""
+    state = resnet18().state_dict()
+    for stage in range(1, 5):
+        state[f"transform{stage}.0.weight"] = torch.ones(1)
+    adapted = {f"module.{k}": v for k, v in state.items()}
+    snn = build(dict(type="SEWResNet", depth=18))
+    report = transfer(snn, save(tmp_path / "c.pth", adapted))
+    left = {k: why for k, why in report.left.items() if "transform" in k}
+    assert len(left) == 4 and set(left.values()) == {ADAPTORS}
+    assert torch.equal(snn.state_dict()["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])
+
+
+def test_another_layer_of_that_name_is_no_adaptor(tmp_path) -> None:
+    state = {**ann().state_dict(), "neck.transform1.weight": torch.ones(1)}
+    with pytest.raises(UserError, match=r"transform1"):
+        level_1(save(tmp_path / "c.pth", state))
 
 
 @LOADERS
