@@ -73,6 +73,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "sakd": sakd(),
     "prefix-labels": sakd(prefix_targets="labels"),
     # How much, which, and by whom the prefixes are taught.
+    "image": dict(hook=dict(features=PKD, prefixes="image")),
     "prefix-w1": sakd(1.0),
     "prefix-w2": sakd(2.0),
     "prefix-w4": sakd(4.0),

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ from sakd_dense.config.models import with_preprocessor
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.twins import ann_of
 from sakd_dense.distill import SAKDHook
+from sakd_dense.distill.prefixes import draw_reads, read_at
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.distill.terms import Terms
@@ -48,6 +50,10 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     "features, responses": dict(prefixes=None),
     "the same, teacher in bfloat16": dict(prefixes=None, teacher=dict(dtype="bfloat16")),
     "features, responses, one random prefix": dict(prefixes="random"),
+    "features, responses, half of the images early": dict(prefixes="image"),
+    "half of the images early, teacher in bfloat16": dict(
+        prefixes="image", teacher=dict(dtype="bfloat16")
+    ),
 }
 
 
@@ -100,8 +106,11 @@ def stepper(args: argparse.Namespace, variant: str) -> Callable[[], None]:
         )
         on_loss(model, hook._add_terms)
 
+    early = hook is not None and hook.prefixes == "image"
+
     def step() -> None:
-        with optimizer.optim_context(model):
+        reads = draw_reads(hook.prefix_share, 0, hook._iter) if early else None
+        with optimizer.optim_context(model), read_at(model, reads) if reads else nullcontext():
             losses = model(**data, mode="loss")
         loss, _ = model.parse_losses(losses)
         optimizer.update_params(loss)

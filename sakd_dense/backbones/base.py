@@ -8,7 +8,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..neurons.layer import Clock, SpikingNeuron, rate
+from ..neurons.layer import Clock, SpikingNeuron
 from ..runtime.errors import UserError
 from .folding import fold_batchnorm
 from .memory_format import plain_convolutions
@@ -24,14 +24,15 @@ class Readout(nn.Module):
     a PyTorch forward hook on it sees every time step (the sweep and level 2 read prefixes there).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         super().__init__()
+        self.clock = clock
         self.output = "rate"
 
     def forward(self, sequences: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if self.output == "sequence":
             return tuple(s.contiguous() for s in sequences)
-        return tuple(rate(s) for s in sequences)
+        return tuple(self.clock.rate(s) for s in sequences)
 
 
 class SpikingBackbone(BaseModule):
@@ -52,7 +53,7 @@ class SpikingBackbone(BaseModule):
         super().__init__(init_cfg)
         self.clock = Clock(_positive(time_steps))
         self.time_steps = time_steps
-        self.readout = Readout()
+        self.readout = Readout(self.clock)
         self.output = output
         self._laid_out = False
 

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -21,7 +22,7 @@ from ..runtime.errors import UserError
 from ..transfer import transfer
 from ..transfer.read import Checkpoint, read_checkpoint
 from ..transfer.thresholds import calibrate_on
-from .prefixes import check, draw, draw_count
+from .prefixes import check, draw, draw_count, draw_reads, read_at
 from .responses import Response, find_response
 from .schedule import Weight
 from .teacher import build_teacher, check_classes, resized_outside_backbone
@@ -67,7 +68,10 @@ class SAKDHook(Hook):
             Which terms there are is the kind of head's, see :mod:`sakd_dense.distill.responses`.
             Without them the teacher may have been trained on other classes.
         prefixes: what is taught beside T: ``'random'`` (one t < T an iteration), ``'all'``, the t
-            to teach (an int), or None.
+            to teach (an int), or None; ``'image'``: ``prefix_share`` of the images is read at a
+            random t < T in place of T, by the same neck, head and losses: no second pass, and
+            ``prefix_weight`` and ``prefix_targets`` have no part in it.
+        prefix_share: for ``prefixes='image'``, from 0 to 1.
         prefix_weight: the weight of all that is taught at prefixes.
         counts: the D to teach, one drawn in each iteration, of neurons that fire integers: one
             checkpoint then serves all of them; None: the config's alone.
@@ -91,6 +95,7 @@ class SAKDHook(Hook):
         prefix_weight: float | Mapping[str, Any] = DEFAULT_PREFIX_WEIGHT,
         prefix_targets: str = "teacher",
         counts: Sequence[int] | None = None,
+        prefix_share: float = 0.5,
     ) -> None:
         unknown = sorted(set(teacher) - {"checkpoint", "config", "dtype", "weights"})
         if unknown or not teacher.get("checkpoint"):
@@ -110,6 +115,8 @@ class SAKDHook(Hook):
         if isinstance(calibrate, bool) or not isinstance(calibrate, int) or calibrate < 0:
             raise UserError(f"SAKDHook: calibrate={calibrate!r}: take a number of batches, or 0")
         check(prefixes)
+        if not 0 <= prefix_share <= 1:
+            raise UserError(f"SAKDHook: prefix_share={prefix_share!r}: take a number from 0 to 1")
         if prefix_targets not in TARGETS:
             raise UserError(f"SAKDHook: prefix_targets={prefix_targets!r}: take one of {TARGETS}")
         if features is not None and "type" not in features:
@@ -123,8 +130,9 @@ class SAKDHook(Hook):
         self.prefixes = prefixes
         self.prefix_weight = Weight(prefix_weight, "prefix_weight")
         self.prefix_targets = prefix_targets
+        self.prefix_share = prefix_share
         self.counts = None if counts is None else check_counts(counts)
-        self._at_counts = ExitStack()
+        self._iteration = ExitStack()
         self.teacher: nn.Module | None = None
         self._response: Response | None = None
         self._terms: Terms | None = None
@@ -187,16 +195,19 @@ class SAKDHook(Hook):
         self._progress = runner.iter / max(runner.max_iters, 1)
         if self.counts is not None:
             count = draw_count(self.counts, self._seed, self._iter)
-            self._at_counts.enter_context(at_counts(self._student(runner), count))
+            self._iteration.enter_context(at_counts(self._student(runner), count))
+        if self.prefixes == "image":
+            reads = draw_reads(self.prefix_share, self._seed, self._iter, get_rank())
+            self._iteration.enter_context(read_at(self._student(runner), reads))
 
     def after_train_iter(self, *args: Any, **kwargs: Any) -> None:
-        self._at_counts.close()
+        self._iteration.close()
         if self._terms is not None:
             self._terms.clear()
 
     def after_train(self, runner: Any) -> None:
         """Takes every hook off; the student is the plain detector again."""
-        self._at_counts.close()
+        self._iteration.close()
         if self._unhook is not None:
             self._unhook()
         if self._terms is not None:

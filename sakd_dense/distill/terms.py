@@ -10,7 +10,6 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
-from ..neurons.layer import rate
 from ..runtime.amp import autocast
 from ..runtime.patching import replaced_forward
 from .prefixes import norms_as_in_test, prefix_rates
@@ -196,5 +195,5 @@ class Terms:
             )
         ((sequences,), rates) = calls[0]
         if self.backbone.output == "sequence":
-            rates = tuple(rate(s) for s in sequences)
+            rates = tuple(self.backbone.clock.rate(s) for s in sequences)
         return sequences, rates

@@ -6,7 +6,7 @@ that no membrane potential survives a forward, and a compiled pass over all T
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from spikingjelly.activation_based import neuron as sj_neuron
@@ -117,12 +117,28 @@ class Clock:
         compiled: whether neurons with ``backend='auto'`` run compiled. Settled once a forward, so
             that a checkpointed block is recomputed as it was computed.
         payback: counts the elements that these neurons have run.
+        reads: (B, T) -> ``[B]``, the time step up to which each image is read; None: T.
     """
 
     def __init__(self, time_steps: int) -> None:
         self.time_steps = time_steps
         self.compiled = False
         self.payback = Payback()
+        self.reads: Callable[[int, int], Tensor] | None = None
+
+    def rate(self, sequence: Tensor) -> Tensor:
+        """:func:`rate` of a sequence ``[T, B, ...]``, of each image up to where it is read."""
+        steps, batch = sequence.shape[:2]
+        if self.reads is None or steps == 1:
+            return rate(sequence)
+        last = self.reads(batch, steps)
+        if bool((last == steps).all()):  # drawn on the CPU: no GPU is waited for
+            return rate(sequence)
+        last = last.to(sequence.device).view(-1, *(1,) * (sequence.dim() - 2))
+        total = sequence[0]  # every image is read at t = 1 at least
+        for t in range(1, steps):
+            total = total + sequence[t] * (last > t)
+        return (total / last).to(sequence.dtype).contiguous()
 
     def start(self, time_steps: int) -> None:
         """A forward of ``time_steps`` begins."""

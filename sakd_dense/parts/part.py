@@ -64,7 +64,7 @@ class SpikingPart(nn.Module):
     def _over_time(self, output: Any) -> Any:
         """The mean over T of every tensor in ``output``."""
         if isinstance(output, Tensor):
-            return output.unflatten(0, (self.clock.time_steps, -1)).mean(0)
+            return self.clock.rate(output.unflatten(0, (self.clock.time_steps, -1)))
         if isinstance(output, list | tuple):
             return type(output)(self._over_time(o) for o in output)
         return output

@@ -164,15 +164,35 @@ def test_load_from_wins_over_level_1(make_runner, tmp_path):
     assert all(torch.equal(v, start.state[k]) for k, v in other.state_dict().items())
 
 
-def test_resume_equals_an_uninterrupted_run(make_runner):
+def test_images_read_early_take_no_second_pass(make_runner):
+    """Without a share of them the run is that without prefixes; with one it is another."""
+    states = []
+    for hook in (
+        dict(prefixes=None),
+        dict(prefixes="image", prefix_share=0.0),
+        dict(prefixes="image", prefix_share=1.0),
+    ):
+        runner = make_runner(hook)
+        logs = train(runner).logs
+        assert not any("prefix" in name for log in logs for name in log)
+        assert runner.model.backbone.clock.reads is None
+        states.append(weights(runner))
+    assert all(torch.equal(v, states[1][k]) for k, v in states[0].items())
+    assert not all(torch.equal(v, states[2][k]) for k, v in states[0].items())
+
+
+@pytest.mark.parametrize("prefixes", ["random", "image"])
+def test_resume_equals_an_uninterrupted_run(make_runner, prefixes):
+    hook = dict(prefixes=prefixes)
     schedule = [dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=8)]
     args = dict(
         optim_wrapper=dict(optimizer=dict(type="AdamW", lr=1e-3)),
         default_hooks=dict(checkpoint=dict(type="CheckpointHook", interval=1)),
     )
-    whole = make_runner(param_scheduler=copy.deepcopy(schedule), work="whole", **args)
+    whole = make_runner(hook, param_scheduler=copy.deepcopy(schedule), work="whole", **args)
     whole.train()
     resumed = make_runner(
+        hook,
         param_scheduler=copy.deepcopy(schedule),
         load_from=f"{whole.work_dir}/epoch_1.pth",
         resume=True,

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from sakd_dense.distill.prefixes import draw, norms_as_in_test, prefix_rates
+from sakd_dense.backbones import SEWResNet, SpikingResNet
+from sakd_dense.distill.prefixes import (
+    draw,
+    draw_reads,
+    norms_as_in_test,
+    prefix_rates,
+    read_at,
+)
 
 
 def test_a_random_prefix_is_shorter_than_t_and_the_same_everywhere():
@@ -20,6 +27,7 @@ def test_a_random_prefix_is_shorter_than_t_and_the_same_everywhere():
         (None, 4, ()),
         ("all", 4, (1, 2, 3)),
         ("all", 1, ()),
+        ("image", 4, ()),
         ("random", 1, ()),
         (2, 4, (2,)),
         (4, 4, ()),
@@ -44,3 +52,46 @@ def test_batchnorm_of_neck_and_head_is_read_not_written():
         torch.testing.assert_close(model.neck(x), x / (1 + 1e-5) ** 0.5)
     assert not model.neck[0].running_mean.any()
     assert model.neck[0].training and not model.frozen.training
+
+
+def test_a_share_of_the_images_is_read_early():
+    reads = [draw_reads(0.25, seed=1, iteration=i)(8, 4) for i in range(200)]
+    drawn = torch.cat(reads)
+    assert set(drawn.tolist()) == {1, 2, 3, 4}
+    assert 0.2 < (drawn < 4).float().mean() < 0.3
+    assert all(torch.equal(r, draw_reads(0.25, 1, i)(8, 4)) for i, r in enumerate(reads))
+    other = torch.cat([draw_reads(0.25, 1, i, rank=1)(8, 4) for i in range(200)])
+    assert not torch.equal(drawn, other)
+
+
+@pytest.mark.parametrize("share,early", [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
+def test_a_batch_of_one_is_read_early_in_its_share_of_the_iterations(share, early):
+    drawn = torch.cat([draw_reads(share, 0, i)(1, 4) for i in range(400)])
+    assert (drawn < 4).float().mean().item() == pytest.approx(early, abs=0.1)
+    assert draw_reads(share, 0, 0)(3, 1).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("kind", [SEWResNet, SpikingResNet])
+@pytest.mark.parametrize("frames", [False, True])
+def test_rates_and_gradients_are_those_of_each_images_prefix(kind, frames):
+    torch.manual_seed(0)
+    backbone = kind(18, base_channels=8, time_steps=4, zero_init_residual=False)
+    backbone.init_weights()
+    images = torch.randn(*((4,) if frames else ()), 3, 3, 32, 32)
+    last = torch.tensor([1, 4, 2])
+    found = []
+    for early in (False, True):
+        backbone.zero_grad()
+        backbone.train()
+        backbone.output = "rate" if early else "sequence"
+        if early:
+            with read_at(backbone, lambda batch, steps: last):
+                rates = backbone(images)
+        else:
+            sequences = backbone(images)
+            rates = [torch.stack([s[:t, b].mean(0) for b, t in enumerate(last)]) for s in sequences]
+        sum(r.square().sum() for r in rates).backward()
+        found.append((*rates, *(p.grad for p in backbone.parameters())))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
+    assert backbone.clock.reads is None

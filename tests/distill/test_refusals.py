@@ -21,6 +21,7 @@ from tests.helpers.scenes import build, retinanet, write_checkpoint
         (dict(prefixes="some"), ValueError, "prefixes='some'"),
         (dict(prefixes=0), ValueError, "prefixes=0"),
         (dict(prefixes=True), ValueError, "prefixes=True"),
+        (dict(prefixes="image", prefix_share=1.5), ValueError, "prefix_share=1.5"),
         (dict(prefix_targets="me"), ValueError, "prefix_targets='me'"),
         (dict(features=dict(weight=1.0)), ValueError, "no type"),
         (dict(features=dict(type="FeatureMSE", weight=-1)), ValueError, "start=-1"),

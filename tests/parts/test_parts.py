@@ -10,6 +10,7 @@ from torch import nn
 
 from sakd_dense.config.twins import ann_of
 from sakd_dense.config.types import PART_TWINS
+from sakd_dense.distill.prefixes import read_at
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.terms import Terms
@@ -77,6 +78,30 @@ def test_every_t_is_read_from_one_pass(name):
             torch.testing.assert_close(a, b)
             said.add((t, str(a)))
     assert len({text for _, text in said}) > 2  # and T matters
+
+
+def tensors(outputs: object) -> list[torch.Tensor]:
+    if isinstance(outputs, torch.Tensor):
+        return [outputs]
+    return [t for part in outputs for t in tensors(part)]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", MODELS_OF)
+def test_each_image_is_read_where_it_is_said(name):
+    """The first at t = 1, the second at T: as in a pass of that many steps."""
+    model = lively(MODELS_OF[name]())
+    data = model.data_preprocessor(batch_for(name))
+    images = torch.cat([data["inputs"], data["inputs"].flip(-1)])
+    whole = tensors(model(images, mode="tensor"))
+    with read_at(model, lambda batch, steps: torch.tensor([1, steps] * (batch // 2))):
+        mixed = tensors(model(images, mode="tensor"))
+    model.backbone.time_steps = 1
+    first = tensors(model(images, mode="tensor"))
+    for a, b, c in zip(mixed, first, whole, strict=True):
+        torch.testing.assert_close(a[::2], b[::2])
+        torch.testing.assert_close(a[1::2], c[1::2])
+    assert any(not torch.equal(b, c) for b, c in zip(first, whole, strict=True))
 
 
 @torch.no_grad()
