@@ -33,7 +33,7 @@ demo: install  ## install, then train, test and report on generated digit scenes
 bench: install  ## speed and memory beside SpikingJelly's and the ANN's
 	$(BIN)/python benchmarks/bench.py
 
-gpu: install  ## what a GPU computes against the CPU, and how fast (10 minutes)
+gpu: install  ## what a GPU computes against the CPU, and how fast
 	$(BIN)/python benchmarks/gpu.py
 
 compat: install  ## every upstream config made spiking: docs/compatibility.md (long)
