@@ -28,7 +28,7 @@ from tracks import TRACKS
 
 from sakd_dense.config.types import spiking_part_cfgs
 from sakd_dense.runtime.amp import with_amp
-from sakd_dense.timesteps import sweep
+from sakd_dense.timesteps import grid, sweep
 
 # As data/ and work_dirs/: from the checkout's folder.
 RUNS = Path("work_dirs")
@@ -111,7 +111,10 @@ def config(track: str, arm: str, seed: int) -> Config:
 
 
 def swept(track: str, arm: str, seed: int, split: str) -> dict[str, Any] | None:
-    """What a run gives on ``split``, at every T; kept, for `test` in benchmarks/results."""
+    """What a run gives on ``split`` at every T, and at every D of an arm that names several.
+
+    Kept, for `test` in benchmarks/results.
+    """
     file = checkpoint(track, arm, seed)
     out = RESULTS / track / f"{arm}-seed{seed}.json"
     if split != "test":
@@ -121,7 +124,11 @@ def swept(track: str, arm: str, seed: int, split: str) -> dict[str, Any] | None:
         TRACKS[track].read(cfg, split)
         cfg.work_dir, cfg.log_level = str(RUNS / track / "sweeps"), "WARNING"
         steps = None if arm == "teacher" else STEPS
-        sweep(cfg, str(file), steps, timed_batches=0).to_json(out)
+        counts = ARMS[arm].get("read_counts")
+        if counts:
+            grid(cfg, str(file), counts, steps, timed_batches=0).to_json(out)
+        else:
+            sweep(cfg, str(file), steps, timed_batches=0).to_json(out)
     return json.loads(out.read_text()) if out.is_file() else None
 
 
@@ -154,18 +161,27 @@ def table(track: str, arms: list[str], seeds: list[int], split: str) -> str:
         runs = [r for r in (swept(track, arm, s, split) for s in seeds) if r is not None]
         if not runs:
             continue
-        by_t: dict[Any, list[float]] = {}
-        rates = []
-        for run in runs:
-            for row in run["rows"]:
-                by_t.setdefault(row["T"], []).append(row["metrics"][metric])
-                if row["T"] == 4:
-                    rates.append(row["firing_rate"])
-        cells = [cell(by_t[t], digits) for t in (by_t if None in by_t else STEPS)]
-        cells += [""] * (len(STEPS) - len(cells))
-        cells.append(f"{statistics.mean(rates):.3f}" if rates else "")
-        lines.append(f"| {arm} | {len(runs)} | " + " | ".join(cells) + " |")
+        rows = [row for run in runs for row in run["rows"]]
+        for count in ARMS[arm].get("read_counts", [None]):
+            label = arm if count is None else f"{arm}, D = {count}"
+            found = [r for r in rows if r.get("D") == count]
+            cells = readings(found, metric, digits)
+            lines.append(f"| {label} | {len(runs)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def readings(rows: list[dict[str, Any]], metric: str, digits: int) -> list[str]:
+    """The metric by T, and the firing rate at T = 4, over the runs whose rows these are."""
+    by_t: dict[Any, list[float]] = {}
+    rates = []
+    for row in rows:
+        values = row.get("values") or row["metrics"]  # a grid's, or a sweep's
+        by_t.setdefault(row["T"], []).append(values[metric])
+        if row["T"] == 4:
+            rates.append((row if "firing_rate" in row else values)["firing_rate"])
+    cells = [cell(by_t[t], digits) for t in (by_t if None in by_t else STEPS)]
+    cells += [""] * (len(STEPS) - len(cells))
+    return [*cells, f"{statistics.mean(rates):.3f}" if rates else ""]
 
 
 def main() -> None:

@@ -53,12 +53,18 @@ def counts(
     return dict(hook=dict(dict(features=PKD, prefixes=None), **hook), backbone=backbone)
 
 
+def several(kind: str = "SpikingResNet", **hook: Any) -> dict[str, Any]:
+    """One D of `SEVERAL` drawn in each iteration; the checkpoint is read at all of them."""
+    return dict(counts(4, kind, counts=SEVERAL, **hook), read_counts=SEVERAL)
+
+
 def untrained(most: int, kind: str = "SpikingResNet", reestimate: bool = True) -> dict[str, Any]:
     """Level 1 alone: ``tools/transfer.py`` with these arguments, no iteration."""
     arguments = ["--calibrate", "10", *(["--reestimate-bn", "10"] if reestimate else [])]
     return dict(counts(most, kind), epochs=0, untrained=arguments)
 
 
+SEVERAL = (1, 2, 4, 8)
 SEW = "SEWResNet"
 TENTH_LONG = dict(images=20, epochs=104)
 CAMVID_TENTH_LONG = dict(images=37, epochs=119)
@@ -123,7 +129,13 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4": counts(4),
     "counts-1x8": counts(8),
     "counts-2x2": counts(2, time_steps=2),
-    "counts-several-16ep": dict(counts(4, counts=(1, 2, 4)), epochs=16),
+    # One checkpoint for every D.
+    "counts-several": several(),
+    "counts-several-sew": several(SEW),
+    "counts-several-16ep": dict(several(), epochs=16),
+    "counts-several-sew-16ep": dict(several(SEW), epochs=16),
+    "counts-several-cwd": several(responses=CLASSWISE),
+    "counts-several-sew-cwd": several(SEW, responses=CLASSWISE),
     "counts-1x4-sew": counts(4, SEW),
     "counts-1x4-uncalibrated": counts(4, calibrate=0),
     "counts-1x4-learned": counts(4, threshold=dict(learn_threshold=True)),
@@ -140,6 +152,7 @@ ARMS: dict[str, dict[str, Any]] = {
     # About the seconds of four epochs at T = 4.
     "counts-1x4-16ep": dict(counts(4), epochs=16),
     "counts-1x4-16ep-lr3": dict(counts(4), epochs=16, lr=3e-4),
+    "counts-1x4-w4-16ep": dict(counts(4, responses=dict(cls=4.0)), epochs=16),
     "counts-1x2-16ep": dict(counts(2), epochs=16),
     "counts-1x4-sew-16ep": dict(counts(4, SEW), epochs=16),
     # With CamVid's responses.
