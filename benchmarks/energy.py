@@ -3,6 +3,7 @@
 
   python benchmarks/energy.py bccd sakd
   python benchmarks/energy.py camvid-small-full response-cwd --samples 8
+  python benchmarks/energy.py bccd counts-1x4 --binary sakd  # binary neurons of equal events
 
 Runs of `benchmarks/accuracy.py TRACK train teacher ARM` whose energy was not measured yet are
 measured (over images of `test`, spread evenly) and kept in benchmarks/results: the table is there
@@ -11,6 +12,7 @@ without the runs. Its accuracies are those of `accuracy.py TRACK table`.
 
 import argparse
 import statistics
+from itertools import pairwise
 
 import torch
 from accuracy import RESULTS, RUNS, STEPS, cell, checkpoint, config, swept, trained
@@ -89,12 +91,49 @@ def table(track: str, arm: str, found: dict[int, EnergyReport]) -> str:
     return "\n".join([*lines, *(f"\n{text}" for text in estimates[:1])])
 
 
+def spikes_and_energy(report: EnergyReport, t: int) -> tuple[float, float]:
+    """Million spikes an image, and mJ by spike-count, read at ``t``."""
+    total = report.readings[t].total()
+    spikes = total.spikes.spikes / report.images * 1e-6
+    return spikes, report.millijoule(total.operations, "count")
+
+
+def equal_events(
+    track: str, arm: str, found: dict[int, EnergyReport], binary: dict[int, EnergyReport]
+) -> str:
+    """The T at which binary neurons fire as often as ``found`` at T = 1, and what they take there.
+
+    Between two T that were measured, all is taken as linear; the means over seeds.
+    """
+    metric, digits = TRACKS[track].metric, TRACKS[track].digits
+    mean = statistics.mean
+    wanted = mean(spikes_and_energy(report, 1)[0] for report in found.values())
+    sweeps = [s for seed in binary if (s := swept(track, arm, seed, "test"))]
+    points = []
+    for t in STEPS:
+        spikes, mj = zip(*(spikes_and_energy(r, t) for r in binary.values()), strict=True)
+        accuracy = mean(r["metrics"][metric] for s in sweeps for r in s["rows"] if r["T"] == t)
+        points.append((mean(spikes), t, mean(mj), accuracy))
+    for (low, *a), (high, *b) in pairwise(points):
+        if low <= wanted <= high:
+            share = (wanted - low) / (high - low)
+            t, mj, accuracy = (x + share * (y - x) for x, y in zip(a, b, strict=True))
+            return (
+                f"Equal events: {arm} fires {wanted:.3f} M spikes at T = {t:.1f} (linear between "
+                f"{a[0]} and {b[0]}): {accuracy:.{digits}f}, {mj:.2f} mJ by spike-count."
+            )
+    return (
+        f"Equal events: {arm} fires {wanted:.3f} M spikes at no T from {STEPS[0]} to {STEPS[-1]}."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("track", choices=TRACKS, help="data set and model")
     parser.add_argument("arm", choices=[a for a in ARMS if a != "teacher"], metavar="ARM")
+    parser.add_argument("--binary", choices=ARMS, metavar="ARM", help="its binary student")
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--samples", type=int, default=24, help="images (default: 24)")
     parser.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=[], metavar="NAME")
@@ -111,6 +150,13 @@ def main() -> None:
             f"first: python benchmarks/accuracy.py {args.track} train teacher {args.arm}"
         )
     print(table(args.track, args.arm, found))
+    if args.binary:
+        binary = {
+            seed: report
+            for seed in args.seed
+            if (report := measured(args.track, args.binary, seed, args.samples, []))
+        }
+        print("\n" + equal_events(args.track, args.binary, found, binary))
 
 
 if __name__ == "__main__":
