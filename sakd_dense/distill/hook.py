@@ -22,6 +22,7 @@ from ..runtime.errors import UserError
 from ..transfer import transfer
 from ..transfer.read import Checkpoint, read_checkpoint
 from ..transfer.thresholds import calibrate_on
+from .adaptors import KEY, Adaptors, channels_of, join_optimizer, kernel_size_of, resume
 from .prefixes import check, draw, draw_count, draw_reads, read_at
 from .responses import Response, find_response
 from .schedule import Weight
@@ -63,10 +64,16 @@ class SAKDHook(Hook):
             their thresholds are fitted to what the teacher's weights give
             (:func:`sakd_dense.transfer.calibrate`); 0: they start as configured.
         features: a feature loss with its ``weight``, e.g. ``dict(type='FeaturePKD', weight=1.0)``
-            (also ``FeatureMSE``, ``FeatureCWD``); None: off. At every backbone output.
+            (also ``FeatureMSE``, ``FeatureCWD``); None: off. At every backbone output. With
+            ``adaptor=1`` (or 3, a kernel size) a learned convolution and BatchNorm stands before
+            it at every stage, as in the authors' code (:mod:`.adaptors`): part of the run and its
+            checkpoints, of no student.
         responses: weights of the response's terms, e.g. ``dict(cls=1.0, box=1.0)``; None: off.
             Which terms there are is the kind of head's, see :mod:`sakd_dense.distill.responses`.
             Without them the teacher may have been trained on other classes.
+        judge: a weight: the teacher's frozen neck and head read the student's features, and what
+            they say is compared, by the terms of ``responses``, with what they say of the
+            teacher's own (:mod:`.judge`); 0: off. Its worth: docs/distillation.md.
         prefixes: what is taught beside T: ``'random'`` (one t < T an iteration), ``'all'``, the t
             to teach (an int), or None; ``'image'``: ``prefix_share`` of the images is read at a
             random t < T in place of T, by the same neck, head and losses: no second pass, and
@@ -96,6 +103,7 @@ class SAKDHook(Hook):
         prefix_targets: str = "teacher",
         counts: Sequence[int] | None = None,
         prefix_share: float = 0.5,
+        judge: float | Mapping[str, Any] = 0.0,
     ) -> None:
         unknown = sorted(set(teacher) - {"checkpoint", "config", "dtype", "weights"})
         if unknown or not teacher.get("checkpoint"):
@@ -125,7 +133,13 @@ class SAKDHook(Hook):
         self.teacher_dtype = DTYPES[teacher.get("dtype")]
         self.transfer = transfer
         self.calibrate = calibrate
-        self.features = features
+        self._adaptor_size = kernel_size_of(features or {})
+        given = dict(features or {})
+        given.pop("adaptor", None)
+        self.features = given or None
+        self.judge = Weight(judge, "judge")
+        if not self.judge.off and responses is None:
+            raise UserError("SAKDHook: judge compares responses: leave responses=None out")
         self.responses = responses
         self.prefixes = prefixes
         self.prefix_weight = Weight(prefix_weight, "prefix_weight")
@@ -134,6 +148,7 @@ class SAKDHook(Hook):
         self.counts = None if counts is None else check_counts(counts)
         self._iteration = ExitStack()
         self.teacher: nn.Module | None = None
+        self.adaptors: Adaptors | None = None
         self._response: Response | None = None
         self._terms: Terms | None = None
         self._unhook: Callable[[], None] | None = None
@@ -157,11 +172,24 @@ class SAKDHook(Hook):
         model_cfg = teacher_of(runner.cfg, self.teacher_args.get("config"))
         self.teacher = build_teacher(model_cfg, checkpoint, student, response is None)
         self._response = response
+        if self._adaptor_size is not None:
+            channels = channels_of(self.teacher.backbone)
+            self.adaptors = Adaptors(channels, self._adaptor_size, runner.seed or 0)
+            self.adaptors.to(next(student.parameters()).device)
+            join_optimizer(runner, self.adaptors)
         for warning in check_norm_policy(runner.cfg):
             print_log(f"SAKDHook: {warning}", runner.logger, logging.WARNING)
         if self.transfer:
             part = "head" if self.transfer == "head" else "auto"
             _transfer_after_init(student, checkpoint, part, any_classes=response is None)
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        if self.adaptors is not None:
+            checkpoint[KEY] = self.adaptors.state_dict()
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        if self.adaptors is not None and runner._resume:
+            resume(self.adaptors, checkpoint)
 
     def before_train(self, runner: Any) -> None:
         """Hooks the student."""
@@ -186,6 +214,8 @@ class SAKDHook(Hook):
             self.prefix_weight,
             self.prefix_targets,
             self.teacher_dtype,
+            self.adaptors,
+            self.judge,
         )
         self._unhook = on_loss(self._model(runner), self._add_terms)
         self._seed = runner.seed or 0

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ..backbones import SpikingBackbone
 from ..runtime.amp import autocast
 from ..runtime.patching import replaced_forward
+from .adaptors import Adaptors
+from .judge import as_teacher
 from .prefixes import norms_as_in_test, prefix_rates
 from .responses import Response
 from .schedule import Weight
@@ -51,6 +53,8 @@ class Terms:
         prefix_weight: of everything that is taught at a prefix.
         prefix_targets: ``'teacher'``, ``'labels'`` or ``'both'``: who teaches the prefixes.
         teacher_dtype: the teacher computes in it; None: as the student does.
+        adaptors: between the student's rates and the feature loss, or None.
+        judge: the weight of the teacher's response to the student's features.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class Terms:
         prefix_weight: Weight,
         prefix_targets: str,
         teacher_dtype: torch.dtype | None = None,
+        adaptors: Adaptors | None = None,
+        judge: Weight | None = None,
     ) -> None:
         self.student, self.teacher, self.response = student, teacher, response
         self.backbone: SpikingBackbone = student.backbone
@@ -71,6 +77,8 @@ class Terms:
         self.prefix_weight = prefix_weight
         self.prefix_targets = prefix_targets
         self.teacher_dtype = teacher_dtype
+        self.adaptors = adaptors
+        self.judge = judge or Weight(0.0, "judge")
         self._inputs = Tap(self.backbone)
         self._readout = Tap(self.backbone.readout)
         self._heads = response.taps(student) if response is not None else []
@@ -169,22 +177,42 @@ class Terms:
     def _compare(self, batch: Batch, rates: tuple[Tensor, ...], response: Any) -> Losses:
         """The student's rates and response, at T or at a prefix, against the teacher's."""
         losses: Losses = {}
+        judged = self._judge(batch, rates)
         # Losses over many pixels lose their sums in half precision.
         with torch.autocast(rates[0].device.type, enabled=False):
             weight = self.feature_weight.at(batch.progress)
             if self.feature_loss is not None and weight:
-                pairs = zip(rates, batch.teacher_features, strict=True)
+                adapted = rates if self.adaptors is None else self.adaptors(rates)
+                pairs = zip(adapted, batch.teacher_features, strict=True)
                 stages = [self.feature_loss(s, t) for s, t in pairs]
                 losses["loss_sakd_feat"] = weight * sum(stages) / len(stages)
-            if self.response is not None:
-                terms = self.response.compare(
-                    response, batch.teacher_response, self.student, batch.samples
-                )
-                for name, value in terms.items():
-                    weight = self.response.weights[name].at(batch.progress)
-                    if weight:
-                        losses[f"loss_sakd_{name}"] = weight * value
+            losses.update(self._responses(batch, response, "loss_sakd_"))
+            if judged is not None:
+                weight = self.judge.at(batch.progress)
+                for name, value in self._responses(batch, judged, "loss_sakd_judge_").items():
+                    losses[name] = weight * value
         return losses
+
+    def _responses(self, batch: Batch, response: Any, prefix: str) -> Losses:
+        """The weighted terms of ``response`` against the teacher's."""
+        losses: Losses = {}
+        if self.response is None:
+            return losses
+        terms = self.response.compare(response, batch.teacher_response, self.student, batch.samples)
+        for name, value in terms.items():
+            weight = self.response.weights[name].at(batch.progress)
+            if weight:
+                losses[prefix + name] = weight * value
+        return losses
+
+    def _judge(self, batch: Batch, rates: tuple[Tensor, ...]) -> Any:
+        """The teacher's response to the student's features; None where it is not asked for."""
+        if self.response is None or not self.judge.at(batch.progress):
+            return None
+        pairs = zip(rates, batch.teacher_features, strict=True)
+        features = tuple(as_teacher(s, t) for s, t in pairs)
+        with self._precision(batch.images):
+            return self.response.run(self.teacher, features, batch.response, batch.samples)
 
     def _backbone_call(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         calls = self._readout.take()

@@ -31,12 +31,14 @@ torch.set_num_threads(1)
 if "RANK" in __import__("os").environ:
     dist.init_process_group("gloo")
 rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-def gradients(prefixes, features):
+def gradients(prefixes, features, judge=0.0):
     model = build(retinanet(norm_eval=True, time_steps=3)).train()
-    hook = SAKDHook(dict(checkpoint=teacher_file), features=features, prefixes=prefixes)
+    hook = SAKDHook(dict(checkpoint=teacher_file), features=features, prefixes=prefixes,
+                    judge=judge)
     response = find_response(model)
     hook.teacher = build_teacher(ann_of(retinanet()), teacher_file, model)
-    hook._terms = Terms(model, hook.teacher, hook.features, response, hook.prefix_weight, "teacher")
+    args = (model, hook.teacher, hook.features, response, hook.prefix_weight, "teacher")
+    hook._terms = Terms(*args, judge=hook.judge)
     on_loss(model, hook._add_terms)
     batch = detection_batch(*[(64, 64)] * 4)
     for sample, corner in zip(batch["data_samples"], (4, 8, 12, 16)):
@@ -56,7 +58,7 @@ def gradients(prefixes, features):
     return {n: p.grad for n, p in model.named_parameters()}
 
 
-found = [gradients(prefixes, features) for prefixes, features in eval(cases)]
+found = [gradients(*case) for case in eval(cases)]
 if rank == 0:
     torch.save(found, out)
 """
@@ -66,6 +68,7 @@ CASES = [
     ("random", dict(type="FeatureMSE", scale="channel")),
     ("all", dict(type="FeaturePKD")),
     ("random", dict(type="FeatureCWD")),
+    (None, dict(type="FeaturePKD"), 1.0),
 ]
 
 
@@ -84,7 +87,7 @@ def gradients(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", range(len(CASES)), ids=[f["type"] for _, f in CASES])
+@pytest.mark.parametrize("case", range(len(CASES)), ids=["mse", "pkd", "cwd", "judge"])
 def test_two_processes_give_the_gradients_of_one(gradients, case):
     one, two = (found[case] for found in gradients)
     assert one.keys() == two.keys()

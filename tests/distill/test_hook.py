@@ -181,9 +181,16 @@ def test_images_read_early_take_no_second_pass(make_runner):
     assert not all(torch.equal(v, states[2][k]) for k, v in states[0].items())
 
 
-@pytest.mark.parametrize("prefixes", ["random", "image"])
-def test_resume_equals_an_uninterrupted_run(make_runner, prefixes):
-    hook = dict(prefixes=prefixes)
+@pytest.mark.parametrize(
+    "hook",
+    [
+        dict(prefixes="random"),
+        dict(prefixes="image"),
+        dict(prefixes=None, features=dict(type="FeatureMSE", adaptor=1)),
+    ],
+    ids=["random", "image", "adaptors"],
+)
+def test_resume_equals_an_uninterrupted_run(make_runner, hook):
     schedule = [dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=8)]
     args = dict(
         optim_wrapper=dict(optimizer=dict(type="AdamW", lr=1e-3)),

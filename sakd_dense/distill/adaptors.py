@@ -1,0 +1,116 @@
+"""Learned adaptors between the student's features and the feature loss, in training alone.
+
+The authors' code has one for each stage: a convolution and BatchNorm on the student's firing rates,
+before they are compared with the teacher's activations. They are the hook's: optimised beside the
+student, saved and resumed with the run under ``sakd_adaptors``, and in no student's weights.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+
+from ..runtime.errors import UserError
+
+#: Where they lie in a checkpoint of a run.
+KEY = "sakd_adaptors"
+
+
+class Adaptors(nn.ModuleList):
+    """A k x k convolution and BatchNorm for each stage, from C channels to C.
+
+    Args:
+        channels: C of each stage.
+        kernel_size: k, odd. The authors take 1 on ImageNet and 3 on CIFAR.
+        seed: of their first weights, the same on every process.
+    """
+
+    def __init__(self, channels: list[int], kernel_size: int, seed: int = 0) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            super().__init__(_adaptor(c, kernel_size) for c in channels)
+        for parameter in self.parameters():
+            parameter.register_hook(_mean_over_processes)
+
+    def __call__(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """``[B, C, H, W]`` of each stage -> the same shapes, float32."""
+        return tuple(f(x.float()) for f, x in zip(self, features, strict=True))
+
+
+def _adaptor(channels: int, kernel_size: int) -> nn.Module:
+    conv = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    # Nothing reads running statistics: there is no adaptor at test time.
+    return nn.Sequential(conv, nn.BatchNorm2d(channels, track_running_stats=False))
+
+
+def _mean_over_processes(grad: Tensor) -> Tensor:
+    # DDP averages the gradients of the student alone: adaptors are in no module that it wraps.
+    grad = grad.clone()
+    all_reduce(grad, op="mean")
+    return grad
+
+
+def kernel_size_of(features: Mapping[str, Any]) -> int | None:
+    """``adaptor`` of the hook's ``features``, checked; None: without.
+
+    Raises:
+        UserError: it is no odd whole number of at least 1.
+    """
+    size = features.get("adaptor")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size % 2 != 1):
+        raise UserError(
+            f"SAKDHook: features=dict(adaptor={size!r}): take an odd kernel size, such as 1 or 3"
+        )
+    return size
+
+
+def channels_of(backbone: nn.Module) -> list[int]:
+    """C of each output of an ANN backbone."""
+    weight = next(p for p in backbone.parameters() if p.dim() == 4)
+    with torch.no_grad():
+        return [f.shape[1] for f in backbone(weight.new_zeros(1, weight.shape[1], 64, 64))]
+
+
+def join_optimizer(runner: Any, adaptors: nn.Module) -> None:
+    """The runner's optimizer and its schedules take the adaptors in, before a resume.
+
+    They get the learning rate, weight decay and schedule of the group with most parameters.
+
+    Raises:
+        UserError: the runner has several optimizers.
+    """
+    wrapper = runner.optim_wrapper
+    if not isinstance(wrapper, OptimWrapper):
+        raise UserError(
+            f"SAKDHook: features=dict(adaptor=...) and {type(wrapper).__name__}: which optimizer "
+            "should take the adaptors in? Use one OptimWrapper, or no adaptor"
+        )
+    groups = wrapper.optimizer.param_groups
+    model = max(range(len(groups)), key=lambda i: sum(p.numel() for p in groups[i]["params"]))
+    settings = {name: value for name, value in groups[model].items() if name != "params"}
+    wrapper.optimizer.add_param_group({"params": list(adaptors.parameters()), **settings})
+    for scheduler in runner.param_schedulers or ():
+        scheduler.base_values.append(scheduler.base_values[model])
+
+
+def resume(adaptors: nn.Module, checkpoint: Mapping[str, Any]) -> None:
+    """Takes the adaptors' weights out of the checkpoint of a run.
+
+    Raises:
+        UserError: it has none, or those of another shape.
+    """
+    state = checkpoint.get(KEY)
+    try:
+        adaptors.load_state_dict(state or {})
+    except RuntimeError as error:
+        raise UserError(
+            "SAKDHook: the checkpoint to resume from has no adaptors, or others: resume with the "
+            f"features=dict(adaptor=...) of that run. {error}"
+        ) from None
+
+
+__all__ = ["KEY", "Adaptors", "channels_of", "join_optimizer", "kernel_size_of", "resume"]

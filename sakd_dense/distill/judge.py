@@ -1,0 +1,37 @@
+r"""The teacher's frozen neck and head as the judge of the student's features.
+
+Teacher and student share their architecture, so that the teacher's neck and head read the student's
+features without an adaptor. What they say of them is compared with what they say of the teacher's
+own, and the gradient reaches the student's backbone alone (CrossKD, Wang et al., CVPR 2024, has the
+head the other way round, with a student of another architecture).
+
+A firing rate has another scale than an activation. Each channel is therefore brought to the
+teacher's mean and deviation over batch and pixels:
+
+.. math:: \tilde r = (r - \mathrm{mean}(r)) \sqrt{\frac{\mathrm{var}(a) + \epsilon}
+          {\mathrm{var}(r) + \epsilon}} + \mathrm{mean}(a)
+"""
+
+from torch import Tensor
+
+from ..runtime.processes import mean_over_processes
+
+#: As in :mod:`.losses.pkd`: a channel that never spikes has variance 0.
+EPS = 1e-3
+
+
+def as_teacher(student: Tensor, teacher: Tensor) -> Tensor:
+    """student, teacher ``[B, C, H, W]`` -> the student's in the teacher's mean and deviation."""
+    centred, variance, _ = _moments(student)
+    _, target, mean = _moments(teacher.detach())
+    return centred * ((target + EPS) / (variance + EPS)).sqrt() + mean
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    x = x.float()
+    mean = mean_over_processes(x.mean((0, 2, 3), keepdim=True))
+    centred = x - mean
+    return centred, mean_over_processes(centred.square().mean((0, 2, 3), keepdim=True)), mean
+
+
+__all__ = ["EPS", "as_teacher"]
