@@ -76,6 +76,9 @@ ARMS: dict[str, dict[str, Any]] = {
     "both": both(),
     "both-mse": both(MSE),
     "both-cwd": both(CWD),
+    # The teacher's neck and head on the student's features; adaptors before the feature loss.
+    "both-judge": both(judge=1.0),
+    "both-adaptor": both(dict(MSE, adaptor=1)),
     "sakd": sakd(),
     "prefix-labels": sakd(prefix_targets="labels"),
     # How much, which, and by whom the prefixes are taught.
@@ -141,6 +144,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4-learned": counts(4, threshold=dict(learn_threshold=True)),
     "counts-1x4-mse": counts(4, features=MSE),
     "counts-1x4-w4": counts(4, responses=dict(cls=4.0)),
+    "counts-1x4-judge": counts(4, judge=1.0),
     "counts-1x4-lr20": dict(counts(4), lr=2e-3),
     "counts-1x4-labels": counts(4, features=None, responses=None),
     # Level 1 alone, with BatchNorm's statistics re-estimated, and as they were.
