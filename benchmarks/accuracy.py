@@ -175,10 +175,10 @@ def readings(rows: list[dict[str, Any]], metric: str, digits: int) -> list[str]:
     by_t: dict[Any, list[float]] = {}
     rates = []
     for row in rows:
-        values = row.get("values") or row["metrics"]  # a grid's, or a sweep's
+        values = row.get("values") or {**row, **row["metrics"]}  # a grid's, or a sweep's
         by_t.setdefault(row["T"], []).append(values[metric])
         if row["T"] == 4:
-            rates.append((row if "firing_rate" in row else values)["firing_rate"])
+            rates.append(values["firing_rate"])
     cells = [cell(by_t[t], digits) for t in (by_t if None in by_t else STEPS)]
     cells += [""] * (len(STEPS) - len(cells))
     return [*cells, f"{statistics.mean(rates):.3f}" if rates else ""]

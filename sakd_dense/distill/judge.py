@@ -2,8 +2,8 @@ r"""The teacher's frozen neck and head as the judge of the student's features.
 
 Teacher and student share their architecture, so that the teacher's neck and head read the student's
 features without an adaptor. What they say of them is compared with what they say of the teacher's
-own, and the gradient reaches the student's backbone alone (CrossKD, Wang et al., CVPR 2024, has the
-head the other way round, with a student of another architecture).
+own, and the gradient reaches the student's backbone alone. CrossKD (Wang et al., CVPR 2024) feeds
+features from inside the student's head to the teacher's head likewise.
 
 A firing rate has another scale than an activation. Each channel is therefore brought to the
 teacher's mean and deviation over batch and pixels:
