@@ -103,6 +103,8 @@ def config(track: str, arm: str, seed: int) -> Config:
             part.neuron = backbone["neuron"]
     if "batch_size" in args:
         cfg.train_dataloader.batch_size = args["batch_size"]
+    if "optimizer" in args:
+        cfg.optim_wrapper.optimizer = dict(args["optimizer"])
     if "lr" in args:
         cfg.optim_wrapper.optimizer.lr = args["lr"]
     if "images" in args:

@@ -58,6 +58,19 @@ def several(kind: str = "SpikingResNet", **hook: Any) -> dict[str, Any]:
     return dict(counts(4, kind, counts=SEVERAL, **hook), read_counts=SEVERAL)
 
 
+def official(adaptor: int = 3, epochs: int = 16, **hook: Any) -> dict[str, Any]:
+    """The authors' CIFAR recipe (configs/spiking-resnet18_sakd-official_cifar10.py) on a track."""
+    features = dict(MSE, weight=400.0, adaptor=adaptor)
+    neuron = dict(IF, type="LIFNode", tau=2.0, decay_input=False, v_reset=0.0)
+    return dict(
+        both(features, **dict(dict(responses=None, transfer=False), **hook)),
+        backbone=dict(type="SpikingResNet", neuron=neuron),
+        optimizer=dict(type="SGD", lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        batch_size=128,
+        epochs=epochs,
+    )
+
+
 def untrained(most: int, kind: str = "SpikingResNet", reestimate: bool = True) -> dict[str, Any]:
     """Level 1 alone: ``tools/transfer.py`` with these arguments, no iteration."""
     arguments = ["--calibrate", "10", *(["--reestimate-bn", "10"] if reestimate else [])]
@@ -81,6 +94,11 @@ ARMS: dict[str, dict[str, Any]] = {
     "both-adaptor": both(dict(MSE, adaptor=1)),
     "sakd": sakd(),
     "prefix-labels": sakd(prefix_targets="labels"),
+    # What the authors' script does; with their KL of logits and level 1, which it leaves off; and
+    # ours in as many epochs.
+    "official": official(),
+    "official-both": official(responses=dict(cls=1.0, tau=4.0), transfer=True),
+    "both-16ep": dict(both(), epochs=16),
     # How much, which, and by whom the prefixes are taught.
     "image": dict(hook=dict(features=PKD, prefixes="image")),
     "prefix-w1": sakd(1.0),

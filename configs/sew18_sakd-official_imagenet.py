@@ -1,0 +1,43 @@
+"""ImageNet-1K, SEW-ResNet-18 at T = 4, by the recipe of SAKD's authors. Data: `data/imagenet`.
+
+After their script (github.com/Maybe2022/SAKD, imagenet/Train.py): timm's weights are start and
+teacher. It gives the feature loss weight 10 for the first eleven iterations of an epoch and 0.01
+from then on, since it compares the batch's index with a number of epochs: here 0.01 throughout (its
+loss is a sum over four stages, ours their mean). The published script builds ResNets that sum
+before the neuron; the released weights and logs are SEW's, so this is. Eight GPUs, 64 images each.
+"""
+
+_base_ = "./sew18_sakd_imagenet.py"
+
+model = dict(
+    backbone=dict(
+        neuron=dict(
+            type="LIFNode",
+            tau=2.0,
+            decay_input=False,
+            v_threshold=1.0,
+            v_reset=0.0,
+            detach_reset=True,
+            surrogate_function=dict(type="ATan", alpha=2.0),
+        )
+    )
+)
+custom_hooks = [
+    dict(
+        type="SAKDHook",
+        teacher=dict(
+            checkpoint="https://github.com/huggingface/pytorch-image-models/releases/download/"
+            "v0.1-rsb-weights/resnet18_a1_0-d63eafa0.pth"
+        ),
+        features=dict(type="FeatureMSE", weight=0.04, adaptor=1),
+        responses=dict(cls=10.0, tau=1.0),
+        prefixes=None,
+    )
+]
+
+max_epochs = 120
+train_cfg = dict(max_epochs=max_epochs)
+train_dataloader = dict(batch_size=64)
+optim_wrapper = dict(optimizer=dict(_delete_=True, type="AdamW", lr=1e-3, weight_decay=0.005))
+param_scheduler = dict(T_max=max_epochs)
+auto_scale_lr = dict(base_batch_size=512)
