@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sakd_dense.neurons import compiling
 from tests.helpers.runs import forget_runs
 
 # Tensors are tiny here: threads only wait for each other, the more so beside other work.
@@ -12,6 +13,13 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def fixed_seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_kernels_of_other_runs(monkeypatch) -> None:
+    """When a model compiles depends on no run before, and leaves no mark for one behind."""
+    monkeypatch.setattr(compiling, "is_marked", lambda _: False)
+    monkeypatch.setattr(compiling, "mark", lambda _: None)
 
 
 @pytest.fixture(autouse=True)

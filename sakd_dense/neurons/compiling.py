@@ -3,41 +3,79 @@
 import inspect
 import warnings
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..runtime.compile_cache import check_instructions_once, is_marked, mark
+
 
 class Payback:
     """Tells a model when compiling a kernel pays: when the time lost without it is what it costs.
 
-    A kernel takes some 10 to 25 s to compile the first time (2 s from PyTorch's cache): a short run
-    never compiles, a long one soon does. What it saves, :func:`saving` tells.
+    A kernel takes some 10 to 45 s to compile the first time on a machine, and a quarter of that
+    from PyTorch's cache: a short run never compiles, a long one soon does, and sooner where a run
+    before it has. What it saves, :func:`saving` tells.
     Every :class:`~.layer.Clock` has a count of its own, so that what a model costs does not depend
     on what ran before in the same process.
 
     Attributes:
         elements: after how many of them a kernel is due; set it on the class for all counts.
+        cached: the share of ``elements`` after which a kernel is due that lies in the cache.
         broken: compiling has failed in this process; nothing is due any more (set on the class).
     """
 
     elements: float = 4e9
+    cached: float = 0.1
     broken: bool = False
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[int, bool], float] = {}
+        self._kernels: dict[tuple[int, bool], _Kernel] = {}
 
-    def count(self, time_steps: int, elements: float) -> None:
-        """``elements`` more were run at this T, with or without gradients; see :func:`saving`."""
-        kernel = time_steps, torch.is_grad_enabled()
-        self._seen[kernel] = self._seen.get(kernel, 0) + elements
+    def count(self, time_steps: int, elements: float, neuron: str = "") -> None:
+        """``elements`` more were run at this T, with or without gradients; see :func:`saving`.
+
+        Args:
+            time_steps: T.
+            elements: of a layer of neurons.
+            neuron: what else a kernel depends on: the neuron, dtype and device.
+        """
+        kernel = self._kernels.setdefault((time_steps, torch.is_grad_enabled()), _Kernel())
+        kernel.seen += elements
+        kernel.neurons.add(neuron)
 
     def due(self, time_steps: int) -> bool:
         """Whether the kernel of this T, with or without gradients, is to be compiled."""
-        kernel = time_steps, torch.is_grad_enabled()
-        return not self.broken and self._seen.get(kernel, 0) >= self.elements
+        key = time_steps, torch.is_grad_enabled()
+        kernel = self._kernels.setdefault(key, _Kernel())
+        if self.broken or kernel.seen < self.elements * self.cached:
+            return False
+        if kernel.cached is None:
+            kernel.cached = bool(kernel.neurons) and all(map(is_marked, kernel.names(*key)))
+        if not kernel.cached and kernel.seen < self.elements:
+            return False
+        if kernel.begun and not kernel.cached:  # a pass has run compiled since
+            for name in kernel.names(*key):
+                mark(name)
+            kernel.cached = True
+        kernel.begun = True
+        return True
+
+
+@dataclass
+class _Kernel:
+    """What a :class:`Payback` knows of the neurons of one T, with or without gradients."""
+
+    seen: float = 0.0
+    neurons: set[str] = field(default_factory=set)
+    cached: bool | None = None
+    begun: bool = False
+
+    def names(self, time_steps: int, gradients: bool) -> list[str]:
+        return [f"T={time_steps} gradients={gradients} {n}" for n in sorted(self.neurons)]
 
 
 def saving(x: Tensor, integers: bool) -> float:
@@ -77,6 +115,7 @@ def _compiled(kernel: Callable[..., Any], dynamics: Hashable) -> Callable[..., A
     else:  # before PyTorch 2.12; at its limit of 8 a kernel runs step by step and tells nobody
         config: Any = torch._dynamo.config
         config.recompile_limit = max(config.recompile_limit, RECOMPILE_LIMIT)
+    check_instructions_once()
     # Or else the first N ever seen says, for good, whether a kernel runs on one thread.
     if "cpp.dynamic_threads" in torch._inductor.list_options():
         extra["options"] = {"cpp.dynamic_threads": True}

@@ -260,7 +260,8 @@ class SpikingNeuron(nn.Module):
             return None
         if self.backend == "auto":
             saved = saving(x, integers=isinstance(self.node, sj_neuron.ILIFNode))
-            self.clock.payback.count(self.clock.time_steps, saved)
+            kind = f"{type(self.node).__name__} {x.dtype} {x.device.type}"
+            self.clock.payback.count(self.clock.time_steps, saved, kind)
             if not saved or not self.clock.compiled or Payback.broken:
                 return None
         return Dynamics.of(self.node)

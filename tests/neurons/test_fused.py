@@ -16,6 +16,7 @@ from sakd_dense.neurons.compiling import Payback, saving
 from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
 from sakd_dense.neurons.layer import Clock, SpikingNeuron, rate
+from sakd_dense.runtime import compile_cache
 
 NODES = [
     dict(type="IFNode"),
@@ -211,6 +212,30 @@ def test_a_kernel_is_due_once_it_has_paid(monkeypatch):
         assert not pay.due(4)
     monkeypatch.setattr(Payback, "broken", True)
     assert not pay.due(4)
+
+
+def test_a_kernel_that_lies_in_the_cache_is_due_sooner(monkeypatch, tmp_path):
+    """A tenth of the way; of the same T, neuron and dtype, in a process behind."""
+    monkeypatch.setattr(compile_cache, "folder", lambda: tmp_path / "marks")
+    monkeypatch.setattr(compiling, "mark", compile_cache.mark)
+    monkeypatch.setattr(compiling, "is_marked", compile_cache.is_marked)
+    monkeypatch.setattr(Payback, "broken", False)
+    monkeypatch.setattr(Payback, "elements", 100)
+
+    def starts(neuron, time_steps=4):
+        pay = Payback()
+        for done in range(0, 130, 10):
+            if pay.due(time_steps):
+                assert pay.due(time_steps)  # it has run compiled in between
+                return done
+            pay.count(time_steps, 10, neuron)
+
+    assert [starts("LIFNode float32"), starts("LIFNode float32")] == [100, 10]
+    assert starts("LIFNode bfloat16") == starts("LIFNode float32", time_steps=2) == 100
+    with torch.no_grad():
+        assert starts("LIFNode float32") == 100
+    monkeypatch.setattr(compile_cache, "__version__", "another")
+    assert starts("LIFNode float32") == 100
 
 
 def test_what_the_compiled_pass_saves():
