@@ -8,9 +8,12 @@ import pytest
 from sakd_dense.energy import EnergyReport
 from sakd_dense.runtime.errors import MissingFileError
 from sakd_dense.timesteps import SweepResult
+from sakd_dense.timesteps.count_grid import CountGrid
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-SWEEPS = [f for f in RESULTS.glob("*/*-seed*.json") if not f.name.startswith("energy-")]
+READINGS = [f for f in RESULTS.glob("*/*-seed*.json") if not f.name.startswith("energy-")]
+GRIDS = [f for f in READINGS if "D" in json.loads(f.read_text())["rows"][0]]
+SWEEPS = [f for f in READINGS if f not in GRIDS]
 ENERGIES = list(RESULTS.glob("*/energy-*.json"))
 
 
@@ -28,6 +31,15 @@ def test_sweeps_that_the_benchmarks_kept_are_read():
         assert (content["versions"], content["date"]) == (result.versions, result.date)
         for row in content["rows"]:
             assert row["metrics"].items() <= result.rows[row["T"]].items()
+
+
+def test_grids_that_the_benchmarks_kept_are_read_and_written(tmp_path):
+    assert GRIDS
+    for file in GRIDS:
+        content, result = json.loads(file.read_text()), CountGrid.from_json(file)
+        assert {(r["T"], r["D"]): r["values"] for r in content["rows"]} == result.rows
+        result.to_json(tmp_path / "again.json")
+        assert CountGrid.from_json(tmp_path / "again.json") == result
 
 
 def test_energies_that_the_benchmarks_kept_are_read_and_written(tmp_path):
