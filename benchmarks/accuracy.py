@@ -67,7 +67,9 @@ def config_of(track: str, arm: str) -> Config:
         epochs = args.get("epochs", cfg.train_cfg.max_epochs)
         cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
         cfg.param_scheduler[1].update(T_max=epochs, end=epochs)
-        cfg.default_hooks.checkpoint.interval = epochs
+        # The last is the one that counts; a run that was cut off goes on from it.
+        cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=1)
+        cfg.default_hooks.checkpoint.pop("save_best", None)
     return cfg
 
 
@@ -138,6 +140,7 @@ def train(track: str, arm: str, seed: int) -> None:
     """A run, or where the arm is level 1 alone the tool's, as users do it."""
     cfg = config(track, arm, seed)
     if "untrained" not in ARMS[arm]:
+        cfg.resume = True
         Runner.from_cfg(cfg).train()
         return
     home = folder(track, arm, seed)

@@ -77,6 +77,12 @@ def untrained(most: int, kind: str = "SpikingResNet", reestimate: bool = True) -
     return dict(counts(most, kind), epochs=0, untrained=arguments)
 
 
+def imagenet(arm: dict[str, Any] | None = None) -> dict[str, Any]:
+    """From ImageNet's weights, without a teacher; with an arm's neurons."""
+    weights = dict(type="Pretrained", checkpoint="data/resnet50_imagenet_caffe_mmdet.pth")
+    return dict(backbone=dict((arm or {}).get("backbone", {}), init_cfg=weights))
+
+
 SEVERAL = (1, 2, 4, 8)
 SEW = "SEWResNet"
 TENTH_LONG = dict(images=20, epochs=104)
@@ -183,6 +189,9 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x8-cwd": counts(8, responses=CLASSWISE),
     "counts-1x4-sew-cwd": counts(4, SEW, responses=CLASSWISE),
     "counts-1x4-cwd-48ep": dict(counts(4, responses=CLASSWISE), epochs=48),
+    # From ImageNet's weights instead of a detector's, without a teacher: what others must do.
+    "imagenet": imagenet(),
+    "counts-1x4-imagenet": imagenet(counts(4)),
     # The IF neuron on the main road, and neurons by level 1 alone.
     "scratch-if": dict(backbone=dict(neuron=IF)),
     "level1-if": dict(level1=True, backbone=dict(neuron=IF)),

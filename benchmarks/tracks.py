@@ -32,6 +32,12 @@ def _bccd(cfg: Config, split: str) -> None:
     cfg.test_dataloader.dataset.ann_file = f"ImageSets/Main/{split}.txt"
 
 
+def _coco_person(cfg: Config, split: str) -> None:
+    data = dict(ann_file=f"annotations/{split}.json", data_prefix=dict(img=f"{split}/"))
+    cfg.test_dataloader.dataset.update(data)
+    cfg.test_evaluator.ann_file = cfg.test_dataloader.dataset.data_root + data["ann_file"]
+
+
 def _camvid(cfg: Config, split: str) -> None:
     cfg.test_dataloader.dataset.split = split
 
@@ -77,6 +83,14 @@ TRACKS = {
         "coco/bbox_mAP",
         3,
         _bccd,
+        _first,
+    ),
+    "coco-person": Track(
+        "benchmarks/configs/retinanet_r50-caffe_coco-person.py",
+        "benchmarks/configs/retinanet_sew50_sakd_coco-person.py",
+        "coco/bbox_mAP",
+        3,
+        _coco_person,
         _first,
     ),
     "camvid-small": Track(
