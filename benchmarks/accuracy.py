@@ -94,6 +94,9 @@ def config(track: str, arm: str, seed: int) -> Config:
     elif "level1" in args:
         source = trained(track, "teacher", seed)
         cfg.model.init_cfg = dict(type="SAKDTransfer", checkpoint=source)
+    cfg.custom_hooks += args.get("hooks", [])
+    if "load" in args:
+        cfg.load_from = trained(track, args["load"], seed)
     if "start" in args:
         source = trained(args["start"], "sakd", seed)
         start = dict(type="Pretrained", checkpoint=source, prefix="backbone.")

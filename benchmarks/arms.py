@@ -45,11 +45,12 @@ def counts(
     kind: str = "SpikingResNet",
     threshold: dict[str, Any] | None = None,
     time_steps: int = 1,
+    backbone: dict[str, Any] | None = None,
     **hook: Any,
 ) -> dict[str, Any]:
     """Both levels for neurons that fire up to ``most`` spikes a time step."""
     node = dict(type="NILIFNode", D=most, **(threshold or {}))
-    backbone = dict(type=kind, time_steps=time_steps, neuron=node)
+    backbone = dict(dict(type=kind, time_steps=time_steps, neuron=node), **(backbone or {}))
     return dict(hook=dict(dict(features=PKD, prefixes=None), **hook), backbone=backbone)
 
 
@@ -84,6 +85,7 @@ def imagenet(arm: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 SEVERAL = (1, 2, 4, 8)
+REESTIMATE = dict(type="ReestimateBatchNormHook", num_batches=10)
 SEW = "SEWResNet"
 TENTH_LONG = dict(images=20, epochs=104)
 CAMVID_TENTH_LONG = dict(images=37, epochs=119)
@@ -171,6 +173,14 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4-judge": counts(4, judge=1.0),
     "counts-1x4-lr20": dict(counts(4), lr=2e-3),
     "counts-1x4-labels": counts(4, features=None, responses=None),
+    # Two images a batch, as COCO's recipes have: BatchNorm trained; its statistics re-estimated at
+    # the end; or re-estimated before the first iteration, and then left.
+    "counts-1x4-batch2": dict(counts(4), batch_size=2),
+    "counts-1x4-batch2-end": dict(counts(4), batch_size=2, hooks=[REESTIMATE]),
+    "counts-1x4-batch2-frozen": dict(
+        counts(4, backbone=dict(norm_eval=True)), batch_size=2, load="counts-1x4-untrained"
+    ),
+    "counts-1x4-end": dict(counts(4), hooks=[REESTIMATE]),
     # Level 1 alone, with BatchNorm's statistics re-estimated, and as they were.
     "counts-1x2-untrained": untrained(2),
     "counts-1x4-untrained": untrained(4),
@@ -183,6 +193,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4-w4-16ep": dict(counts(4, responses=dict(cls=4.0)), epochs=16),
     "counts-1x2-16ep": dict(counts(2), epochs=16),
     "counts-1x4-sew-16ep": dict(counts(4, SEW), epochs=16),
+    # The seconds of binary SAKD's epochs (arm_cost.py): CIFAR-10's 4, BCCD's 12, CamVid's 12.
+    "counts-1x4-11ep": dict(counts(4), epochs=11),
+    "counts-1x4-30ep": dict(counts(4), epochs=30),
+    "counts-1x4-cwd-27ep": dict(counts(4, responses=CLASSWISE), epochs=27),
     # With CamVid's responses.
     "counts-1x2-cwd": counts(2, responses=CLASSWISE),
     "counts-1x4-cwd": counts(4, responses=CLASSWISE),

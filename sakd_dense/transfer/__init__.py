@@ -6,6 +6,7 @@ from typing import Any
 
 from .apply import transfer
 from .batchnorm import reestimate
+from .batchnorm_hook import ReestimateBatchNormHook
 from .initializer import SAKDTransfer
 from .load import build_for_test, load_for_test
 from .read import load_safely, read_checkpoint, read_state_dict, verify_checkpoint
@@ -15,6 +16,7 @@ from .weights import Checkpoint
 
 __all__ = [
     "Checkpoint",
+    "ReestimateBatchNormHook",
     "SAKDTransfer",
     "TransferError",
     "TransferReport",

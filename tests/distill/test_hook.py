@@ -289,3 +289,20 @@ def test_a_backbone_alone_teaches_features(make_runner, teacher_file, tmp_path):
         make_runner(dict(teacher=teacher)).train()
     logs = train(make_runner(dict(teacher=teacher, responses=None))).logs
     assert {n for n in logs[0] if "sakd" in n} == {"loss_sakd_feat", "loss_sakd_prefix_feat"}
+
+
+@pytest.mark.parametrize("prefixes", ["random", "image"])
+def test_statistics_can_be_measured_at_the_end(make_runner, prefixes):
+    """The weights are those of the run without; statistics are measured, once, at the end."""
+    runs = [
+        make_runner(dict(prefixes=prefixes), custom_hooks=hooks)
+        for hooks in ([], [dict(type="ReestimateBatchNormHook", num_batches=2)])
+    ]
+    for runner in runs:
+        train(runner)
+    plain, measured = map(weights, runs)
+    differ = {k for k in plain if not torch.equal(plain[k], measured[k])}
+    assert differ
+    assert all("running_" in k or "num_batches_tracked" in k for k in differ)
+    norms = [m for m in runs[1].model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert {int(m.num_batches_tracked) for m in norms} == {2}

@@ -1,0 +1,56 @@
+"""BatchNorm's statistics re-estimated at the end of a training, before its last checkpoint."""
+
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, is_distributed
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..runtime.errors import UserError
+from .batchnorm import reestimate
+
+
+@HOOKS.register_module()
+class ReestimateBatchNormHook(Hook):
+    """After the last iteration, :func:`reestimate` on batches of the training set.
+
+    Running statistics are a decaying mean over weights that still changed; with one or two images
+    a batch they are noisy, too. Here they become those of the final weights, before the last
+    validation and the last checkpoint. Weights are left as they are.
+
+    Args:
+        num_batches: batches of the training set, on each process; of several processes the
+            statistics are averaged.
+
+    Raises:
+        UserError: ``num_batches`` < 1.
+    """
+
+    # After SAKDHook has closed its iteration, before a checkpoint is written.
+    priority = "LOW"
+
+    def __init__(self, num_batches: int = 10) -> None:
+        if isinstance(num_batches, bool) or not isinstance(num_batches, int) or num_batches < 1:
+            raise UserError(
+                f"ReestimateBatchNormHook: num_batches={num_batches!r}: take at least 1"
+            )
+        self.num_batches = num_batches
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        if runner.iter + 1 == runner.max_iters:
+            reestimate(runner.model, runner.train_dataloader, self.num_batches)
+            _average(runner.model)
+
+
+@torch.no_grad()
+def _average(model: nn.Module) -> None:
+    """Of several processes, each with batches of its own."""
+    if not is_distributed():
+        return
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
+            all_reduce(module.running_mean, op="mean")
+            all_reduce(module.running_var, op="mean")
