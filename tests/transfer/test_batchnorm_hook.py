@@ -8,8 +8,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import sakd_dense  # noqa: F401  registers the hook
-from sakd_dense.transfer import reestimate
+from sakd_dense.transfer import ReestimateBatchNormHook, reestimate
+from tests.helpers.processes import run_script
 
 
 class Model(BaseModel):
@@ -58,7 +58,38 @@ def test_the_last_checkpoint_has_the_statistics_of_its_weights(tmp_path, train_c
 
 @pytest.mark.parametrize("wrong", [0, True, 1.5])
 def test_a_bad_number_is_refused(wrong):
-    from sakd_dense.transfer import ReestimateBatchNormHook
-
     with pytest.raises(ValueError, match="num_batches"):
         ReestimateBatchNormHook(num_batches=wrong)
+
+
+TWO = """
+import torch
+from mmengine.dist import get_rank
+from mmengine.model import BaseModel, MMDistributedDataParallel
+from torch import nn
+from sakd_dense.transfer import ReestimateBatchNormHook
+
+class Model(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+    def forward(self, x, mode='tensor'):
+        return dict(loss=self.norm(x).mean())
+
+class Runner:
+    iter, max_iters = 3, 4
+
+torch.distributed.init_process_group('gloo')
+Runner.model = MMDistributedDataParallel(Model())
+Runner.train_dataloader = [[torch.full((2, 3, 2, 2), get_rank() + 1.0)]]
+ReestimateBatchNormHook(num_batches=1).after_train_iter(Runner)
+torch.save(Runner.model.module.norm.running_mean, f'mean{get_rank()}.pt')
+"""
+
+
+@pytest.mark.slow
+def test_processes_share_the_mean_of_their_statistics(tmp_path):
+    run_script(TWO, cwd=tmp_path, processes=2)
+    for rank in (0, 1):  # batches of ones and of twos
+        mean = torch.load(tmp_path / f"mean{rank}.pt", weights_only=True)
+        assert torch.equal(mean, torch.full((3,), 1.5))
