@@ -75,23 +75,24 @@ def transfer(
 
 def _policy(model: nn.Module, left_ok: Sequence[str], missing_ok: Sequence[str]) -> Policy:
     allowed = dict.fromkeys(missing_ok, "allowed by missing_ok")
-    neurons = dict.fromkeys(
-        _neuron_keys(model), "learnable parameter of a neuron, which no ANN has"
-    )
     return Policy(
-        missing={**neurons, **PREPROCESSOR, **allowed},
+        missing={**_neuron_keys(model), **PREPROCESSOR, **allowed},
         left=dict.fromkeys(left_ok, "allowed by left_ok"),
         shape=allowed,
     )
 
 
-def _neuron_keys(model: nn.Module) -> set[str]:
+def _neuron_keys(model: nn.Module) -> dict[str, str]:
+    """Key -> why no ANN has it."""
     # By module, not by class: any neuron of SpikingJelly, without importing it.
     homes = ("spikingjelly.", "sakd_dense.neurons")
-    keys = set()
+    keys = {}
     for name, module in model.named_modules():
         if type(module).__module__.startswith(homes):
-            keys |= {f"{name}.{key}" for key in module.state_dict()}
+            learned = dict(module.named_parameters())
+            for key in module.state_dict():
+                kind = "learnable parameter" if key in learned else "buffer"
+                keys[f"{name}.{key}"] = f"{kind} of a neuron, which no ANN has"
     return keys
 
 

@@ -105,12 +105,20 @@ def test_old_checkpoints_lack_counters(tmp_path) -> None:
     assert set(report.missing.values()) == {"a counter that old checkpoints lack"}
 
 
-def test_learnable_neurons_stay_as_configured(ann_checkpoint: str) -> None:
-    snn = build(retinanet(neuron=dict(type="ParametricLIFNode", init_tau=4.0)))
-    learnable = {k for k in snn.state_dict() if k.endswith(".w")}
+@pytest.mark.parametrize(
+    ("neuron_cfg", "key", "kind"),
+    [
+        (dict(type="ParametricLIFNode", init_tau=4.0), "w", "learnable parameter"),
+        (dict(type="NILIFNode", D=4, learn_threshold=True), "threshold", "learnable parameter"),
+        (dict(type="NILIFNode", D=4), "threshold", "buffer"),
+    ],
+)
+def test_neurons_stay_as_configured(ann_checkpoint: str, neuron_cfg, key, kind) -> None:
+    snn = build(retinanet(neuron=neuron_cfg))
+    own = {k for k in snn.state_dict() if k.endswith(f".{key}")}
     report = transfer(snn, ann_checkpoint)
-    assert learnable and set(report.missing) == learnable
-    assert all("neuron" in why for why in report.missing.values())
+    assert own and set(report.missing) == own
+    assert set(report.missing.values()) == {f"{kind} of a neuron, which no ANN has"}
 
 
 def test_buffers_of_the_preprocessor_are_explained(tmp_path) -> None:
