@@ -38,6 +38,7 @@ gpu: install  ## what a GPU computes against the CPU, and how fast
 
 compat: install  ## every upstream config made spiking: docs/compatibility.md (long)
 	$(BIN)/python tools/compat.py --table docs/compatibility.md
+	$(BIN)/python tools/compat.py --backbones other --table docs/compatibility_other.md
 
 lint: install  ## rules, formatting, types, spelling
 	$(BIN)/ruff check

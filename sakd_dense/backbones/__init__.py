@@ -1,6 +1,7 @@
 """Spiking backbones: images in, firing-rate features out."""
 
 from .base import SpikingBackbone
+from .declared import declare_backbone
 from .families import (
     SEWResNet,
     SEWResNet_CIFAR,
@@ -14,6 +15,7 @@ from .families import (
     SpikingResNeXt,
 )
 from .resnet import ResidualBackbone
+from .upstream import UpstreamBackbone
 
 __all__ = [
     "ResidualBackbone",
@@ -28,4 +30,6 @@ __all__ = [
     "SpikingResNetV1c",
     "SpikingResNetV1d",
     "SpikingResNet_CIFAR",
+    "UpstreamBackbone",
+    "declare_backbone",
 ]

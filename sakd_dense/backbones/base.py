@@ -44,6 +44,10 @@ class SpikingBackbone(BaseModule):
         readout: the :class:`Readout`, the place to hook for single time steps.
     """
 
+    #: Whether images and weights are channels last on CPUs.
+    channels_last = True
+    _laid_out = False
+
     def __init__(
         self,
         time_steps: int = 4,
@@ -51,11 +55,13 @@ class SpikingBackbone(BaseModule):
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
+        self._keep_time(time_steps, output)
+
+    def _keep_time(self, time_steps: int, output: str) -> None:
         self.clock = Clock(_positive(time_steps))
         self.time_steps = time_steps
         self.readout = Readout(self.clock)
         self.output = output
-        self._laid_out = False
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SpikingBackbone":
         super()._apply(fn, recurse)  # .to(device), .half() ...
@@ -69,13 +75,13 @@ class SpikingBackbone(BaseModule):
         want contiguous sequences, so what was laid out here goes back when it is moved there.
         """
         weights = [conv.weight for conv in plain_convolutions(self)]
-        on_cpu = all(p.device.type == "cpu" for p in weights)
-        if not on_cpu and not self._laid_out:
+        wanted = self.channels_last and all(p.device.type == "cpu" for p in weights)
+        if not wanted and not self._laid_out:
             return
-        layout = torch.channels_last if on_cpu else torch.contiguous_format
+        layout = torch.channels_last if wanted else torch.contiguous_format
         for weight in weights:
             weight.data = weight.data.contiguous(memory_format=layout)
-        self._laid_out = on_cpu
+        self._laid_out = wanted
 
     @property
     def output(self) -> str:
@@ -119,7 +125,13 @@ class SpikingBackbone(BaseModule):
             x: images ``[B, C, H, W]`` or frames ``[T, B, C, H, W]``.
         """
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def handed_on(self, features: tuple[Tensor, ...]) -> Any:
+        """What :meth:`forward` gives for ``features`` of the readout: as the ANN, which may give a
+        tensor instead of a tuple of one.
+        """
+        return features
+
+    def forward(self, x: Tensor) -> Any:
         """Firing rates ``[B, C, H, W]`` of the stages named by ``out_indices``.
 
         Args:
@@ -133,7 +145,8 @@ class SpikingBackbone(BaseModule):
             )
         steps = x.shape[0] if x.dim() == 5 else _positive(self.time_steps)
         self.clock.start(steps)
-        return self.readout(tuple(s.unflatten(0, (steps, -1)) for s in self.sequences(x)))
+        stages = tuple(s.unflatten(0, (steps, -1)) for s in self.sequences(x))
+        return self.handed_on(self.readout(stages))
 
 
 def _positive(time_steps: int) -> int:

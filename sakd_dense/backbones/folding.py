@@ -5,6 +5,7 @@ r"""BatchNorm folded into the convolution before it, for inference.
     b' = \beta - \frac{\gamma \mu}{\sqrt{\sigma^2 + \epsilon}}
 """
 
+from mmcv.cnn import ConvModule
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -23,7 +24,13 @@ def fold_batchnorm(module: nn.Module) -> None:
     """
     before: str | None = None
     for name, child in list(module.named_children()):
-        if isinstance(child, _BatchNorm) and before is not None and child.track_running_stats:
+        if (
+            isinstance(child, _BatchNorm)
+            and before is not None
+            and child.track_running_stats
+            # CGNet's sees two convolutions, concatenated.
+            and child.num_features == getattr(module, before).out_channels
+        ):
             conv = fuse_conv_bn_eval(getattr(module, before).eval(), child.eval())
             setattr(module, before, PackedConv2d.of(conv))
             setattr(module, name, nn.Identity().eval())
@@ -32,7 +39,13 @@ def fold_batchnorm(module: nn.Module) -> None:
             before = name
         else:
             before = None
-            fold_batchnorm(child)
+            if not (isinstance(child, ConvModule) and _norm_is_elsewhere(child.order)):
+                fold_batchnorm(child)
+
+
+def _norm_is_elsewhere(order: tuple[str, ...]) -> bool:
+    """Whether the norm of a ``ConvModule`` is called before its convolution (DDRNet, PIDNet)."""
+    return order.index("norm") != order.index("conv") + 1
 
 
 def optimize_for_inference(backbone: nn.Module) -> nn.Module:

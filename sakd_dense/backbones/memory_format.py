@@ -12,9 +12,10 @@ PLAIN = (nn.Conv2d, Conv2d)
 
 
 def plain_convolutions(module: nn.Module) -> Iterator[nn.Conv2d]:
-    """Those in ``module``, but for what mmcv's operators hold (offsets of a deformable one)."""
+    """Those in ``module`` that may be channels last; none that mmcv's operators hold."""
     if type(module) in PLAIN:
-        yield module
+        if not _wants_contiguous(module):
+            yield module
     elif not _is_operator(module):
         for child in module.children():
             yield from plain_convolutions(child)
@@ -24,10 +25,12 @@ def guard_operators(module: nn.Module) -> None:
     """Mmcv's operators in ``module`` get contiguous images, as many at a time as divide them.
 
     ``DCNv2`` reads any other layout as if it were that, and says nothing. ``DCN`` refuses T*B = 36,
-    since it takes 32 at a time.
+    since it takes 32 at a time. Strided 1x1 convolutions of few channels get contiguous images too.
     """
     for part in module.modules():
-        if _is_operator(part):
+        if type(part) in PLAIN and _wants_contiguous(part):
+            give_contiguous(part)
+        elif _is_operator(part):
             give_contiguous(part)
             if hasattr(part, "im2col_step"):
                 part.register_forward_pre_hook(_Divided(part.im2col_step))
@@ -35,6 +38,16 @@ def guard_operators(module: nn.Module) -> None:
 
 def _is_operator(module: nn.Module) -> bool:
     return type(module).__module__.startswith("mmcv.ops.")
+
+
+def _wants_contiguous(conv: nn.Conv2d) -> bool:
+    """Whether oneDNN's backward of ``conv`` in channels last may write outside its memory.
+
+    PyTorch 2.11 on an AMD EPYC: with fewer than 16 channels, a strided 1x1 convolution of images of
+    64x64 and more ends in "corrupted size vs. prev_size" (LD_PRELOAD=libc_malloc_debug.so.0
+    MALLOC_CHECK_=3 finds it); contiguous ones, and those of 16 channels and more, are sound.
+    """
+    return conv.kernel_size == (1, 1) and max(conv.stride) > 1 and conv.in_channels < 16
 
 
 def take_channels_last(module: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Upstream's configs with a ResNet-family backbone; those whose models are equal are one case."""
+"""Upstream's configs with a convolutional backbone; those whose models are equal are one case."""
 
 import hashlib
 import json
@@ -13,10 +13,12 @@ from mmengine.config import Config
 from mmengine.utils import ProgressBar
 
 from ..config.models import drop_checkpoints, with_preprocessor
-from ..config.types import ann_backbone_cfgs, type_name
+from ..config.types import ANN_TYPES, ann_backbone_cfgs, type_name
 from ..runtime.errors import MissingPackageError, UserError
 
 PACKAGES = ("mmdet", "mmseg", "mmpretrain")
+#: ``'resnet'``: backbones with a pass of their own; ``'other'``: those that run upstream's.
+BACKBONES = ("resnet", "other")
 
 
 @dataclass
@@ -68,8 +70,17 @@ def config_folder(package: str) -> Path:
     )
 
 
-def find_cases(package: str, match: str = "*", progress: bool = False) -> list[Case]:
-    """Every case of ``package`` with a config that ``match`` (a glob: ``retinanet/*r50*``) fits."""
+def find_cases(
+    package: str, match: str = "*", progress: bool = False, backbones: str | None = None
+) -> list[Case]:
+    """Every case of ``package`` with a config that ``match`` (a glob: ``retinanet/*r50*``) fits.
+
+    Args:
+        package: one of :data:`PACKAGES`.
+        match: of the config's path below the package's folder of configs.
+        progress: show a bar.
+        backbones: one of :data:`BACKBONES`, or both (None).
+    """
     if package not in PACKAGES:
         raise UserError(f"package={package!r}: take one of {PACKAGES}")
     folder = config_folder(package)
@@ -79,6 +90,8 @@ def find_cases(package: str, match: str = "*", progress: bool = False) -> list[C
     cases: dict[str, Case] = {}
     for file in files:
         for case in _read(package, file, str(file.relative_to(folder))):
+            if backbones is not None and _kind(case) != backbones:
+                continue
             if case.key in cases:
                 cases[case.key].configs += case.configs
             else:
@@ -86,6 +99,13 @@ def find_cases(package: str, match: str = "*", progress: bool = False) -> list[C
         if bar is not None:
             bar.update()
     return list(cases.values())
+
+
+def _kind(case: Case) -> str:
+    if case.model is None:  # no config could be read; it names a ResNet
+        return "resnet"
+    names = {type_name(b["type"]) for b in ann_backbone_cfgs(case.model)}
+    return "resnet" if names <= set(ANN_TYPES) else "other"
 
 
 def _read(package: str, file: Path, name: str) -> Iterator[Case]:

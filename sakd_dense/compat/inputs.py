@@ -67,7 +67,8 @@ def _boxes(model: dict[str, Any], size: int) -> dict[str, Any]:
         shapes,
         num_items=[4, 4],
         num_classes=2,
-        with_mask=True,
+        # RTMDet's assigner takes what masks there are for tensors.
+        with_mask=not types & {"RTMDetHead", "RTMDetSepBNHead"},
         with_semantic=True,
         # The labels of HTC's semantic branch are loaded at an eighth.
         sem_seg_output_strides=8 if "FusedSemanticHead" in types else 1,
@@ -129,7 +130,9 @@ def _pixels(model: dict[str, Any], size: int) -> dict[str, Any]:
     for _ in range(2):
         labels = torch.randint(0, classes, (1, size, size), generator=make)
         meta = dict.fromkeys(("img_shape", "ori_shape", "pad_shape"), (size, size))
-        samples.append(SegDataSample(metainfo=meta, gt_sem_seg=PixelData(data=labels)))
+        sample = SegDataSample(metainfo=meta, gt_sem_seg=PixelData(data=labels))
+        sample.gt_edge_map = PixelData(data=labels % 2)  # PIDNet's
+        samples.append(sample)
     return dict(inputs=_images(size, make), data_samples=samples)
 
 

@@ -19,15 +19,22 @@ INTRODUCTION = """\
 # Compatibility
 
 Written by `make compat` (`tools/compat.py`); do not edit. Every config of the installed packages
-whose backbone is of the ResNet family, with `SEW` before that backbone's type: build, one training
+{which}: build, one training
 step, one prediction, strict loading of its checkpoint, and one SAKD step with a randomly
 initialised teacher derived from it. Random images, random weights and few proposals; BatchNorm's
 statistics in the spiking backbone are measured on random images first, as level 1 does. What fails
-is tried once more on images of three times the size. The architecture is upstream's. Configs with
+is tried again on images of 3 and 1.75 times the size. The architecture is upstream's. Configs with
 equal models count each and run once. Of a tracker, the detector is run; of mmpretrain, the
 classifiers. What fails is also run as upstream has it; the shares are of the configs that work so.
 
 """
+WHICH = dict(
+    resnet="whose backbone is of the ResNet family, with `SEW` before that backbone's type",
+    other=(
+        "whose backbone is convolutional and no ResNet of those in [compatibility.md]"
+        "(compatibility.md), with\n`Spiking` before that backbone's type"
+    ),
+)
 Row = dict[str, Any]
 
 
@@ -46,13 +53,13 @@ def share(rows: Iterable[Row], name: str) -> tuple[int, int]:
     return passed, total
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """The whole of ``docs/compatibility.md``."""
+def markdown(result: dict[str, Any], backbones: str = "resnet") -> str:
+    """The whole of ``docs/compatibility.md``, or for ``'other'`` of its sibling."""
     rows = sorted(result["cases"].values(), key=lambda r: (r["package"], r["family"], r["name"]))
     known = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     how = ", ".join(f"{name}={value}" for name, value in result["options"].items())
     lines = [
-        *INTRODUCTION.splitlines(),
+        *INTRODUCTION.format(which=WHICH[backbones]).splitlines(),
         f"{known}; {how}.",
         "",
     ]

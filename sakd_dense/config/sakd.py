@@ -41,8 +41,8 @@ def to_sakd(
         source: where the student's first weights come from. ``'ann'``: BatchNorm is trained
             (``norm_eval=False``, ``frozen_stages=-1``); ``'snn'`` (a distilled SNN given by
             ``load_from``): upstream's values stand.
-        family: ``'SEW'`` or ``'Spiking'``, put before the backbone's type; None: ``'SEW'``,
-            and ``'Spiking'``, whose limit is the ANN itself, with ``counts``.
+        family: ``'SEW'`` or ``'Spiking'``, put before the backbone's type; None: ``'SEW'`` for
+            ResNets with binary spikes, else ``'Spiking'``, whose limit is the ANN itself.
         counts: D, for neurons that fire up to D spikes a time step (``NILIFNode``), those of
             spiking necks and heads too; None: what the config says, or binary.
         backbone: further arguments of the spiking backbone.
@@ -64,7 +64,7 @@ def to_sakd(
         for part in spiking_part_cfgs(new.model):
             part["neuron"] = copy.deepcopy(node)
         time_steps = 1 if time_steps is None else time_steps
-    family = family or ("SEW" if counts is None else "Spiking")
+    family = family or (None if counts is None else "Spiking")
     if spiking_backbone_cfgs(new.model):
         for b in spiking_backbone_cfgs(new.model):
             b.update(options, **({} if time_steps is None else {"time_steps": time_steps}))

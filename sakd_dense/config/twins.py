@@ -19,6 +19,7 @@ from .types import (
     _scope,
     ann_backbone_cfgs,
     ann_type,
+    ann_types,
     dicts,
     package_of,
     spiking_backbone_cfgs,
@@ -40,7 +41,7 @@ def ann_of(model_cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
     if not backbones:
         raise UserError(
             f"the model {type_name(model.get('type'))!r} has no spiking backbone; known are "
-            f"{', '.join('SEW' + t for t in ANN_TYPES)}. Give the teacher's config: "
+            f"{', '.join('Spiking' + t for t in ann_types())}. Give the teacher's config: "
             "teacher=dict(checkpoint=..., config=...)"
         )
     # Where types are classes there need be no default scope in which a name would be looked up.
@@ -69,23 +70,24 @@ def spiking_of(
     model_cfg: MutableMapping[str, Any],
     time_steps: int = 4,
     default_scope: str | None = None,
-    family: str = "SEW",
+    family: str | None = None,
     **options: Any,
 ) -> MutableMapping[str, Any]:
-    """A deep copy of a model's config with every ResNet-family backbone made spiking.
+    """A deep copy of a model's config with every convolutional backbone made spiking.
 
     Args:
         model_cfg: of a detector, segmentor or classifier; dicts called ``backbone`` are looked
             at, at any depth.
         time_steps: T.
         default_scope: of the whole config; mmpretrain's ResNets differ in some defaults.
-        family: what is put before the type, ``'SEW'`` or ``'Spiking'``.
+        family: what is put before the type, ``'SEW'`` (ResNets alone) or ``'Spiking'``; None:
+            ``'SEW'`` for ResNets, ``'Spiking'`` for all others.
         options: further arguments of the backbone (``neuron``, ``connect``, ``norm_eval``, ...).
 
     Raises:
         UserError: no backbone in it has a spiking twin, or there is no such family.
     """
-    if family not in PREFIXES:
+    if family is not None and family not in PREFIXES:
         raise UserError(f"family={family!r}: take one of {PREFIXES}")
     model = copy.deepcopy(model_cfg)
     for backbone in ann_backbone_cfgs(model):
@@ -94,8 +96,15 @@ def spiking_of(
             # The spiking twin is in the root registry; the ANN is found again in its own scope.
             backbone.setdefault("_scope_", scope)
         scopes = (backbone.get("_scope_"), model.get("_scope_"), _scope(model["type"]))
-        _say_defaults(backbone, {*scopes, default_scope})
-        backbone["type"] = family + type_name(backbone["type"])
+        name = type_name(backbone["type"])
+        if name in ANN_TYPES:
+            _say_defaults(backbone, {*scopes, default_scope})
+        elif family == "SEW":
+            raise UserError(
+                f"family='SEW': SEW connects the blocks of ResNets ({', '.join(ANN_TYPES)}), and "
+                f"the backbone is {name!r}; take 'Spiking', or leave it out"
+            )
+        backbone["type"] = (family or ("SEW" if name in ANN_TYPES else "Spiking")) + name
         backbone["time_steps"] = time_steps
         backbone.update(copy.deepcopy(options))
     return model

@@ -8,8 +8,11 @@ from typing import Any
 
 from ..runtime.errors import UserError
 
-#: Backbones that have a spiking twin.
+#: Backbones whose spiking twins have a pass of their own, and both prefixes.
 ANN_TYPES = ("ResNet", "ResNetV1c", "ResNetV1d", "ResNeXt", "ResNet_CIFAR")
+#: The ANN twins of spiking backbones that run upstream's own forward, which have one prefix;
+#: :mod:`sakd_dense.backbones` fills it.
+BACKBONE_TWINS: dict[str, str] = {}
 #: What is put before the type.
 PREFIXES = ("Spiking", "SEW")
 #: Arguments that only the spiking twin takes.
@@ -53,7 +56,12 @@ def ann_type(kind: Any) -> str | None:
     for prefix in PREFIXES:
         if name.startswith(prefix) and name.removeprefix(prefix) in ANN_TYPES:
             return name.removeprefix(prefix)
-    return None
+    return BACKBONE_TWINS.get(name)
+
+
+def ann_types() -> tuple[str, ...]:
+    """Every backbone that has a spiking twin."""
+    return (*ANN_TYPES, *BACKBONE_TWINS.values())
 
 
 def dicts(cfg: Any) -> Iterator[MutableMapping[str, Any]]:
@@ -88,10 +96,10 @@ def ann_backbone_cfgs(model: Any) -> list[MutableMapping[str, Any]]:
         UserError: there is none; says what stands there instead.
     """
     named = [d["backbone"] for d in dicts(model) if _has_type(d.get("backbone"))]
-    known = [b for b in named if type_name(b["type"]) in ANN_TYPES]
+    known = [b for b in named if type_name(b["type"]) in ann_types()]
     if known:
         return known
-    listed = ", ".join(ANN_TYPES)
+    listed = ", ".join(ann_types())
     model_type = type_name(model.get("type"))
     if not named:
         raise UserError(

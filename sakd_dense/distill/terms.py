@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
 from ..runtime.amp import autocast
-from ..runtime.patching import replaced_forward
+from ..runtime.patching import outputs_as_in_training, replaced_forward
 from .adaptors import Adaptors
 from .judge import as_teacher
 from .prefixes import norms_as_in_test, prefix_rates
@@ -132,7 +132,9 @@ class Terms:
         with torch.no_grad(), self._precision(images):
             # What the student's backbone saw; of event frames [T, B, C, H, W] the mean.
             inputs = self._inputs.take()[0].inputs[0]
-            features = self.teacher.backbone(inputs.mean(0) if inputs.dim() == 5 else inputs)
+            with outputs_as_in_training(self.teacher.backbone):  # as the student's
+                features = self.teacher.backbone(inputs.mean(0) if inputs.dim() == 5 else inputs)
+            features = (features,) if isinstance(features, Tensor) else tuple(features)
             if self.response is None:
                 return features, None
             return features, self.response.run(self.teacher, features, response, samples)
@@ -164,7 +166,7 @@ class Terms:
 
     def _labels(self, features: tuple[Tensor, ...], images: Tensor, samples: Any) -> Losses:
         # The model's own loss, with ``features`` in the place of what its backbone would give.
-        with replaced_forward(self.backbone, lambda *_: features):
+        with replaced_forward(self.backbone, lambda *_: self.backbone.handed_on(features)):
             task_losses = self.student.loss(images, samples)
         losses: Losses = {}
         for name, value in task_losses.items():

@@ -116,12 +116,15 @@ class Clock:
         time_steps: T.
         compiled: whether neurons with ``backend='auto'`` run compiled. Settled once a forward, so
             that a checkpointed block is recomputed as it was computed.
+        images: B where what comes before the first neurons is computed once for all T steps, so
+            that they are given ``[B, C, H, W]`` and repeat it; None: every neuron is given T steps.
         payback: counts the elements that these neurons have run.
         reads: (B, T) -> ``[B]``, the time step up to which each image is read; None: T.
     """
 
     def __init__(self, time_steps: int) -> None:
         self.time_steps = time_steps
+        self.images: int | None = None
         self.compiled = False
         self.payback = Payback()
         self.reads: Callable[[int, int], Tensor] | None = None
@@ -140,9 +143,10 @@ class Clock:
             total = total + sequence[t] * (last > t)
         return (total / last).to(sequence.dtype).contiguous()
 
-    def start(self, time_steps: int) -> None:
-        """A forward of ``time_steps`` begins."""
+    def start(self, time_steps: int, images: int | None = None) -> None:
+        """A forward of ``time_steps`` begins; ``images`` as the attribute."""
         self.time_steps = time_steps
+        self.images = images
         self.compiled = self.payback.due(time_steps)
 
 
@@ -217,6 +221,8 @@ class SpikingNeuron(nn.Module):
             before: ``spikes(norm(x) + identity)`` instead.
         """
         steps = self.clock.time_steps
+        if x.dim() == 4 and x.shape[0] == self.clock.images and steps > 1:
+            x = repeat_in_time(x, steps)
         dynamics, owned = self._fused(x), norm is not None
         fused_norm = norm if dynamics is not None and fits(norm, x) else None
         if norm is not None and fused_norm is None:

@@ -6,21 +6,17 @@ so that upstream's own forward runs unchanged::
     neck:  [T, B, C, H, W] -> fold -> upstream's forward, neurons instead of ReLU -> [T, B, C, H, W]
     head:  [T, B, C, H, W] -> fold -> ... -> its last layer -> mean over T -> [B, C, H, W]
 
-What a head gives is what upstream's losses and post-processing expect. Each activation becomes a
-layer of neurons of its own, whose state begins and ends with every call: levels, branches and
-images that share a layer share no potential.
+What a head gives is what upstream's losses and post-processing expect. How activations become
+neurons: :mod:`sakd_dense.neurons.activations`.
 """
 
 from typing import Any, ClassVar
 
-from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
-from ..neurons.layer import DEFAULT_NEURON, Clock, SpikingNeuron
+from ..neurons.activations import replace_activations
+from ..neurons.layer import DEFAULT_NEURON, Clock
 from ..runtime.errors import UserError
-
-#: What neurons take the place of.
-ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU)
 
 
 class SpikingPart(nn.Module):
@@ -40,7 +36,7 @@ class SpikingPart(nn.Module):
     def __init__(self, *args: Any, neuron: dict[str, Any] | str | None = None, **kwargs: Any):
         super().__init__(*args, **{**self.defaults, **kwargs})
         self.clock = Clock(1)
-        if not _replace_activations(self, DEFAULT_NEURON if neuron is None else neuron, self.clock):
+        if not replace_activations(self, DEFAULT_NEURON if neuron is None else neuron, self.clock):
             raise UserError(
                 f"{type(self).__name__} has no activation that neurons could replace: set "
                 "act_cfg=dict(type='ReLU')"
@@ -107,18 +103,4 @@ class _MeanOverTime:
         return self.part._over_time(output)
 
 
-def _replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: Clock) -> int:
-    """Replaces activations by neurons, at any depth; returns their number."""
-    count = 0
-    # Elsewhere an activation may be called on tensors of several widths.
-    channels = module.out_channels if isinstance(module, ConvModule) else None
-    for name, child in module.named_children():
-        if isinstance(child, ACTIVATIONS):
-            setattr(module, name, SpikingNeuron(neuron, clock, channels))
-            count += 1
-        else:
-            count += _replace_activations(child, neuron, clock)
-    return count
-
-
-__all__ = ["ACTIVATIONS", "SpikingDecodeHead", "SpikingDenseHead", "SpikingNeck", "SpikingPart"]
+__all__ = ["SpikingDecodeHead", "SpikingDenseHead", "SpikingNeck", "SpikingPart"]

@@ -21,4 +21,18 @@ def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator
             module.forward = before
 
 
-__all__ = ["replaced_forward"]
+@contextmanager
+def outputs_as_in_training(module: nn.Module) -> Iterator[None]:
+    """``module.training`` is true inside the block, that of its children what it was.
+
+    Some modules give something else while training (FCOS boxes in strides, PIDNet more stages).
+    Their own flag alone decides that; their BatchNorm and dropout stay in eval.
+    """
+    before, module.training = module.training, True
+    try:
+        yield
+    finally:
+        module.training = before
+
+
+__all__ = ["outputs_as_in_training", "replaced_forward"]

@@ -115,7 +115,8 @@ class PrefixReader:
             # The readout itself reads each prefix, so the rates are those of a separate pass to
             # the last bit. It reads some feature maps once more; the pass made hundreds.
             for t in features:
-                prefixes[t] = readout.forward(tuple(s[:t] for s in sequences))
+                read = readout.forward(tuple(s[:t] for s in sequences))
+                prefixes[t] = backbone.handed_on(read)
 
         def record(*args: Any, **kwargs: Any) -> Any:
             output = run(*args, **kwargs)

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
 from .fit import PREPROCESSOR, Policy, fit
 from .keys import choose_part, describe_resnet
@@ -77,7 +78,7 @@ def _policy(model: nn.Module, left_ok: Sequence[str], missing_ok: Sequence[str])
     allowed = dict.fromkeys(missing_ok, "allowed by missing_ok")
     return Policy(
         missing={**_neuron_keys(model), **PREPROCESSOR, **allowed},
-        left=dict.fromkeys(left_ok, "allowed by left_ok"),
+        left={**_activation_keys(model), **dict.fromkeys(left_ok, "allowed by left_ok")},
         shape=allowed,
     )
 
@@ -94,6 +95,13 @@ def _neuron_keys(model: nn.Module) -> dict[str, str]:
                 kind = "learnable parameter" if key in learned else "buffer"
                 keys[f"{name}.{key}"] = f"{kind} of a neuron, which no ANN has"
     return keys
+
+
+def _activation_keys(model: nn.Module) -> dict[str, str]:
+    """Pattern of keys that an ANN has and ``model`` has not -> why."""
+    neurons = [name for name, m in model.named_modules() if isinstance(m, SpikingNeuron)]
+    reason = "of an activation (PReLU) in whose place neurons fire"
+    return {f"*{name.removeprefix('backbone.')}.weight": reason for name in neurons}
 
 
 def _hints(

@@ -161,7 +161,7 @@ def test_a_type_may_be_a_class() -> None:
 @pytest.mark.parametrize(
     ("cfg", "message"),
     [
-        (model(type="CSPDarknet"), "backbone 'CSPDarknet'.*known are ResNet, ResNetV1c"),
+        (model(type="SwinTransformer"), "backbone 'SwinTransformer'.*known are ResNet, .*UNet"),
         (model(type="DetectoRS_ResNet"), "DetectoRS_ResNet"),
         (dict(type="Classifier", head=dict(type="Head")), "'Classifier' has no backbone"),
     ],

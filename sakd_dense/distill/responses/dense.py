@@ -3,14 +3,14 @@
 What a head gives is known by :mod:`.heads`, how it is compared by :mod:`.outputs`.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ...runtime.errors import UserError
+from ...runtime.patching import outputs_as_in_training
 from ..taps import Recorder, Tap
 from .base import Response, neck
 from .heads import layout_of, outputs_by_kind
@@ -20,6 +20,7 @@ from .outputs import (
     compare_scores,
     distribution_error,
     feature_error,
+    joint_logits,
     objects,
     rows,
 )
@@ -28,20 +29,9 @@ from .outputs import (
 _SHARED = {"mask_feature_head": lambda maps: maps, "protonet": lambda maps: maps[0]}
 
 
-@contextmanager
-def _outputs_as_in_training(head: nn.Module) -> Iterator[None]:
-    # FCOS and its kin give boxes in strides while training and in pixels otherwise. The head's
-    # own flag alone decides that; its BatchNorm and dropout stay in eval.
-    before, head.training = head.training, True
-    try:
-        yield
-    finally:
-        head.training = before
-
-
 def run_head(head: nn.Module, features: tuple[Tensor, ...]) -> Any:
     """What ``head`` says of the neck's ``features``, boxes in the units of training."""
-    with _outputs_as_in_training(head):
+    with outputs_as_in_training(head):
         return head(features)
 
 
@@ -80,6 +70,9 @@ def compare_heads(
     classes = getattr(head, "cls_out_channels", s[0].shape[1])
     anchors = s[0].shape[1] // classes
     s, t = rows(s, classes), rows(t, classes)
+    for _, here, there in (p for p in pairs if p[0] == "presence"):
+        # A class score is trained where there is an object, and says nothing elsewhere.
+        s, t = joint_logits(s, rows(here, 1)), joint_logits(t, rows(there, 1))
     if s.shape != t.shape:
         raise UserError(
             f"the student's {s.shape[0]} anchors and the teacher's {t.shape[0]} "

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from ...runtime.errors import UserError
 from .outputs import ERRORS
 
-#: Beside those of :data:`.outputs.ERRORS`. ``probabilities``: scores after their sigmoid.
-SPECIAL = ("scores", "probabilities", "objectness", "features")
+#: Beside those of :data:`.outputs.ERRORS`. ``probabilities``: scores after their sigmoid;
+#: ``presence``: logits of an object, whose probability multiplies that of each class (YOLOX).
+SPECIAL = ("scores", "probabilities", "objectness", "presence", "features")
 Layout = tuple[Any, ...]
 
 _LAYOUTS: dict[str, Layout | None] = {
@@ -34,6 +35,7 @@ _LAYOUTS: dict[str, Layout | None] = {
     "TOODHead": ("probabilities", "corners"),
     "VFNetHead": ("scores", "boxes", "boxes"),
     "YOLACTHead": ("scores", "boxes", "kernels"),
+    "YOLOXHead": ("scores", "values", "presence"),
     # Not dense, though derived from a dense head.
     "MaskFormerHead": None,
     "StageCascadeRPNHead": None,

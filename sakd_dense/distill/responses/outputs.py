@@ -48,6 +48,12 @@ def compare_scores(
     return apart**gamma * softmax_kl(student, teacher), 1 - p[:, -1]
 
 
+def joint_logits(scores: Tensor, presence: Tensor) -> Tensor:
+    r"""Logits of :math:`\sigma(a)\,\sigma(b)` from logits a ``[N, K]`` and b ``[N, 1]``."""
+    both = nn.functional.logsigmoid(scores) + nn.functional.logsigmoid(presence)
+    return both - torch.log1p(-both.exp().clamp(max=1 - 1e-6))
+
+
 def objects(confidence: Tensor) -> Tensor:
     """*C*, by which the sums over anchors are divided."""
     return mean_over_processes(confidence.sum()).clamp(min=1e-3)

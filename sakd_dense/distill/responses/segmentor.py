@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...runtime.errors import UserError
+from ...runtime.patching import outputs_as_in_training
 from ...runtime.processes import mean_over_processes
 from ..losses import channel_wise_distillation
 from ..taps import Recorder, Tap, tapped
@@ -101,9 +102,11 @@ class SegmentorResponse(Response):
         with tapped(self._modules(model)) as taps:
             previous: tuple[Any, ...] = ()
             for head in self._taught(model, "decode_head"):
-                previous = (head.forward(features, *previous),)
+                with outputs_as_in_training(head):
+                    previous = (head.forward(features, *previous),)
             for head in self._taught(model, "auxiliary_head"):
-                head.forward(features)
+                with outputs_as_in_training(head):
+                    head.forward(features)
             return self.gather([tap.take() for tap in taps], model)
 
     def compare(

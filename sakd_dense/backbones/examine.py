@@ -1,0 +1,161 @@
+"""One small forward of a backbone at its construction: what it joins, what in it cannot spike."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from ..neurons.layer import SpikingNeuron
+from ..runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from .upstream import UpstreamBackbone
+
+_STEPS = 2
+#: More than one: sums of one image and of T would broadcast, and not be found.
+_IMAGES = 2
+#: Height and width: the first that the backbone can take (LeNet5 takes 32 alone).
+_SIZES = (128, 32, 224, 256)
+#: (channels last, images repeated before the first layer), the quickest first.
+_WAYS = ((True, False), (True, True), (False, False), (False, True))
+_FUNCTIONS = (
+    "relu relu_ relu6 leaky_relu leaky_relu_ prelu rrelu elu elu_ selu celu gelu silu mish "
+    "hardswish hardtanh softplus"
+)
+_ACTIVATIONS = {
+    function
+    for name in _FUNCTIONS.split()
+    for owner in (F, torch, Tensor)
+    if (function := getattr(owner, name, None)) is not None
+}
+_PRODUCTS = {
+    torch.matmul,
+    torch.bmm,
+    torch.baddbmm,
+    torch.einsum,
+    Tensor.matmul,
+    Tensor.__matmul__,
+    Tensor.bmm,
+}
+_ATTENTION = {
+    torch._native_multi_head_attention,
+    F.scaled_dot_product_attention,
+    F.multi_head_attention_forward,
+}
+
+
+class _FoundError(Exception):
+    """A call that has no spiking counterpart."""
+
+
+class _Watch(TorchFunctionMode):
+    """Stops at an activation that is called as a function, and at attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside_neuron = False
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if not self.inside_neuron:
+            if func in _ACTIVATIONS:
+                raise _FoundError(
+                    f"calls {func.__name__} as a function, {_caller()}, where no neuron can take "
+                    "its place; make it a module (nn.ReLU())"
+                )
+            # A product with a weight is a linear layer, or a convolution (EfficientNet's).
+            of_two = func in _PRODUCTS and not any(isinstance(a, nn.Parameter) for a in args)
+            if func in _ATTENTION or of_two:
+                raise _FoundError(
+                    f"has attention ({func.__name__}, {_caller()}); spiking backbones are "
+                    "convolutional"
+                )
+        return func(*args, **(kwargs or {}))
+
+
+def examine(backbone: "UpstreamBackbone", channels: int) -> None:
+    """Finds how ``backbone`` runs: sets its ``repeats_images`` and ``channels_last``.
+
+    Runs images of zeros through the backbone at T = 2, in eval mode, and changes nothing else.
+
+    Args:
+        backbone: with neurons in the place of its activations.
+        channels: of the images.
+
+    Raises:
+        UserError: an activation is called as a function, or there is attention.
+    """
+    training = {m: m.training for m in backbone.modules()}
+    steps = backbone.time_steps
+    backbone.eval()
+    backbone.time_steps = _STEPS
+    failure: Exception | None = None
+    try:
+        for size in _SIZES:
+            image = torch.zeros(_IMAGES, channels, size, size)
+            for backbone.channels_last, backbone.repeats_images in _WAYS:
+                try:
+                    _run(backbone, image)
+                except UserError:
+                    raise
+                except Exception as error:  # upstream's own: sizes that do not fit, .view
+                    failure = error
+                else:
+                    return
+    finally:
+        backbone.time_steps = steps
+        for module, mode in training.items():
+            module.training = mode
+    raise UserError(
+        f"{type(backbone).__name__}: a forward on images [{_IMAGES}, {channels}, H, W] with "
+        f"H = W in {_SIZES} failed: {type(failure).__name__}: {failure}"
+    )
+
+
+@torch.no_grad()
+def _run(backbone: "UpstreamBackbone", image: Tensor) -> None:
+    watch = _Watch()
+    backbone._lay_out()
+    with ExitStack() as stack:
+        stack.enter_context(_neurons_tell(backbone, watch))
+        stack.enter_context(watch)
+        try:
+            backbone(image)
+        except _FoundError as found:
+            raise UserError(f"{type(backbone).__name__} {found}") from None
+
+
+@contextmanager
+def _neurons_tell(backbone: nn.Module, watch: _Watch) -> Iterator[None]:
+    def enter(*_: Any) -> None:
+        watch.inside_neuron = True
+
+    def leave(*_: Any) -> None:
+        watch.inside_neuron = False
+
+    with ExitStack() as stack:
+        for module in backbone.modules():
+            if isinstance(module, SpikingNeuron):
+                stack.callback(module.register_forward_pre_hook(enter).remove)
+                stack.callback(module.register_forward_hook(leave).remove)
+        yield
+
+
+def _caller() -> str:
+    """Where upstream's code is: the innermost frame that is neither PyTorch's nor ours."""
+    ours, torchs = Path(__file__), Path(torch.__file__).parent
+    for frame in inspect.stack(context=0):
+        file = Path(frame.filename)
+        if file != ours and torchs not in file.parents:
+            return f"{file.name}:{frame.lineno} in {frame.function}"
+    return "in PyTorch's own modules"
+
+
+__all__ = ["examine"]

@@ -1,0 +1,125 @@
+"""Upstream's convolutional backbones with neurons in the place of their activations.
+
+Time is folded into the batch axis and upstream's own ``forward`` runs unchanged::
+
+    [B, C, H, W] -> layers before the first neurons -> neurons repeat it T times
+                 -> [T*B, C, H, W] -> upstream's other layers -> the readout of every backbone
+
+The ResNets have a pass of their own (:mod:`.resnet`), which also fuses shortcuts and knows SEW.
+"""
+
+import inspect
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..neurons.activations import replace_activations
+from ..neurons.layer import DEFAULT_NEURON
+from ..runtime.errors import UserError
+from .base import SpikingBackbone
+from .examine import examine
+from .memory_format import guard_operators, laid_out
+
+#: Arguments of the ResNets' pass that this one has not.
+RESNETS_ALONE = {"connect", "compress_spikes"}
+
+
+class UpstreamBackbone(SpikingBackbone):
+    """In front of an upstream class: ``class SpikingCSPDarknet(UpstreamBackbone, CSPDarknet)``.
+
+    Every argument is upstream's and means what it means there. One default differs, as for the
+    ResNets: ``norm_eval=False``, since an ANN's BatchNorm statistics do not fit spikes. Names of
+    parameters are upstream's, so that its checkpoints load.
+
+    Args:
+        time_steps, neuron, output: as in :class:`~sakd_dense.backbones.resnet.ResidualBackbone`.
+        Everything else is upstream's.
+
+    Attributes:
+        repeats_images: whether images are repeated T times before the first layer, because
+            upstream joins images and the outputs of neurons (``CGNet``); else what comes before
+            the first neurons runs once.
+
+    Raises:
+        UserError: upstream's backbone has no activation that a neuron could replace, calls one as
+            a function, or has attention.
+    """
+
+    #: Set by :func:`.declared.declare_backbone`.
+    upstream: type[nn.Module]
+    _bare = False  # whether upstream's forward gave a tensor; PIDNet's does so in eval mode
+
+    def __init__(
+        self,
+        *args: Any,
+        time_steps: int = 4,
+        neuron: dict[str, Any] | str | None = None,
+        output: str = "rate",
+        **kwargs: Any,
+    ) -> None:
+        for name in RESNETS_ALONE & set(kwargs):
+            raise UserError(
+                f"{type(self).__name__}: {name}={kwargs[name]!r} is for ResNets; leave it out"
+            )
+        arguments = _arguments(self.upstream)
+        if "norm_eval" in arguments:
+            kwargs.setdefault("norm_eval", False)
+        if not issubclass(self.upstream, BaseModule):
+            BaseModule.__init__(self)
+        self.upstream.__init__(self, *args, **kwargs)
+        self._keep_time(time_steps, output)
+        self.neuron = DEFAULT_NEURON if neuron is None else neuron
+        if not replace_activations(self, self.neuron, self.clock):
+            raise UserError(
+                f"{type(self).__name__} has no activation that a neuron could replace "
+                "(a module: nn.ReLU, nn.SiLU ...)"
+            )
+        channels = kwargs.get("in_channels", arguments.get("in_channels", 3))
+        guard_operators(self)
+        examine(self, channels if isinstance(channels, int) else 3)
+
+    def sequences(self, x: Tensor) -> tuple[Tensor, ...]:
+        steps, batch = self.clock.time_steps, x.shape[-4]
+        if x.dim() == 5:
+            x = x.flatten(0, 1)
+        elif self.repeats_images:
+            x = x.repeat(steps, 1, 1, 1)
+        else:
+            self.clock.images = x.shape[0]
+        images = self.clock.images
+        stages = self.upstream.forward(self, laid_out(x) if self.channels_last else x)
+        self._bare = isinstance(stages, Tensor)
+        if self._bare:
+            stages = (stages,)
+        # A stage before the first neurons is the same at every step.
+        stages = tuple(torch.cat([s] * steps) if len(s) == images else s for s in stages)
+        if any(len(s) != steps * batch for s in stages):
+            raise UserError(
+                f"{type(self).__name__} gives stages of {[len(s) for s in stages]} images for "
+                f"{batch} at {steps} time steps: branches in the batch axis leave no place for time"
+            )
+        return stages
+
+    def handed_on(self, features: tuple[Tensor, ...]) -> Any:
+        return features[0] if self._bare else features
+
+    def train(self, mode: bool = True) -> "UpstreamBackbone":
+        super().train(mode)  # some of upstream's return nothing
+        return self
+
+
+def _arguments(upstream: type[nn.Module]) -> dict[str, Any]:
+    """Names and defaults of the arguments of an upstream class, with those that it hands on."""
+    found: dict[str, Any] = {}
+    for kind in upstream.__mro__:
+        parameters = inspect.signature(kind.__init__).parameters  # type: ignore[misc]
+        for name, parameter in parameters.items():
+            found.setdefault(name, parameter.default)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            break
+    return found
+
+
+__all__ = ["UpstreamBackbone"]

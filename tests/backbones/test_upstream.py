@@ -1,0 +1,187 @@
+"""Upstream's convolutional backbones, spiking by one word: a property, over the whole family."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from sakd_dense.backbones import UpstreamBackbone, declare_backbone
+from sakd_dense.backbones.declared import UPSTREAM
+from sakd_dense.config.twins import ann_of, spiking_of
+from sakd_dense.config.types import BACKBONE_TWINS
+from sakd_dense.neurons.activations import ACTIVATIONS
+from sakd_dense.neurons.layer import SpikingNeuron
+from tests.helpers.upstream_backbones import CASES, NAMES, built, config, images, lively
+
+#: What the default run tries.
+FEW = ("mmdet.CSPDarknet", "mmdet.HRNet", "mmseg.CGNet", "mmseg.UNet", "mmpretrain.VGG")
+FAMILY = [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
+
+
+def features(model, x):
+    """What the readout gives, a tuple of ``[B, ...]``."""
+    found = model(x)
+    return (found,) if isinstance(found, torch.Tensor) else tuple(found)
+
+
+def test_every_declared_backbone_is_tested():
+    assert set(UPSTREAM) == {kind for _, kind in CASES}
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_parameters_are_the_anns_and_no_activation_is_left(name):
+    package, kind = name.split(".")
+    model = lively(name)
+    model_cfg = dict(type="Model", backbone=config(name))
+    twin = built(ann_of(model_cfg)["backbone"], package)
+    assert type(twin).__name__ == kind and not isinstance(twin, UpstreamBackbone)
+    shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (model, twin)]
+    prelus = [n for n, m in twin.named_modules() if isinstance(m, nn.PReLU)]
+    assert shapes[0] == {k: v for k, v in shapes[1].items() if k.rpartition(".")[0] not in prelus}
+    assert model.neurons and not [m for m in model.modules() if isinstance(m, ACTIVATIONS)]
+    again = spiking_of(ann_of(model_cfg), 3, package)["backbone"]
+    assert again["type"] == f"Spiking{kind}"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", FAMILY)
+def test_what_comes_before_the_first_neurons_is_computed_once(name):
+    """To the values of images that are repeated T times before the first layer."""
+    model, x = lively(name), images()
+    seen = []
+    first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
+    first.register_forward_hook(lambda m, args, out: seen.append(len(out)))
+    once = features(model, x)
+    assert seen[0] == len(x) * (3 if model.repeats_images else 1)
+    model.repeats_images = True
+    for a, b in zip(once, features(model, x), strict=True):
+        assert len(a) == len(x) and a.any()
+        torch.testing.assert_close(a, b)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", FAMILY)
+def test_every_t_is_a_prefix_of_one_pass(name):
+    model, x = lively(name), images()
+    model.output = "sequence"
+    whole = features(model, x)
+    model.time_steps = 2
+    for s, t in zip(whole, features(model, x), strict=True):
+        torch.testing.assert_close(s[:2], t)
+    frames = x.expand(2, *x.shape)  # as event frames
+    for s, t in zip(whole, features(model, frames), strict=True):
+        torch.testing.assert_close(s[:2], t)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_it_is_trained_copied_and_pickled(name):
+    model, x = lively(name).train(), images()
+    sum(f.square().mean() for f in features(model, x)).backward()
+    first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
+    assert first.weight.grad.any() and all(
+        p.grad.isfinite().all() for p in model.parameters() if p.grad is not None
+    )
+    model.eval()
+    wanted = features(model, x)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model.state_dict()))):
+        if isinstance(other, dict):
+            model.load_state_dict(other)
+            other = model
+        for a, b in zip(wanted, features(other, x), strict=True):
+            torch.testing.assert_close(a, b)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", FAMILY)
+def test_folding_batchnorm_keeps_the_features(name):
+    model, x = lively(name).double(), images().double()
+    before = features(model, x)
+    folded = features(model.fuse(), x)
+    for a, b in zip(before, folded, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "package, cfg, says",
+    [
+        ("mmdet", dict(type="SwinTransformer"), "has attention .*swin.py:"),
+        ("mmdet", dict(type="PyramidVisionTransformer"), "has attention .*pvt.py:"),
+        ("mmpretrain", dict(type="LeNet5"), "has no activation that a neuron could replace"),
+        (
+            "mmdet",
+            dict(type="CSPDarknet", connect="ADD"),
+            "connect='ADD' is for ResNets; leave it out",
+        ),
+        ("mmseg", dict(type="CSPDarknet"), "no 'CSPDarknet' in the registry of the scope 'mmseg'"),
+    ],
+)
+def test_what_cannot_spike_is_refused_by_name(package, cfg, says, monkeypatch):
+    monkeypatch.setitem(BACKBONE_TWINS, "SpikingX", "X")
+    name = f"Spiking{cfg['type']}"
+    if name not in BACKBONE_TWINS:
+        declare_backbone(cfg["type"])
+        monkeypatch.delitem(BACKBONE_TWINS, name)
+    with pytest.raises(ValueError, match=says):
+        built({**cfg, "type": name}, package)
+
+
+def test_branches_in_the_batch_axis_are_refused():
+    declare_backbone("TridentResNet")
+    BACKBONE_TWINS.pop("SpikingTridentResNet")
+    cfg = dict(
+        type="SpikingTridentResNet",
+        depth=50,
+        base_channels=8,
+        num_branch=3,
+        test_branch_idx=1,
+        trident_dilations=(1, 2, 3),
+        num_stages=3,
+        strides=(1, 2, 2),
+        dilations=(1, 1, 1),
+        out_indices=(2,),
+    )
+    model = built(cfg, "mmdet").train()
+    with pytest.raises(ValueError, match="branches in the batch axis"):
+        model(images())
+
+
+def test_sew_is_for_resnets():
+    model = dict(type="YOLOX", backbone=dict(type="CSPDarknet"))
+    with pytest.raises(ValueError, match="SEW connects the blocks of ResNets"):
+        spiking_of(model, family="SEW")
+
+
+class MyNet(nn.Module):
+    def __init__(self, width=4):
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 3, padding=1)
+        self.act = nn.ReLU()
+        self.again = self.act
+
+    def forward(self, x):
+        x = self.act(self.conv(x))
+        return (x, self.again(x))
+
+
+class Functional(MyNet):
+    def forward(self, x):
+        return (nn.functional.relu(self.act(self.conv(x))),)
+
+
+def test_activations_that_are_functions_are_refused_where_they_are():
+    declare_backbone(Functional)
+    BACKBONE_TWINS.pop("SpikingFunctional")
+    with pytest.raises(ValueError, match=r"calls relu as a function, test_upstream.py:\d+ in forw"):
+        built(dict(type="SpikingFunctional"), "mmdet")
+
+
+def test_a_backbone_of_your_own_is_declared_in_one_line():
+    declare_backbone(MyNet)
+    try:
+        model = built(dict(type="SpikingMyNet", width=6, time_steps=2), "mmdet")
+    finally:
+        BACKBONE_TWINS.pop("SpikingMyNet")
+    assert [type(m) for m in (model.act, model.again)] == [SpikingNeuron] * 2
+    assert [f.shape for f in model(images(16))] == [(2, 6, 16, 16)] * 2
