@@ -59,7 +59,7 @@ def batch_for(
 def _boxes(model: dict[str, Any], size: int) -> dict[str, Any]:
     from mmdet.testing import demo_mm_inputs, demo_mm_proposals
 
-    types = {type_name(d["type"]) for d in dicts(model) if d.get("type") is not None}
+    types = {type_name(d[k]) for d in dicts(model) for k in ("type", "of") if d.get(k)}
     classes = _classes(model)
     shapes = [(3, size, size)] * 2
     batch = demo_mm_inputs(

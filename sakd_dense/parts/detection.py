@@ -1,12 +1,17 @@
 """mmdet's necks and one-stage heads, spiking."""
 
+from typing import Any
+
+from mmcv.cnn import ConvModule
 from mmdet.models.dense_heads import (
     ATSSHead,
     FCOSHead,
     GFLHead,
     RetinaSepBNHead,
 )
-from mmdet.models.necks import FPN, PAFPN, ChannelMapper
+from mmdet.models.necks import FPN, HRFPN, PAFPN, ChannelMapper
+from mmengine.registry import MODELS
+from torch import nn
 
 from .declared import declare_part
 from .part import SpikingDenseHead, SpikingNeck
@@ -17,6 +22,39 @@ RELU = dict(type="ReLU")
 # Upstream's FPNs have no activation unless they are told to.
 SpikingFPN = declare_part(FPN, SpikingNeck, norm_cfg=BN, act_cfg=RELU)
 SpikingPAFPN = declare_part(PAFPN, SpikingNeck, norm_cfg=BN, act_cfg=RELU)
+
+
+@MODELS.register_module()
+class NormedHRFPN(HRFPN):
+    """``HRFPN`` whose convolutions have a norm and an activation; upstream's have neither.
+
+    Args:
+        norm_cfg, act_cfg: of every convolution. Everything else is upstream's.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        norm_cfg: dict[str, Any] | None = None,
+        act_cfg: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        layers = dict(norm_cfg=norm_cfg or BN, act_cfg=act_cfg or RELU)
+        self.reduction_conv: Any = _like(self.get_submodule("reduction_conv"), **layers)
+        convs = self.get_submodule("fpn_convs").children()
+        self.fpn_convs: Any = nn.ModuleList(_like(conv, **layers) for conv in convs)
+
+
+def _like(conv: Any, **layers: Any) -> ConvModule:
+    old = conv.conv
+    size, stride = old.kernel_size[0], old.stride[0]
+    return ConvModule(
+        old.in_channels, old.out_channels, size, stride=stride, padding=size // 2, **layers
+    )
+
+
+SpikingHRFPN = declare_part(NormedHRFPN, SpikingNeck, name="SpikingHRFPN")
 SpikingChannelMapper = declare_part(ChannelMapper, SpikingNeck, norm_cfg=BN)
 # Neurons want currents of a known scale, and levels that share a convolution differ in it: they
 # have statistics of their own (num_ins of them).
@@ -29,11 +67,13 @@ SpikingGFLHead = declare_part(GFLHead, SpikingDenseHead)
 
 
 __all__ = [
+    "NormedHRFPN",
     "SpikingATSSHead",
     "SpikingChannelMapper",
     "SpikingFCOSHead",
     "SpikingFPN",
     "SpikingGFLHead",
+    "SpikingHRFPN",
     "SpikingPAFPN",
     "SpikingRetinaHead",
 ]

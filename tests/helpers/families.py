@@ -5,9 +5,9 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from sakd_dense.compat.inputs import scaled
-from sakd_dense.config.models import with_preprocessor
+from sakd_dense.config.models import drop_checkpoints, with_preprocessor
 from sakd_dense.config.scopes import config_file
-from sakd_dense.config.types import dicts
+from sakd_dense.config.types import ANN_TYPES, dicts, type_name
 
 QUERIES = dict(num_queries=50)
 RCNN = ("rpn_cls", "rpn_box", "cls", "box")
@@ -63,6 +63,11 @@ FAMILIES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "yolof/yolof_r50-c5_8xb8-1x_coco": (("cls", "box"), {}),
     "mmseg::maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512": (("cls", "mask"), {}),
     "mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512": (("cls", "mask"), {}),
+    # Backbones that run upstream's own forward.
+    "rtmdet/rtmdet_tiny_8xb32-300e_coco": (("cls", "box"), {}),
+    "yolox/yolox_tiny_8xb8-300e_coco": (("cls", "box"), {}),
+    "mmseg::ddrnet/ddrnet_23-slim_in1k-pre_2xb6-120k_cityscapes-1024x1024": (("decode",), {}),
+    "mmseg::pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes": (("decode",), {}),
     "mmseg::knet/knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512": (("decode", "aux"), {}),
 }
 #: Everything else that counts channels.
@@ -84,7 +89,8 @@ def shrunk(name: str, size: int = 64) -> tuple[str, ConfigDict]:
     model = ConfigDict(scaled(with_preprocessor(Config.fromfile(config_file(file))), size))
     # The layers of a transformer have widths of their own, that the config does not say.
     whole = "decoder" in model or model.get("rpn_head", {}).get("type") == "EmbeddingRPNHead"
-    narrowed = model.get("neck") if whole else model
+    resnet = type_name(model.backbone.type) in ANN_TYPES
+    narrowed = (model.get("neck") if whole else model) if resnet else {}
     for part in dicts(narrowed):
         for key, value in list(part.items()):
             if key == "num_feats":
@@ -93,8 +99,9 @@ def shrunk(name: str, size: int = 64) -> tuple[str, ConfigDict]:
                 part[key] = _narrow(value)
             if key == "norm_cfg" and isinstance(value, dict) and value.get("type") == "SyncBN":
                 value["type"] = "BN"
-    if model.get("pretrained"):
-        model.pretrained = None
+    drop_checkpoints(model)
+    if not resnet:
+        return scope, model
     base = 8 if model.backbone.depth < 50 else 32  # so that the last stage is as narrow
     model.backbone.update(depth=18, base_channels=base, init_cfg=None, norm_cfg=dict(type="BN"))
     for key in ("dcn", "stage_with_dcn", "plugins", "groups", "base_width"):

@@ -25,6 +25,7 @@ NECKS = {
     "SpikingFPN": {},
     "SpikingPAFPN": {},
     "SpikingChannelMapper": dict(add_extra_convs=None, start_level=None),
+    "SpikingHRFPN": dict(add_extra_convs=None, start_level=None),
 }
 DECODERS = {
     "SpikingFCNHead": {},
@@ -35,7 +36,14 @@ DECODERS = {
     ),
 }
 #: Where means of spikes are read: pooling pyramids, and resizing between layers.
-MEANS = ("SpikingPSPHead", "SpikingASPPHead", "SpikingUPerHead", "NASFCOS_FPN", "FPNHead")
+MEANS = (
+    "SpikingHRFPN",
+    "SpikingPSPHead",
+    "SpikingASPPHead",
+    "SpikingUPerHead",
+    "NASFCOS_FPN",
+    "FPNHead",
+)
 
 
 def changed(cfg, **changes):
@@ -46,7 +54,9 @@ def changed(cfg, **changes):
 def detector(neck="SpikingFPN", head="SpikingRetinaHead"):
     cfg = retinanet(output="sequence", time_steps=3)
     cfg["neck"] = changed(cfg["neck"], type=neck, **NECKS[neck])
-    if neck == "SpikingChannelMapper":
+    if neck == "SpikingHRFPN":
+        cfg["neck"].update(num_outs=4)
+    if neck in ("SpikingChannelMapper", "SpikingHRFPN"):
         cfg["neck"].update(num_outs=4)
         cfg["bbox_head"]["anchor_generator"]["strides"] = [4, 8, 16, 32]
         cfg["bbox_head"]["num_ins"] = 4
@@ -117,6 +127,75 @@ UNDECLARED = {
 }
 
 
+def _modern(backbone, neck, head, assigner, kind):
+    """A YOLOX or an RTMDet that spikes throughout."""
+    cfg = detector()
+    parts = dict(in_channels=[16, 32, 64], out_channels=16, num_csp_blocks=1)
+    return dict(
+        type=f"mmdet.{kind}",
+        data_preprocessor=cfg["data_preprocessor"],
+        backbone=dict(
+            type=f"Spiking{backbone}",
+            deepen_factor=0.33,
+            widen_factor=0.0625,
+            time_steps=3,
+            output="sequence",
+        ),
+        neck=dict(parts, type="SpikingNeck", of=neck),
+        bbox_head=dict(
+            type="SpikingDenseHead",
+            of=head,
+            num_classes=2,
+            in_channels=16,
+            feat_channels=16,
+            stacked_convs=1,
+            **({} if kind == "YOLOX" else RTMDET),
+        ),
+        train_cfg=dict(assigner=dict(type=assigner), allowed_border=-1, pos_weight=-1),
+        test_cfg=dict(cfg["test_cfg"], score_thr=0.0),
+    )
+
+
+RTMDET = dict(
+    share_conv=False,
+    exp_on_reg=False,
+    with_objectness=False,
+    anchor_generator=dict(type="mmdet.MlvlPointGenerator", offset=0, strides=[8, 16, 32]),
+    bbox_coder=dict(type="mmdet.DistancePointBBoxCoder"),
+    loss_cls=dict(type="mmdet.QualityFocalLoss", beta=2.0),
+    loss_bbox=GIOU,
+)
+UNDECLARED["YOLOXHead"] = lambda: _modern(
+    "CSPDarknet", "YOLOXPAFPN", "YOLOXHead", "SimOTAAssigner", "YOLOX"
+)
+UNDECLARED["RTMDetSepBNHead"] = lambda: _modern(
+    "CSPNeXt", "CSPNeXtPAFPN", "RTMDetSepBNHead", "DynamicSoftLabelAssigner", "RTMDet"
+)
+
+
+def _unet():
+    cfg = decoder()
+    cfg["backbone"] = dict(
+        type="SpikingUNet",
+        base_channels=4,
+        num_stages=4,
+        strides=(1, 1, 1, 1),
+        enc_num_convs=(1,) * 4,
+        dec_num_convs=(1,) * 3,
+        downsamples=(True,) * 3,
+        enc_dilations=(1,) * 4,
+        dec_dilations=(1,) * 3,
+        time_steps=3,
+        output="sequence",
+    )
+    cfg["decode_head"].update(in_channels=4, in_index=3)
+    cfg.pop("auxiliary_head", None)
+    return cfg
+
+
+UNDECLARED["UNet"] = _unet
+
+
 MODELS_OF = {
     **{h: (lambda h=h: detector(head=h)) for h in HEADS},
     **{n: (lambda n=n: detector(neck=n)) for n in NECKS},
@@ -145,4 +224,8 @@ def segments(name):
 
 
 def batch_for(name):
-    return TASKS["fcn" if segments(name) else "faster"].batch()
+    batch = TASKS["fcn" if segments(name) else "faster"].batch()
+    if name == "RTMDetSepBNHead":  # its assigner takes what masks there are for tensors
+        for sample in batch["data_samples"]:
+            sample.gt_instances.pop("masks", None)
+    return batch
