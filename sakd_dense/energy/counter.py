@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 import torch
+from mmcv.cnn.bricks import HSigmoid
 from spikingjelly.activation_based.op_counter import (
     BaseCounter,
     DispatchCounterMode,
@@ -169,6 +170,7 @@ class LayerCounter(BaseCounter):
         return 0
 
 
+_GATES = (nn.Sigmoid, nn.Hardsigmoid, nn.Softmax, HSigmoid)
 _DEFORMABLE = (
     "DeformConv2d",
     "DeformConv2dPack",
@@ -181,6 +183,12 @@ def spiking_parts(model: nn.Module) -> list[nn.Module]:
     """Its children (backbone, neck, head ...) that have neurons."""
     children = list(model.children()) if not isinstance(model, SpikingBackbone) else [model]
     return [c for c in children if any(isinstance(m, SpikingNeuron) for m in c.modules())]
+
+
+def gates(model: nn.Module) -> list[str]:
+    """Names of the modules in its spiking parts whose outputs multiply spikes."""
+    inside = {m for part in spiking_parts(model) for m in part.modules()}
+    return [n for n, m in model.named_modules() if m in inside and isinstance(m, _GATES)]
 
 
 def _backbones(model: nn.Module) -> list[SpikingBackbone]:
@@ -218,4 +226,4 @@ def _planes(x: Tensor) -> Iterator[Tensor]:
         yield x.gt(n).to(x.dtype)
 
 
-__all__ = ["LayerCounter", "Operations", "spiking_parts"]
+__all__ = ["LayerCounter", "Operations", "gates", "spiking_parts"]

@@ -1,6 +1,6 @@
 """The result of an energy study, to print, to keep and to draw."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from ..firing.counter import Spikes
@@ -29,6 +29,10 @@ class EnergyReport(Record):
         first_layer: MACs an image of the convolution that reads it.
         trained_teacher: whether the twin's weights were loaded (where the work depends on what is
             found in the image, as in two-stage detectors, it matters).
+        repeated_images: whether the layers before the first neurons run T times
+            (:class:`~sakd_dense.backbones.UpstreamBackbone`).
+        gates: names of the modules in spiking parts whose outputs multiply spikes by a number
+            between 0 and 1 (squeeze and excitation).
     """
 
     description: ClassVar[str] = "an energy report that tools/energy.py --out wrote"
@@ -41,6 +45,8 @@ class EnergyReport(Record):
     images: int
     first_layer: float = 0.0
     trained_teacher: bool = False
+    repeated_images: bool = False
+    gates: list[str] = field(default_factory=list)
 
     def millijoule(self, operations: Operations, convention: str) -> float:
         """Millijoule of ``operations`` at the costs of this report."""
@@ -124,8 +130,10 @@ class EnergyReport(Record):
             "firing rate: spikes a neuron and slot, of which it has T x D",
             "convolutions, linear layers and attention; BatchNorm is folded and counts nothing, as "
             "do biases, sums, pooling, RoI sampling and the neurons' own updates",
-            "the first convolution reads the image: MACs, once an image, since it sees the same at "
-            f"each t. A counter that runs it T times adds {repeated * 1e-9:.3f} G MACs "
+            "the first convolution reads the image: MACs, at each t, as this backbone runs it"
+            if self.repeated_images
+            else "the first convolution reads the image: MACs, once an image, since it sees the "
+            f"same at each t. A counter that runs it T times adds {repeated * 1e-9:.3f} G MACs "
             f"({repeated * self.e_mac * 1e-9:.3f} mJ) at T={longest}",
             "a neck or head without neurons works on firing rates: MACs, once an image, at any T",
         ]
@@ -134,6 +142,11 @@ class EnergyReport(Record):
                 f"D={self.most}: at T=1 the student computes what an ANN quantised to "
                 f"{self.most + 1} levels computes. That ANN's row: weights of 8 bits, a product's "
                 "energy proportional to the activation's bits, the first layer's too"
+            )
+        if self.gates:
+            notes.append(
+                f"{len(self.gates)} gates multiply spikes by a number; a layer that reads their "
+                f"product counts MACs: {', '.join(self.gates)}"
             )
         if not self.trained_teacher:
             notes.append(

@@ -15,6 +15,7 @@ from ..config.models import check_test_loop
 from ..runtime.errors import UserError
 from ..transfer.load import build_for_test, load_for_test, runner_for_test
 from .conventions import cost_of
+from .counter import gates
 from .estimators import estimate
 from .readings import measure
 from .report import EnergyReport
@@ -85,6 +86,8 @@ def study(
         images=len(batches),
         first_layer=longest[first].operations.count_mac if first in longest else 0.0,
         trained_teacher=teacher_checkpoint is not None,
+        repeated_images=getattr(backbone, "repeats_images", False),
+        gates=gates(model),
         config=str(cfg.filename or ""),
         checkpoint=checkpoint,
     )

@@ -14,10 +14,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from sakd_dense.backbones import SEWResNet, SpikingResNet
 from sakd_dense.energy import LayerCounter, Operations, measure
+from sakd_dense.energy.counter import gates
 from sakd_dense.energy.readings import plain_neurons
 from sakd_dense.transfer import calibrate
 from tests.backbones.test_resnet import CONNECTS, excite, small
 from tests.helpers.scenes import build, detection_batch, retinanet
+from tests.helpers.upstream_backbones import images, lively
 
 
 class Whole(nn.Module):
@@ -206,3 +208,17 @@ def test_a_count_of_n_is_n_accumulates(kind, depth, time_steps):
         elif ops.dense:
             assert ops.count_mac == 0 < ops.count_ac, name
             assert ops.strict_mac == ops.dense and ops.strict_ac == 0, name
+
+
+@torch.no_grad()
+def test_gates_are_named_and_their_products_multiply():
+    """MobileNetV3's squeeze and excitation: a spike times a number is no spike."""
+    backbone = lively("mmseg.MobileNetV3")
+    found = gates(backbone)
+    assert found and all(type(backbone.get_submodule(n)).__name__ == "HSigmoid" for n in found)
+    counter = LayerCounter(backbone)
+    with counter.counting():
+        backbone(images())
+    gated = found[0].partition(".se.")[0]
+    layer = counter.layers[f"{gated}.linear_conv.conv"]
+    assert layer.count_mac == layer.dense > 0 and layer.count_ac == 0
