@@ -26,7 +26,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from tracks import TRACKS
 
-from sakd_dense.config.types import spiking_part_cfgs
+from sakd_dense.config.types import ANN_TYPES, ann_type, spiking_part_cfgs
 from sakd_dense.runtime.amp import with_amp
 from sakd_dense.timesteps import grid, sweep
 
@@ -101,7 +101,9 @@ def config(track: str, arm: str, seed: int) -> Config:
         source = trained(args["start"], "sakd", seed)
         start = dict(type="Pretrained", checkpoint=source, prefix="backbone.")
         cfg.model.backbone.init_cfg = start
-    backbone = args.get("backbone", {})
+    backbone = dict(args.get("backbone", {}))
+    if ann_type(cfg.model.backbone.type) not in ANN_TYPES:
+        backbone.pop("type", None)  # the arms name families of ResNets
     cfg.model.backbone.update(backbone)
     if "neuron" in backbone:
         for part in spiking_part_cfgs(cfg.model):

@@ -85,6 +85,22 @@ TRACKS = {
         _bccd,
         _first,
     ),
+    "bccd-yolox": Track(
+        "benchmarks/configs/yolox_bccd.py",
+        "benchmarks/configs/yolox_sakd_bccd.py",
+        "coco/bbox_mAP",
+        3,
+        _bccd,
+        _first,
+    ),
+    "bccd-yolox-relu": Track(
+        "benchmarks/configs/yolox-relu_bccd.py",
+        "benchmarks/configs/yolox-relu_sakd_bccd.py",
+        "coco/bbox_mAP",
+        3,
+        _bccd,
+        _first,
+    ),
     "coco-person": Track(
         "benchmarks/configs/retinanet_r50-caffe_coco-person.py",
         "benchmarks/configs/retinanet_sew50_sakd_coco-person.py",

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from backbone import folded, inference, training
-from measure import in_turns, machine, ratio, write_json
+from measure import in_turns, machine, prepare, ratio, write_json
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
@@ -51,9 +51,8 @@ def compare(name: str, args: argparse.Namespace) -> dict[str, Any]:
     init_default_scope(cfg.default_scope)
     drop_checkpoints(cfg.model)
     model = ConfigDict(type=cfg.model.type, backbone=cfg.model.backbone)
-    for part in ("norm_cfg",):
-        if (model.backbone.get(part) or {}).get("type") == "SyncBN":
-            model.backbone[part] = dict(type="BN")
+    if (model.backbone.get("norm_cfg") or {}).get("type") == "SyncBN":
+        model.backbone.norm_cfg = dict(type="BN")
     spiking = ConfigDict(spiking_of(model, args.time_steps, cfg.default_scope))
     torch.manual_seed(0)
     images = torch.randn(args.batch_size, 3, *args.size)
@@ -99,6 +98,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", metavar="JSON")
     args = parser.parse_args()
+    prepare()
     torch.set_num_threads(args.threads)
     Payback.elements = 0  # kernels are compiled in the first round
     rows = []

@@ -57,6 +57,18 @@ def test_the_one_that_spikes_throughout(tmp_path):
         assert reading.total(part).spikes.neurons > 0
 
 
+def test_a_yolox_that_spikes_throughout(tmp_path):
+    text = (README.parent / "docs" / "backbones.md").read_text()
+    (block,) = re.findall(r"```python\n(_base_.*?)```", text, re.DOTALL)
+    cfg = load(block, tmp_path)
+    cfg.model.data_preprocessor.batch_augments = None
+    reading = measure(build({**cfg.model, "type": "mmdet.YOLOX"}), [detection_batch((64, 64))], 2)
+    assert reading.parts() == ["backbone", "neck", "bbox_head"]
+    for part in ("neck", "bbox_head"):
+        assert reading.total(part).operations.count_mac == 0
+        assert reading.total(part).spikes.neurons > 0
+
+
 def test_the_config_with_a_teacher(tmp_path):
     cfg = load(next(b for b in BLOCKS if "SAKDHook" in b), tmp_path)
     assert spiking_backbone_cfgs(cfg.model)[0].time_steps == 4

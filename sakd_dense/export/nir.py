@@ -52,7 +52,12 @@ def export_nir(
     from spikingjelly.activation_based.nir_exchange import export_to_nir
 
     module, images = copy.deepcopy(module).double().eval(), images.double()
-    steps = find_spiking_backbone(module).time_steps
+    backbone = find_spiking_backbone(module)
+    if not isinstance(backbone, ResidualBackbone):
+        raise ExportError(
+            f"{type(backbone).__name__}: NIR graphs are written of ResNets; export to ONNX"
+        )
+    steps = backbone.time_steps
     if steps != 1 and any(isinstance(m, neuron.ILIFNode) for m in module.modules()):
         raise ExportError(
             f"NIR expresses neurons that fire integers at T=1, where nothing is reset, and the "

@@ -107,6 +107,7 @@ def _steps(layer: SpikingNeuron, dynamics: Dynamics) -> Callable[..., Tensor]:
         identity: Tensor | None = None,
         before: bool = False,
     ) -> Tensor:
+        x = layer.in_time(x)
         x = x.flatten(0, 1) if x.dim() == 5 else x
         x = x if norm is None else norm(x)
         x = x if identity is None or not before else x + identity

@@ -221,8 +221,7 @@ class SpikingNeuron(nn.Module):
             before: ``spikes(norm(x) + identity)`` instead.
         """
         steps = self.clock.time_steps
-        if x.dim() == 4 and x.shape[0] == self.clock.images and steps > 1:
-            x = repeat_in_time(x, steps)
+        x = self.in_time(x)
         dynamics, owned = self._fused(x), norm is not None
         fused_norm = norm if dynamics is not None and fits(norm, x) else None
         if norm is not None and fused_norm is None:
@@ -245,6 +244,12 @@ class SpikingNeuron(nn.Module):
             x, identity = x + identity, None
         spikes = self._spikes(x)
         return spikes if identity is None else spikes + identity
+
+    def in_time(self, x: Tensor) -> Tensor:
+        """``x``; where it is ``[B, C, H, W]`` of the images, the same at every t, not copied."""
+        steps = self.clock.time_steps
+        first = x.dim() == 4 and steps > 1 and x.shape[0] == self.clock.images
+        return repeat_in_time(x, steps) if first else x
 
     def _spikes(self, x: Tensor) -> Tensor:
         steps = self.clock.time_steps

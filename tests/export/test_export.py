@@ -21,6 +21,8 @@ from sakd_dense.runtime.errors import UserError
 from tests.backbones.test_resnet import CONNECTS, excite, small
 from tests.helpers.scenes import build, segmentor
 from tests.helpers.spiking_models import decoder, detector, lively
+from tests.helpers.upstream_backbones import images as noise
+from tests.helpers.upstream_backbones import lively as upstream
 
 HARD_LIF = dict(type="LIFNode", tau=2.0, v_reset=0.0, decay_input=False)
 HARD_IF = dict(type="IFNode", v_reset=0.0)
@@ -52,6 +54,13 @@ def test_onnx_of_a_backbone(tmp_path, depth, connect, neuron):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mmdet.CSPDarknet", "mmseg.CGNet"])
+def test_onnx_of_a_backbone_that_runs_upstreams_forward(tmp_path, name):
+    """The layers before the first neurons once, or T times."""
+    assert export_onnx(upstream(name), tmp_path / "a.onnx", noise()) < 0.01
+
+
 @pytest.mark.parametrize("cfg", [detector(), decoder()], ids=["detector", "segmentor"])
 def test_onnx_of_a_model_that_spikes_throughout(tmp_path, cfg):
     model = RawModel(lively(cfg)).eval()
@@ -225,6 +234,11 @@ def test_what_nir_cannot_express_is_named(tmp_path, make, says):
     with pytest.raises(ExportError, match=says):
         export_nir(make().eval(), tmp_path / "a.nir", torch.randn(1, 3, 24, 24))
     assert not list(tmp_path.iterdir())
+
+
+def test_nir_is_of_resnets(tmp_path):
+    with pytest.raises(ExportError, match="SpikingUNet: NIR graphs are written of ResNets"):
+        export_nir(upstream("mmseg.UNet"), tmp_path / "a.nir", noise())
 
 
 def test_neurons_that_onnx_cannot_have_are_named(tmp_path):
