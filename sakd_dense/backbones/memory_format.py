@@ -43,7 +43,7 @@ def _is_operator(module: nn.Module) -> bool:
 def _wants_contiguous(conv: nn.Conv2d) -> bool:
     """Whether oneDNN's backward of ``conv`` in channels last may write outside its memory.
 
-    PyTorch 2.11 on an AMD EPYC: with fewer than 16 channels, a strided 1x1 convolution of images of
+    PyTorch 2.12 on an AMD EPYC: with fewer than 16 channels, a strided 1x1 convolution of images of
     64x64 and more ends in "corrupted size vs. prev_size" (LD_PRELOAD=libc_malloc_debug.so.0
     MALLOC_CHECK_=3 finds it); contiguous ones, and those of 16 channels and more, are sound.
     """

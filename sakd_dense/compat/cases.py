@@ -137,6 +137,7 @@ def _detector(model: dict[str, Any]) -> dict[str, Any]:
     if "detector" not in model or type_name(sees.get("type")) != "TrackDataPreprocessor":
         return model
     detector = dict(model["detector"])
+    sees = {k: v for k, v in sees.items() if k != "use_det_processor"}  # the tracker's own
     detector.setdefault("data_preprocessor", {**sees, "type": "DetDataPreprocessor"})
     return detector
 

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from mmengine.registry import MODELS
 from torch import nn
 
 from sakd_dense.backbones import UpstreamBackbone, declare_backbone
@@ -24,6 +25,16 @@ def features(model, x):
     """What the readout gives, a tuple of ``[B, ...]``."""
     found = model(x)
     return (found,) if isinstance(found, torch.Tensor) else tuple(found)
+
+
+@pytest.fixture
+def declare():
+    """``declare_backbone``, undone behind the test."""
+    before = dict(BACKBONE_TWINS)
+    yield declare_backbone
+    for name in set(BACKBONE_TWINS) - set(before):
+        BACKBONE_TWINS.pop(name)
+        MODELS.module_dict.pop(name)
 
 
 def test_every_declared_backbone_is_tested():
@@ -117,19 +128,16 @@ def test_folding_batchnorm_keeps_the_features(name):
         ("mmseg", dict(type="CSPDarknet"), "no 'CSPDarknet' in the registry of the scope 'mmseg'"),
     ],
 )
-def test_what_cannot_spike_is_refused_by_name(package, cfg, says, monkeypatch):
-    monkeypatch.setitem(BACKBONE_TWINS, "SpikingX", "X")
+def test_what_cannot_spike_is_refused_by_name(package, cfg, says, declare):
     name = f"Spiking{cfg['type']}"
     if name not in BACKBONE_TWINS:
-        declare_backbone(cfg["type"])
-        monkeypatch.delitem(BACKBONE_TWINS, name)
+        declare(cfg["type"])
     with pytest.raises(ValueError, match=says):
         built({**cfg, "type": name}, package)
 
 
-def test_branches_in_the_batch_axis_are_refused():
-    declare_backbone("TridentResNet")
-    BACKBONE_TWINS.pop("SpikingTridentResNet")
+def test_branches_in_the_batch_axis_are_refused(declare):
+    declare("TridentResNet")
     cfg = dict(
         type="SpikingTridentResNet",
         depth=50,
@@ -170,18 +178,16 @@ class Functional(MyNet):
         return (nn.functional.relu(self.act(self.conv(x))),)
 
 
-def test_activations_that_are_functions_are_refused_where_they_are():
-    declare_backbone(Functional)
-    BACKBONE_TWINS.pop("SpikingFunctional")
+def test_activations_that_are_functions_are_refused_where_they_are(declare):
+    declare(Functional)
     with pytest.raises(ValueError, match=r"calls relu as a function, test_upstream.py:\d+ in forw"):
         built(dict(type="SpikingFunctional"), "mmdet")
 
 
-def test_a_backbone_of_your_own_is_declared_in_one_line():
-    declare_backbone(MyNet)
-    try:
-        model = built(dict(type="SpikingMyNet", width=6, time_steps=2), "mmdet")
-    finally:
-        BACKBONE_TWINS.pop("SpikingMyNet")
+def test_a_backbone_of_your_own_is_declared_in_one_line(declare):
+    declare(MyNet)
+    cfg = dict(type="Model", backbone=dict(type="MyNet"))
+    assert spiking_of(cfg)["backbone"] == dict(type="SpikingMyNet", time_steps=4)
+    model = built(dict(type="SpikingMyNet", width=6, time_steps=2), "mmdet")
     assert [type(m) for m in (model.act, model.again)] == [SpikingNeuron] * 2
     assert [f.shape for f in model(images(16))] == [(2, 6, 16, 16)] * 2
