@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sakd_dense.neurons.layer import DEFAULT_NEURON, Clock, SpikingNeuron
+from sakd_dense.neurons.clock import Clock
+from sakd_dense.neurons.layer import DEFAULT_NEURON, SpikingNeuron
 
 IF: dict[str, Any] = dict(type="IFNode", v_reset=None, detach_reset=True)
 NEURONS: dict[str, dict[str, Any]] = {

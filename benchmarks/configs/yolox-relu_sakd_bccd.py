@@ -1,23 +1,11 @@
-"""The student of `yolox-relu_bccd.py`: a spiking CSPDarknet at T = 4."""
+"""The student of `yolox-relu_bccd.py`: that of `yolox_sakd_bccd.py` with its activations."""
 
-_base_ = "./yolox-relu_bccd.py"
+_base_ = "./yolox_sakd_bccd.py"
 
-model = dict(backbone=dict(type="SpikingCSPDarknet", time_steps=4))
+act_cfg = dict(type="ReLU")
+model = dict(
+    backbone=dict(act_cfg=act_cfg), neck=dict(act_cfg=act_cfg), bbox_head=dict(act_cfg=act_cfg)
+)
 custom_hooks = [
     dict(type="SAKDHook", teacher=dict(checkpoint="work_dirs/yolox-relu_bccd/epoch_60.pth"))
 ]
-
-max_epochs = 12
-train_cfg = dict(max_epochs=max_epochs, val_interval=4)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=50),
-    dict(
-        type="CosineAnnealingLR",
-        T_max=max_epochs,
-        begin=0,
-        end=max_epochs,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
-]
-default_hooks = dict(checkpoint=dict(interval=4))

@@ -8,7 +8,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..neurons.layer import Clock, SpikingNeuron
+from ..neurons.clock import Clock
+from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
 from .folding import fold_batchnorm
 from .memory_format import plain_convolutions

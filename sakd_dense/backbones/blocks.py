@@ -29,7 +29,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..neurons.batchnorm import is_observed
-from ..neurons.layer import Clock, SpikingNeuron
+from ..neurons.clock import Clock
+from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
 from .memory_format import give_contiguous
 from .saved_spikes import SavedInput, checkpointed

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _STEPS = 2
 #: More than one: sums of one image and of T would broadcast, and not be found.
 _IMAGES = 2
-#: Height and width: the first that the backbone can take (LeNet5 takes 32 alone).
+#: Height and width: the first that the backbone can take counts.
 _SIZES = (128, 32, 224, 256)
 #: (channels last, images repeated before the first layer), the quickest first.
 _WAYS = ((True, False), (True, True), (False, False), (False, True))

@@ -9,7 +9,8 @@ from mmengine.model import Sequential
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..neurons.layer import DEFAULT_NEURON, SpikingNeuron, repeat_in_time
+from ..neurons.clock import repeat_in_time
+from ..neurons.layer import DEFAULT_NEURON, SpikingNeuron
 from ..runtime.errors import UserError
 from .arguments import Architecture, Config
 from .base import SpikingBackbone

@@ -86,8 +86,8 @@ class UpstreamBackbone(SpikingBackbone):
             x = x.flatten(0, 1)
         elif self.repeats_images:
             x = x.repeat(steps, 1, 1, 1)
-        else:
-            self.clock.images = x.shape[0]
+        elif steps > 1:  # at T = 1 nothing is repeated
+            self.clock.images = batch
         images = self.clock.images
         stages = self.upstream.forward(self, laid_out(x) if self.channels_last else x)
         self._bare = isinstance(stages, Tensor)

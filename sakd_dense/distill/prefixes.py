@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..neurons.layer import Clock
+from ..neurons.clock import Clock
 from ..runtime.errors import UserError
 
 KINDS = ("random", "all", "image")

@@ -1,14 +1,12 @@
 """Spiking neurons: what one computes, and how it is run fast."""
 
+from .clock import Clock, rate, repeat_in_time
 from .layer import (
     BACKENDS,
     DEFAULT_NEURON,
-    Clock,
     SpikingNeuron,
     build_node,
     build_surrogate,
-    rate,
-    repeat_in_time,
 )
 
 __all__ = [

@@ -10,7 +10,8 @@ from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import HSwish, Swish
 from torch import Tensor, nn
 
-from .layer import Clock, SpikingNeuron
+from .clock import Clock
+from .layer import SpikingNeuron
 
 #: What neurons take the place of. Gates (``Sigmoid``, ``HSigmoid``, ``Softmax``) stay as they are.
 ACTIVATIONS = (
@@ -60,7 +61,10 @@ def replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: 
     """
     count = 0
     # Elsewhere an activation may be called on tensors of several widths.
-    channels = module.out_channels if isinstance(module, ConvModule) else None
+    channels = None
+    if isinstance(module, ConvModule):
+        behind = module.order.index("act") > module.order.index("conv")
+        channels = module.out_channels if behind else module.in_channels
     # Not named_children, which leaves out a child's second name.
     for name, child in list(module._modules.items()):
         if isinstance(child, ACTIVATIONS):

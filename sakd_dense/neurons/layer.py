@@ -6,7 +6,7 @@ that no membrane potential survives a forward, and a compiled pass over all T
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spikingjelly.activation_based import neuron as sj_neuron
@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from ..runtime.errors import UserError
 from . import counts
 from .batchnorm import fits, is_observed
+from .clock import Clock, repeat_in_time
 from .compiling import Payback, saving
 from .counts import spike_count, spikes_of
 from .dynamics import Dynamics
 from .fused import fire
-from .sequences import channels_last, unrepeated
+from .sequences import unrepeated
 
 #: Who runs a neuron: SpikingJelly; one compiled pass (IF and LIF); the better of the two.
 BACKENDS = ("auto", "spikingjelly", "compiled")
@@ -107,47 +108,6 @@ def build_node(
         )
     node.step_mode = "m"
     return node
-
-
-class Clock:
-    """What all neurons of a backbone share in the forward that is running.
-
-    Attributes:
-        time_steps: T.
-        compiled: whether neurons with ``backend='auto'`` run compiled. Settled once a forward, so
-            that a checkpointed block is recomputed as it was computed.
-        images: B where what comes before the first neurons is computed once for all T steps, so
-            that they are given ``[B, C, H, W]`` and repeat it; None: every neuron is given T steps.
-        payback: counts the elements that these neurons have run.
-        reads: (B, T) -> ``[B]``, the time step up to which each image is read; None: T.
-    """
-
-    def __init__(self, time_steps: int) -> None:
-        self.time_steps = time_steps
-        self.images: int | None = None
-        self.compiled = False
-        self.payback = Payback()
-        self.reads: Callable[[int, int], Tensor] | None = None
-
-    def rate(self, sequence: Tensor) -> Tensor:
-        """:func:`rate` of a sequence ``[T, B, ...]``, of each image up to where it is read."""
-        steps, batch = sequence.shape[:2]
-        if self.reads is None or steps == 1:
-            return rate(sequence)
-        last = self.reads(batch, steps)
-        if bool((last == steps).all()):  # drawn on the CPU: no GPU is waited for
-            return rate(sequence)
-        last = last.to(sequence.device).view(-1, *(1,) * (sequence.dim() - 2))
-        total = sequence[0]  # every image is read at t = 1 at least
-        for t in range(1, steps):
-            total = total + sequence[t] * (last > t)
-        return (total / last).to(sequence.dtype).contiguous()
-
-    def start(self, time_steps: int, images: int | None = None) -> None:
-        """A forward of ``time_steps`` begins; ``images`` as the attribute."""
-        self.time_steps = time_steps
-        self.images = images
-        self.compiled = self.payback.due(time_steps)
 
 
 class SpikingNeuron(nn.Module):
@@ -247,9 +207,8 @@ class SpikingNeuron(nn.Module):
 
     def in_time(self, x: Tensor) -> Tensor:
         """``x``; where it is ``[B, C, H, W]`` of the images, the same at every t, not copied."""
-        steps = self.clock.time_steps
-        first = x.dim() == 4 and steps > 1 and x.shape[0] == self.clock.images
-        return repeat_in_time(x, steps) if first else x
+        first = x.dim() == 4 and x.shape[0] == self.clock.images
+        return repeat_in_time(x, self.clock.time_steps) if first else x
 
     def _spikes(self, x: Tensor) -> Tensor:
         steps = self.clock.time_steps
@@ -282,28 +241,10 @@ class SpikingNeuron(nn.Module):
             self.node.reset()
 
 
-def repeat_in_time(x: Tensor, time_steps: int) -> Tensor:
-    """``[B, ...]`` -> ``[T, B, ...]`` without a copy: direct encoding, the same at every t."""
-    return x.unsqueeze(0).expand(time_steps, *x.shape)
-
-
-def rate(sequence: Tensor) -> Tensor:
-    """Firing rate ``[B, ...]`` of a sequence ``[T, B, ...]``: the mean over T; contiguous."""
-    if sequence.dim() == 5 and channels_last(sequence.flatten(0, 1)):
-        # As it lies: a mean across strides takes 30 times as long.
-        laid = sequence.permute(0, 1, 3, 4, 2)
-        mean = laid.flatten(1).mean(0).view(laid.shape[1:])
-        return mean.permute(0, 3, 1, 2).contiguous()
-    return sequence.mean(0)
-
-
 __all__ = [
     "BACKENDS",
     "DEFAULT_NEURON",
-    "Clock",
     "SpikingNeuron",
     "build_node",
     "build_surrogate",
-    "rate",
-    "repeat_in_time",
 ]

@@ -7,7 +7,7 @@ output is known by its memory, and so is what max-pooling, sums and concatenatio
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -87,7 +87,9 @@ class WorthOfSpikes:
             return None
         reference, worth = self._known.get(x.untyped_storage().data_ptr(), (None, None))
         # Memory that was freed may hold another tensor by now.
-        return None if reference is None or reference.expired() else worth
+        if reference is None or worth is None or reference.expired():
+            return None
+        return _of_channels(worth, x)
 
     def pass_on(self, func: Any, args: tuple, out: Any) -> None:
         """``func(*args)`` gave ``out``."""
@@ -122,6 +124,14 @@ class _Follow(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         self._worth.pass_on(func, args, out)
         return out
+
+
+def _of_channels(worth: Worth, x: Tensor) -> Worth:
+    """Of ``x``, which may be a view of some of the channels (ShuffleNetV2 splits them)."""
+    if worth.step.dim() == 0 or x.dim() != 4 or x.shape[1] >= len(worth.step):
+        return worth
+    start = x.storage_offset() % x.stride(0) // x.stride(1)
+    return replace(worth, step=worth.step[start : start + x.shape[1]])
 
 
 def _of_sum(a: Worth | None, b: Worth | None) -> Worth | None:

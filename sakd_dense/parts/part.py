@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ..neurons.activations import replace_activations
-from ..neurons.layer import DEFAULT_NEURON, Clock
+from ..neurons.clock import Clock
+from ..neurons.layer import DEFAULT_NEURON
 from ..runtime.errors import UserError
 
 

@@ -41,15 +41,19 @@ SAMPLES = 8192
 
 
 class _Seen:
-    """Samples of what each channel of a layer passes on, ``[C, samples]`` a batch."""
+    """Samples of what each channel of a layer passes on, ``[C, samples]`` a batch.
+
+    A node with one threshold for all is one channel: it may be called on several widths.
+    """
 
     def __init__(self, most: int) -> None:
         self.samples: list[Tensor] = []
         self.most = most
 
-    def __call__(self, _node: nn.Module, args: tuple[Tensor, ...], _out: Tensor) -> Tensor:
+    def __call__(self, node: nn.Module, args: tuple[Tensor, ...], _out: Tensor) -> Tensor:
         positive = args[0].relu()
         values = positive.transpose(0, 2).flatten(1)  # [C, B * T * H * W]
+        values = values if node.threshold.dim() else values.reshape(1, -1)
         stride = max(1, values.shape[1] // self.most)
         self.samples.append(values[:, ::stride].clone())
         return positive

@@ -14,6 +14,7 @@ from sakd_dense.config.twins import ann_of, spiking_of
 from sakd_dense.config.types import BACKBONE_TWINS
 from sakd_dense.neurons.activations import ACTIVATIONS
 from sakd_dense.neurons.layer import SpikingNeuron
+from sakd_dense.transfer import calibrate, transfer
 from tests.helpers.upstream_backbones import CASES, NAMES, built, config, images, lively
 
 #: What the default run tries.
@@ -84,6 +85,35 @@ def test_every_t_is_a_prefix_of_one_pass(name):
     frames = x.expand(2, *x.shape)  # as event frames
     for s, t in zip(whole, features(model, frames), strict=True):
         torch.testing.assert_close(s[:2], t)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_level_1_takes_the_anns_checkpoint_and_says_what_it_leaves(name, tmp_path):
+    twin = built(ann_of(dict(type="Model", backbone=config(name)))["backbone"], name.split(".")[0])
+    twin, model = (nn.ModuleDict(dict(backbone=m)) for m in (twin, lively(name)))
+    torch.save(twin.state_dict(), tmp_path / "ann.pth")
+    report = transfer(model, str(tmp_path / "ann.pth"))
+    prelus = {f"{n}.weight" for n, m in twin.named_modules() if isinstance(m, nn.PReLU)}
+    assert set(report.loaded) == set(model.state_dict()) and set(report.left) == prelus
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, twin.state_dict()[key])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", FAMILY)
+def test_counts_are_whole_numbers_of_a_calibrated_step(name):
+    cfg = config(name) | dict(neuron=dict(type="NILIFNode", D=4), time_steps=1)
+    model = built(cfg, name.split(".")[0])
+    model.load_state_dict(lively(name).state_dict(), strict=False)
+    calibrate(model.eval(), [images()], 1)
+    seen = []
+    for neuron in model.neurons:
+        neuron.register_forward_hook(lambda n, args, out: seen.append(n.spikes_of(out)))
+    features(model, images())
+    assert any(counts.any() for counts in seen)
+    for counts in seen:
+        torch.testing.assert_close(counts, counts.round(), atol=1e-4, rtol=0)
+        assert counts.min() >= 0 and counts.max() <= 4.001
 
 
 @pytest.mark.parametrize("name", FAMILY)

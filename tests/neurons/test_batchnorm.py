@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from sakd_dense.neurons.batchnorm import fits
+from sakd_dense.neurons.clock import Clock
 from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
-from sakd_dense.neurons.layer import DEFAULT_NEURON, Clock, SpikingNeuron, build_node
+from sakd_dense.neurons.layer import DEFAULT_NEURON, SpikingNeuron, build_node
 
 T = 4
 LIF = Dynamics.of(build_node(DEFAULT_NEURON, T))

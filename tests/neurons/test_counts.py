@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from sakd_dense.neurons.clock import Clock
 from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
-from sakd_dense.neurons.layer import Clock, SpikingNeuron, build_node
+from sakd_dense.neurons.layer import SpikingNeuron, build_node
 from sakd_dense.runtime import UserError
 
 CHANNELS = 3

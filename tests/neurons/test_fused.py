@@ -12,10 +12,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sakd_dense.backbones import SEWResNet
 from sakd_dense.neurons import compiling
+from sakd_dense.neurons.clock import Clock, rate
 from sakd_dense.neurons.compiling import Payback, saving
 from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
-from sakd_dense.neurons.layer import Clock, SpikingNeuron, rate
+from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.runtime import compile_cache
 
 NODES = [

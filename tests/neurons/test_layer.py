@@ -5,7 +5,8 @@ import torch
 from spikingjelly.activation_based import neuron, surrogate
 
 from sakd_dense.backbones import SEWResNet
-from sakd_dense.neurons.layer import Clock, SpikingNeuron, build_node
+from sakd_dense.neurons.clock import Clock
+from sakd_dense.neurons.layer import SpikingNeuron, build_node
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,67 @@
+"""The time of a forward: what its neurons share, and how a sequence becomes a rate."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from .compiling import Payback
+from .sequences import channels_last
+
+
+class Clock:
+    """What all neurons of a backbone share in the forward that is running.
+
+    Attributes:
+        time_steps: T.
+        compiled: whether neurons with ``backend='auto'`` run compiled. Settled once a forward, so
+            that a checkpointed block is recomputed as it was computed.
+        images: B where what comes before the first neurons is computed once for all T > 1 steps, so
+            that they are given ``[B, C, H, W]`` and repeat it; None: every neuron is given T steps.
+        payback: counts the elements that these neurons have run.
+        reads: (B, T) -> ``[B]``, the time step up to which each image is read; None: T.
+    """
+
+    def __init__(self, time_steps: int) -> None:
+        self.time_steps = time_steps
+        self.images: int | None = None
+        self.compiled = False
+        self.payback = Payback()
+        self.reads: Callable[[int, int], Tensor] | None = None
+
+    def rate(self, sequence: Tensor) -> Tensor:
+        """:func:`rate` of a sequence ``[T, B, ...]``, of each image up to where it is read."""
+        steps, batch = sequence.shape[:2]
+        if self.reads is None or steps == 1:
+            return rate(sequence)
+        last = self.reads(batch, steps)
+        if bool((last == steps).all()):  # drawn on the CPU: no GPU is waited for
+            return rate(sequence)
+        last = last.to(sequence.device).view(-1, *(1,) * (sequence.dim() - 2))
+        total = sequence[0]  # every image is read at t = 1 at least
+        for t in range(1, steps):
+            total = total + sequence[t] * (last > t)
+        return (total / last).to(sequence.dtype).contiguous()
+
+    def start(self, time_steps: int) -> None:
+        """A forward of ``time_steps`` begins."""
+        self.time_steps = time_steps
+        self.images = None
+        self.compiled = self.payback.due(time_steps)
+
+
+def repeat_in_time(x: Tensor, time_steps: int) -> Tensor:
+    """``[B, ...]`` -> ``[T, B, ...]`` without a copy: direct encoding, the same at every t."""
+    return x.unsqueeze(0).expand(time_steps, *x.shape)
+
+
+def rate(sequence: Tensor) -> Tensor:
+    """Firing rate ``[B, ...]`` of a sequence ``[T, B, ...]``: the mean over T; contiguous."""
+    if sequence.dim() == 5 and channels_last(sequence.flatten(0, 1)):
+        # As it lies: a mean across strides takes 30 times as long.
+        laid = sequence.permute(0, 1, 3, 4, 2)
+        mean = laid.flatten(1).mean(0).view(laid.shape[1:])
+        return mean.permute(0, 3, 1, 2).contiguous()
+    return sequence.mean(0)
+
+
+__all__ = ["Clock", "rate", "repeat_in_time"]
