@@ -10,6 +10,7 @@ side) and a training step (forward, backward; no optimizer). Sides, in turns in 
   spiking    the backbone with the word before its type
   ANN, T*B   upstream's on T*B images: the same convolutions, its activations for neurons
   ANN, B     the same on B images
+  teacher    in inference alone: the ANN on B images as SAKDHook runs it, folded and channels last
 """
 
 import argparse
@@ -28,6 +29,7 @@ from sakd_dense.config.models import drop_checkpoints
 from sakd_dense.config.scopes import config_file
 from sakd_dense.config.twins import ann_of, spiking_of
 from sakd_dense.config.types import type_name
+from sakd_dense.distill.teacher import ready
 from sakd_dense.neurons.compiling import Payback
 from sakd_dense.transfer.batchnorm import reestimate
 
@@ -36,7 +38,7 @@ CONFIGS = (
     "mmdet::hrnet/faster-rcnn_hrnetv2p-w18-1x_coco.py",
     "mmseg::unet/unet-s5-d16_fcn_4xb4-40k_drive-64x64.py",
 )
-SPIKING, TWIN, ONE = "spiking", "ANN, T*B", "ANN, B"
+SPIKING, TWIN, ONE, TEACHER = "spiking", "ANN, T*B", "ANN, B", "teacher"
 
 
 def built(model: ConfigDict) -> nn.Module:
@@ -68,6 +70,8 @@ def compare(name: str, args: argparse.Namespace) -> dict[str, Any]:
         turns = {side: work(*pair) for side, pair in sides.items()}
         if work is inference:
             turns[SPIKING] = inference(*folded(*sides[SPIKING]))
+            teacher = nn.ModuleDict(dict(backbone=copy.deepcopy(twin)))
+            turns[TEACHER] = inference(ready(teacher).backbone, images)
         seconds = in_turns(turns, args.rounds)
         found[title] = {side: 1000 * statistics.median(s) for side, s in seconds.items()}
         found[title]["ratio"] = ratio(seconds, SPIKING, TWIN)
@@ -75,13 +79,13 @@ def compare(name: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    lines = [
-        f"| backbone | work | {SPIKING}, ms | {TWIN}, ms | {ONE}, ms | {SPIKING} / {TWIN} |",
-        "|---" * 6 + "|",
-    ]
+    columns = SPIKING, TWIN, ONE, TEACHER
+    titles = " | ".join(f"{side}, ms" for side in columns)
+    lines = [f"| backbone | work | {titles} | {SPIKING} / {TWIN} |", "|---" * 7 + "|"]
     for row in rows:
         for work in ("inference", "training step"):
-            cells = " | ".join(f"{row[work][side]:.0f}" for side in (SPIKING, TWIN, ONE))
+            found = (row[work].get(side) for side in columns)
+            cells = " | ".join("" if ms is None else f"{ms:.0f}" for ms in found)
             lines.append(f"| {row['backbone']} | {work} | {cells} | {row[work]['ratio']:.2f} |")
     return "\n".join(lines)
 

@@ -94,8 +94,10 @@ class _Divided:
 
 
 def _contiguous_features(
-    module: nn.Module, args: tuple[Any, ...], features: tuple[Tensor, ...]
-) -> tuple[Tensor, ...]:
+    module: nn.Module, args: tuple[Any, ...], features: tuple[Tensor, ...] | Tensor
+) -> tuple[Tensor, ...] | Tensor:
+    if isinstance(features, Tensor):  # PIDNet's in eval mode
+        return features.contiguous()
     return tuple(f.contiguous() for f in features)
 
 

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..backbones.folding import optimize_for_inference
-from ..config.types import ANN_TYPES, type_name
+from ..config.types import ann_types, type_name
 from ..runtime.errors import UserError
 from ..transfer.fit import Policy, fit
 from ..transfer.read import Source, read_checkpoint
@@ -52,7 +52,7 @@ def build_teacher(
 
 def ready(teacher: nn.Module) -> nn.Module:
     """Freezes a teacher that has its weights, and makes it quick, in place."""
-    if type_name(type(teacher.backbone)) in ANN_TYPES:
+    if type_name(type(teacher.backbone)) in ann_types():
         optimize_for_inference(teacher.backbone)
     teacher.requires_grad_(False).eval()
     return teacher

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sakd_dense.distill.responses import declare_head, find_response
-from sakd_dense.distill.responses.heads import layout_of
+from sakd_dense.distill.responses.heads import layout_of, unpacked
 from sakd_dense.distill.taps import MethodTap
 
 
@@ -40,6 +40,30 @@ def test_a_declared_head_is_taught(declared):
 def test_other_heads_are_not_known(declared):
     assert layout_of(nn.Conv2d(1, 1, 1)) is None
     assert layout_of(None) is None
+
+
+def test_maps_that_hold_several_kinds_are_taken_apart():
+    """YOLOv3's: anchor by anchor x, y, w, h, presence, and a score for each class."""
+    head = type("YOLOV3Head", (nn.Module,), dict(num_base_priors=2))()
+    maps = torch.arange(2 * 14.0).view(2, 14, 1, 1)
+    scores, boxes, presence = unpacked(head, ([maps],))
+    assert scores[0].flatten(1).tolist() == [[5, 6], [12, 13], [19, 20], [26, 27]]
+    assert boxes[0][1].flatten().tolist() == [7, 8, 9, 10]
+    assert presence[0].flatten().tolist() == [4, 11, 18, 25]
+
+
+def test_corners_are_paired():
+    head = type("CornerHead", (nn.Module,), {})()
+    kinds = [[torch.full((1, 1, 2, 2), float(i))] for i in range(4)]
+    heats, offsets = unpacked(head, [*kinds[:2], [None], [None], *kinds[2:]])
+    assert [x[0].flatten(1)[:, 0].tolist() for x in (heats, offsets)] == [[0, 1], [2, 3]]
+
+
+def test_a_declared_head_is_unpacked(declared, monkeypatch):
+    monkeypatch.setattr("sakd_dense.distill.responses.heads._UNPACK", {})
+    declare_head("Head", "scores", unpack=lambda head, output: output[0])
+    assert unpacked(Derived(), [["scores"]]) == ["scores"]
+    assert unpacked(nn.Conv2d(1, 1, 1), [["scores"]]) == [["scores"]]
 
 
 @pytest.mark.parametrize(

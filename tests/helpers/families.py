@@ -10,6 +10,12 @@ from sakd_dense.config.scopes import config_file
 from sakd_dense.config.types import ANN_TYPES, dicts, type_name
 
 QUERIES = dict(num_queries=50)
+HOURGLASS = {
+    "backbone.stage_channels": [32] * 5 + [64],
+    "backbone.stage_blocks": [1] * 6,
+    "backbone.feat_channel": 32,
+    "bbox_head.in_channels": 32,
+}
 RCNN = ("rpn_cls", "rpn_box", "cls", "box")
 #: upstream's config: (the terms that its response has, changes of the model)
 FAMILIES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
@@ -64,7 +70,14 @@ FAMILIES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "mmseg::maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512": (("cls", "mask"), {}),
     "mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512": (("cls", "mask"), {}),
     # Backbones that run upstream's own forward.
+    "centripetalnet/centripetalnet_hourglass104_16xb6-crop511-210e-mstest_coco": (
+        ("cls", "box"),
+        HOURGLASS,
+    ),
+    "cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco": (("cls", "box"), HOURGLASS),
+    "rtmdet/rtmdet-ins_tiny_8xb32-300e_coco": (("cls", "box", "mask"), {}),
     "rtmdet/rtmdet_tiny_8xb32-300e_coco": (("cls", "box"), {}),
+    "yolo/yolov3_mobilenetv2_8xb24-320-300e_coco": (("cls", "box"), {}),
     "yolox/yolox_tiny_8xb8-300e_coco": (("cls", "box"), {}),
     "mmseg::ddrnet/ddrnet_23-slim_in1k-pre_2xb6-120k_cityscapes-1024x1024": (("decode",), {}),
     "mmseg::pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes": (("decode",), {}),
@@ -101,7 +114,10 @@ def shrunk(name: str, size: int = 64) -> tuple[str, ConfigDict]:
                 value["type"] = "BN"
     drop_checkpoints(model)
     if not resnet:
-        return scope, model
+        changes = {f"model.{key}": value for key, value in FAMILIES[name][1].items()}
+        whole = Config(dict(model=model))
+        whole.merge_from_dict(changes)
+        return scope, whole.model
     base = 8 if model.backbone.depth < 50 else 32  # so that the last stage is as narrow
     model.backbone.update(depth=18, base_channels=base, init_cfg=None, norm_cfg=dict(type="BN"))
     for key in ("dcn", "stage_with_dcn", "plugins", "groups", "base_width"):

@@ -13,7 +13,7 @@ from ...runtime.errors import UserError
 from ...runtime.patching import outputs_as_in_training
 from ..taps import Recorder, Tap
 from .base import Response, neck
-from .heads import layout_of, outputs_by_kind
+from .heads import layout_of, outputs_by_kind, unpacked
 from .outputs import (
     ERRORS,
     Error,
@@ -58,6 +58,7 @@ def compare_heads(
         errors: see :data:`.outputs.ERRORS`.
     """
     layout = layout_of(head)
+    student, teacher = unpacked(head, student), unpacked(head, teacher)
     pairs = [
         (kind, s, t)
         for (kind, s), (_, t) in zip(
