@@ -203,6 +203,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x8-cwd": counts(8, responses=CLASSWISE),
     "counts-1x4-sew-cwd": counts(4, SEW, responses=CLASSWISE),
     "counts-1x4-cwd-48ep": dict(counts(4, responses=CLASSWISE), epochs=48),
+    # Level 1 brings a detector, so half of its schedule.
+    "counts-1x4-2ep": dict(counts(4), epochs=2),
     # From ImageNet's weights instead of a detector's, without a teacher: what others must do.
     "imagenet": imagenet(),
     "counts-1x4-imagenet": imagenet(counts(4)),
