@@ -126,6 +126,14 @@ TRACKS = {
         _first,
         taught_by="camvid-small",
     ),
+    "camvid-unet": Track(
+        "benchmarks/configs/unet_camvid.py",
+        "benchmarks/configs/unet_sakd_camvid.py",
+        "mIoU",
+        1,
+        _camvid,
+        _first,
+    ),
     "cifar10-small": Track(
         "benchmarks/configs/r18_cifar10-small.py",
         "benchmarks/configs/sew18_sakd_cifar10-small.py",

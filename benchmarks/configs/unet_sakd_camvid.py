@@ -1,0 +1,28 @@
+"""The student of `unet_camvid.py`: a spiking UNet at T = 4."""
+
+_base_ = "./unet_camvid.py"
+
+model = dict(backbone=dict(type="SpikingUNet", time_steps=4))
+custom_hooks = [
+    dict(
+        type="SAKDHook",
+        teacher=dict(checkpoint="work_dirs/unet_camvid/epoch_60.pth"),
+        responses=dict(loss="cwd", tau=4.0, decode=3.0, aux=1.2),
+        prefix_weight=2.0,
+    )
+]
+
+max_epochs = 12
+train_cfg = dict(max_epochs=max_epochs, val_interval=4)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=50),
+    dict(
+        type="CosineAnnealingLR",
+        T_max=max_epochs,
+        begin=0,
+        end=max_epochs,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
+default_hooks = dict(checkpoint=dict(interval=4))
