@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: help install test test-all lowest demo bench gpu compat lint format clean
+.PHONY: help install test test-all lowest demo bench gpu compat docs lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 @ \2/p' Makefile | column -t -s @ 2>/dev/null \
@@ -39,6 +39,9 @@ gpu: install  ## what a GPU computes against the CPU, and how fast
 compat: install  ## every upstream config made spiking: docs/compatibility.md (long)
 	$(BIN)/python tools/compat.py --table docs/compatibility.md
 	$(BIN)/python tools/compat.py --backbones other --table docs/compatibility_other.md
+
+docs: install  ## the documentation site: build/site/index.html
+	$(BIN)/mkdocs build --strict
 
 lint: install  ## rules, formatting, types, spelling
 	$(BIN)/ruff check

@@ -121,6 +121,8 @@ setup(
             "onnxruntime>=1.20",
             "onnxscript>=0.2",
         ],
+        # `make docs`.
+        "docs": ["mkdocs-material>=9.6", "mkdocstrings-python>=2.0"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3.6",

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What SAKD gives, arm by arm, seed by seed; every number of docs/results.md.
+"""What SAKD gives, arm by arm, seed by seed; every number of docs/notebook.md.
 
   python benchmarks/accuracy.py bccd train teacher --seed 0  # the best on val is kept
   python benchmarks/accuracy.py bccd train sakd --seed 0     # taught by that teacher

@@ -1,4 +1,4 @@
-"""README's configs, run as they are written."""
+"""The configs of README and docs, run as they are written."""
 
 import re
 from pathlib import Path
@@ -14,9 +14,17 @@ from sakd_dense.config.types import ann_type, spiking_backbone_cfgs
 from sakd_dense.energy import measure
 from tests.helpers.scenes import build, detection_batch
 
-README = Path(__file__).parents[1] / "README.md"
-BLOCKS = re.findall(r"```python\n(_base_.*?)```", README.read_text(), re.DOTALL)
-ONE_WORD = [b for b in BLOCKS if "SAKDHook" not in b and "SpikingFPN" not in b]
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+
+
+def configs_in(file: Path) -> list[str]:
+    return re.findall(r"```python\n(_base_.*?)```", file.read_text(), re.DOTALL)
+
+
+HOWTO = ROOT / "docs" / "howto"
+*OTHERS, WITH_TEACHER = configs_in(HOWTO / "config.md")
+ONE_WORD = configs_in(README) + OTHERS
 
 
 def load(block: str, folder: Path) -> Config:
@@ -27,10 +35,9 @@ def load(block: str, folder: Path) -> Config:
 def test_there_is_one_of_each_kind():
     kinds = [re.search(r'"(\w+)::(\w+)', block).groups() for block in ONE_WORD]
     assert [package for package, _ in kinds] == [
-        *("mmdet", "mmseg", "mmdet", "mmpretrain"),  # ResNets
-        *("mmdet", "mmseg"),
+        *("mmdet", "mmdet", "mmseg"),  # README: RetinaNet, YOLOX, UNet
+        *("mmseg", "mmdet", "mmpretrain"),
     ]
-    assert len(BLOCKS) == 8
 
 
 @pytest.mark.parametrize("block", ONE_WORD, ids=lambda b: b.split("/")[1].split("_")[0])
@@ -47,7 +54,8 @@ def test_one_word(block, tmp_path):
 
 
 def test_the_one_that_spikes_throughout(tmp_path):
-    cfg = load(next(b for b in BLOCKS if "SpikingFPN" in b), tmp_path)
+    (block,) = configs_in(HOWTO / "head.md")
+    cfg = load(block, tmp_path)
     drop_checkpoints(cfg.model)
     model = build({**cfg.model, "type": "mmdet.RetinaNet"})
     reading = measure(model, [detection_batch((64, 64))], 2)
@@ -58,8 +66,7 @@ def test_the_one_that_spikes_throughout(tmp_path):
 
 
 def test_a_yolox_that_spikes_throughout(tmp_path):
-    text = (README.parent / "docs" / "backbones.md").read_text()
-    (block,) = re.findall(r"```python\n(_base_.*?)```", text, re.DOTALL)
+    (block,) = configs_in(ROOT / "docs" / "backbones.md")
     cfg = load(block, tmp_path)
     cfg.model.data_preprocessor.batch_augments = None
     reading = measure(build({**cfg.model, "type": "mmdet.YOLOX"}), [detection_batch((64, 64))], 2)
@@ -70,6 +77,6 @@ def test_a_yolox_that_spikes_throughout(tmp_path):
 
 
 def test_the_config_with_a_teacher(tmp_path):
-    cfg = load(next(b for b in BLOCKS if "SAKDHook" in b), tmp_path)
+    cfg = load(WITH_TEACHER, tmp_path)
     assert spiking_backbone_cfgs(cfg.model)[0].time_steps == 4
     assert cfg.custom_hooks[-1].type == "SAKDHook"

@@ -91,7 +91,7 @@ def install() -> None:
         [str(PYTHON), str(ROOT / "tools" / "mmcv_wheel.py"), str(CONSTRAINTS)], check=True
     )
     say("the OpenMMLab forks and sakd_dense")
-    extras = ".[onedl,cls,demo,export,dev]"
+    extras = ".[onedl,cls,demo,export,docs,dev]"
     pip("-q", "--no-build-isolation", "-c", str(CONSTRAINTS), "-e", extras)
     mend_opencv()
 

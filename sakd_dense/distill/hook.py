@@ -33,7 +33,7 @@ from .wrappers import on_loss, student_of
 #: In which the teacher computes.
 DTYPES = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TARGETS = ("teacher", "labels", "both")
-#: Measured on BCCD (docs/results.md): MSE, PKD and CWD are level; PKD spikes less than MSE.
+#: Measured on BCCD (docs/notebook.md): MSE, PKD and CWD are level; PKD spikes less than MSE.
 DEFAULT_FEATURES = dict(type="FeaturePKD", weight=1.0)
 #: Measured there as well: of 1, 2, 4 and 8 the best on val at every T, level with 4 within noise.
 DEFAULT_PREFIX_WEIGHT = 8.0
@@ -44,7 +44,7 @@ class SAKDHook(Hook):
     """Self-Architectural Knowledge Distillation (Qiu et al., Neural Networks 178:106475, 2024).
 
     The paper gives the two levels; losses, weights, stages and schedules are ours and
-    measured (docs/results.md); the authors' code has others (docs/distillation.md).
+    measured (docs/notebook.md); the authors' code has others (docs/distillation.md).
 
     The teacher lives in this hook: the student's state dict, optimizer and checkpoints are those
     of the plain detector. The terms join the loss dict inside the student's own forward, so that

@@ -82,8 +82,8 @@ def saving(x: Tensor, integers: bool) -> float:
     """What the compiled pass saves on ``x``, in elements of 5 ns each; 0: it is no faster there.
 
     On a CPU binary neurons save 5 ns an element, forward and backward, and neurons that fire
-    integers three times that. On a GPU (H200, docs/results.md) a 700th of it, in half precision; in
-    float32 SpikingJelly's kernels are as fast.
+    integers three times that. On a GPU (H200, docs/notebook.md) a 700th of it, in half precision;
+    in float32 SpikingJelly's kernels are as fast.
 
     Args:
         x: the input of a layer of neurons.

@@ -27,7 +27,7 @@ from .sequences import unrepeated
 #: Who runs a neuron: SpikingJelly; one compiled pass (IF and LIF); the better of the two.
 BACKENDS = ("auto", "spikingjelly", "compiled")
 
-#: Measured on BCCD (docs/results.md): ours; the authors' code resets hard.
+#: Measured on BCCD (docs/notebook.md): ours; the authors' code resets hard.
 DEFAULT_NEURON: dict[str, Any] = dict(
     type="LIFNode",
     tau=2.0,

@@ -1,0 +1,45 @@
+"""The documentation site: it builds without a warning, and asks for no other host."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Built strictly: a dead link, a missing anchor or a page that is not listed fails."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", folder]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_the_reference_holds_every_public_name(site):
+    import sakd_dense
+
+    page = (site / "reference" / "api.html").read_text()
+    headings = set(re.findall(r'<h[23] id="([\w.]+)"', page))
+    for name in set(sakd_dense.__all__) - {"__version__"}:
+        assert any(h.endswith(f".{name}") for h in headings), name
+    assert ":class:" not in page and ":func:" not in page
+
+
+def test_the_reference_holds_every_tool_and_config(site):
+    tools = (site / "reference" / "tools.html").read_text()
+    assert "--teacher-checkpoint" in tools and "usage: test.py" in tools
+    configs = (site / "reference" / "configs.html").read_text()
+    assert all(c.stem in configs for c in (ROOT / "configs").glob("*.py"))
+
+
+def test_no_page_loads_anything_from_another_host(site):
+    for page in site.rglob("*.html"):
+        loaded = re.findall(
+            r'<(?:script|img|link)[^>]+(?:src|href)="(https?://[^"]+)"', page.read_text()
+        )
+        assert not [u for u in loaded if 'rel="canonical"' not in u], (page, loaded)
