@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: help install test test-all lowest demo bench gpu compat docs lint format clean
+.PHONY: help install test test-all lowest demo bench gpu compat docs dist lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 @ \2/p' Makefile | column -t -s @ 2>/dev/null \
@@ -42,6 +42,11 @@ compat: install  ## every upstream config made spiking: docs/compatibility.md (l
 
 docs: install  ## the documentation site: build/site/index.html
 	$(BIN)/mkdocs build --strict
+
+dist:  ## a source archive and a wheel: dist/
+	rm -rf dist build/dist && $(PYTHON) -m venv build/dist
+	build/dist/bin/python -m pip -q install build
+	build/dist/bin/python -m build --outdir dist .
 
 lint: install  ## rules, formatting, types, spelling
 	$(BIN)/ruff check

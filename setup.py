@@ -133,6 +133,7 @@ setup(
             "tensorboard",
         ],
     },
+    entry_points={"console_scripts": ["sakd_dense = sakd_dense.commands.entry:main"]},
     cmdclass={"build_py": BuildPyWithMim},
     zip_safe=False,
 )

@@ -1,5 +1,6 @@
 """Packaging: the wheel, the links, the pins and the names of configs. Needs no network."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -51,8 +52,40 @@ def test_wheel_carries_configs_tools_and_index(wheel):
     for folder, pattern in (("configs", "*.py"), ("tools", "*.py"), ("tools", "*.sh")):
         for path in (ROOT / folder).rglob(pattern):
             assert f"sakd_dense/.mim/{path.relative_to(ROOT).as_posix()}" in names
+    assert (
+        "sakd_dense = sakd_dense.commands.entry:main"
+        in wheel.read(next(n for n in names if n.endswith("entry_points.txt"))).decode()
+    )
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "sakd_dense").rglob("*.py")}
     assert {m for m in modules if "/.mim/" not in m} <= names
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_runs_the_command_and_finds_its_configs(wheel, tmp_path):
+    """In an environment of its own, which sees this one's libraries but not this checkout."""
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    site = next((tmp_path / "venv").glob("lib/python*/site-packages"))
+    wheel.extractall(site)
+    # The libraries of this environment; a .pth of its own would name the checkout.
+    others = [p for p in sys.path if p.endswith("site-packages")]
+    code = (
+        "import sys; sys.argv = ['sakd_dense', *sys.argv[1:]];"
+        "import sakd_dense; from sakd_dense.commands.entry import main;"
+        "assert sakd_dense.__file__.startswith(sys.prefix), sakd_dense.__file__; main()"
+    )
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(site), *others]))
+    out = tmp_path / "student.py"
+    arguments = ["convert_config", "sakd_dense::r18_digits.py", "--teacher-checkpoint", "ann.pth"]
+    done = subprocess.run(
+        [python, "-c", code, *arguments, "--out", out],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Config.fromfile(out).model.backbone.type == "SEWResNet"
 
 
 def test_wheel_requires_no_openmmlab_distribution_unless_asked(wheel):
