@@ -54,7 +54,7 @@ lint: install  ## rules, formatting, types, spelling
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-format: install  ## ruff: mend what it can
+format: install  ## formats the code and fixes what ruff can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

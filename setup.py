@@ -4,9 +4,8 @@ OpenMMLab's tools look for a package's configs in ``<package>/.mim``. An editabl
 links there, a wheel gets copies, so that ``_base_ = 'sakd_dense::<config>.py'`` works in both.
 
 The OpenMMLab packages are not in ``install_requires``: each exists as the original (``mmdet``) and
-as the maintained fork (``onedl-mmdetection``), under one import name. Whoever has one must not get
-the other installed over it. The extra ``onedl`` takes the forks; ``tools/check_env.py`` checks by
-import names.
+as the maintained fork (``onedl-mmdetection``), under one import name. One must not be installed
+over the other. The extra ``onedl`` takes the forks; ``tools/check_env.py`` checks by import names.
 """
 
 import os

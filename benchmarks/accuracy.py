@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What SAKD gives, arm by arm, seed by seed; every number of docs/notebook.md.
+"""Trains and tests the arms of docs/notebook.md, seed by seed.
 
   python benchmarks/accuracy.py bccd train teacher --seed 0  # the best on val is kept
   python benchmarks/accuracy.py bccd train sakd --seed 0     # taught by that teacher
@@ -120,7 +120,7 @@ def config(track: str, arm: str, seed: int) -> Config:
 
 
 def swept(track: str, arm: str, seed: int, split: str) -> dict[str, Any] | None:
-    """What a run gives on ``split`` at every T, and at every D of an arm that names several.
+    """Tests a run on ``split`` at every T, and at every D if its arm names several.
 
     Kept, for `test` in benchmarks/results.
     """

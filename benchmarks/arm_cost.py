@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What an iteration of each arm takes: how many epochs the same seconds pay for.
+"""Time of an iteration of each arm, and the number of epochs that the same seconds pay for.
 
   python benchmarks/arm_cost.py cifar10-small sakd counts-1x4
   python benchmarks/arm_cost.py bccd sakd counts-1x4 --rounds 5

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What a student of counts costs: against its ANN on the same images, and against binary steps.
+"""Cost of a student of counts, relative to its ANN on the same images and to binary steps.
 
   python benchmarks/counts.py                        # R50, B = 2, 128x128
   python benchmarks/counts.py --depth 18 --size 256 256 --rounds 7

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What a full run of each shipped config costs, in GPU-hours: an estimate, from what was measured.
+"""GPU-hours of a full run of each shipped config, estimated from measurements.
 
   python benchmarks/full_runs.py
 

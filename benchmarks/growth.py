@@ -1,4 +1,4 @@
-"""How the cost of the backbone grows with T, image size and batch, beside its ANN twin's."""
+"""Growth of the backbone's cost with T, image size and batch, beside its ANN twin's."""
 
 from pathlib import Path
 from typing import Any

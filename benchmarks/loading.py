@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How long a training step waits for its data: the loader as the config has it.
+"""Time that a training step waits for its data, with the config's own loader.
 
   python benchmarks/loading.py configs/retinanet_sew18_sakd_bccd.py configs/fcn_sew18_sakd_camvid.py
   python benchmarks/loading.py configs/sew18_sakd_digits.py --amp --iterations 100

@@ -1,4 +1,4 @@
-"""What the benchmarks share: sides that take turns, memory of a process, the machine."""
+"""Tools of the benchmarks: sides that take turns, memory of a process, the machine."""
 
 import ctypes
 import gc
@@ -90,7 +90,7 @@ def peak_mib(run: Callable[[], Any]) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """Where a number was measured."""
+    """Returns the machine and the versions of a measurement."""
     cpu = platform.processor() or platform.machine()
     if os.path.isfile("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as file:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What OpenMP's idle threads cost a training step, by how long they spin.
+"""Cost of OpenMP's idle threads to a training step, by the length of their spin.
 
   python benchmarks/openmp.py
   python benchmarks/openmp.py --rounds 11 --threads 2 --out openmp.json

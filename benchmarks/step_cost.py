@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What level 2 adds to a training step, in time and memory, as ratios from one run.
+"""Time and memory that level 2 adds to a training step, as ratios from one run.
 
   python benchmarks/step_cost.py                       # RetinaNet, SEW-ResNet-18, BCCD
   python benchmarks/step_cost.py --config configs/fcn_sew18_sakd_digits.py

@@ -18,10 +18,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from .config.scopes import mend_config_scopes
+from .config.scopes import patch_config_scopes
 from .version import __version__
 
-mend_config_scopes()
+patch_config_scopes()
 
 # What registers something.
 from . import backbones, distill, firing, parts, timesteps, transfer  # noqa: E402, F401

@@ -156,7 +156,7 @@ def test_a_shipped_config_is_the_same_by_name_and_by_path(tmp_path, name):
 
 def test_mending_again_changes_nothing():
     before = (dict(config_utils.MODULE2PACKAGE), Config._get_cfg_path)
-    scopes.mend_config_scopes()
+    scopes.patch_config_scopes()
     after = (dict(config_utils.MODULE2PACKAGE), Config._get_cfg_path)
     assert before == after
 
@@ -164,7 +164,7 @@ def test_mending_again_changes_nothing():
 def test_original_mmsegmentation_keeps_its_entry(monkeypatch):
     monkeypatch.setitem(config_utils.MODULE2PACKAGE, "mmseg", "mmsegmentation")
     monkeypatch.setattr(scopes, "_distribution_is_there", lambda name: True)
-    scopes.mend_config_scopes()
+    scopes.patch_config_scopes()
     assert config_utils.MODULE2PACKAGE["mmseg"] == "mmsegmentation"
 
 

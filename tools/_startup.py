@@ -1,4 +1,4 @@
-"""What a tool does before anything else: ``import _startup`` stands first among its imports.
+"""Set-up of a tool's process: ``import _startup`` comes first among its imports.
 
 OpenMP reads its settings once, when torch is loaded. A thread of it that has nothing to do spins
 before it sleeps, and where other processes use the cores as well this takes the time of the thread

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Says what is wrong with this environment and how to mend it. Exits with 1 if something is.
+"""Lists the problems of this environment and their fixes. Exits with 1 if there are any.
 
 It runs on the standard library alone, so that it can say that torch, or a new enough Python, is
 missing. Everything else is imported inside the checks, through a :class:`Probe` that a test can
@@ -52,12 +52,12 @@ OPTIONAL = {"mmpretrain": "classification (and backbones of mmpretrain) cannot b
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. ``mend`` says what to do; it is empty where nothing is to be done."""
+    """One line of the report. ``fix`` is the remedy, or empty."""
 
     name: str
     state: str
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
 def _distribution_version(name: str) -> str | None:
@@ -73,7 +73,7 @@ def _is_there(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Probe:
-    """How the checks look at the world.
+    """Access of the checks to the system.
 
     Attributes:
         python: version of the interpreter, e.g. ``(3, 11, 7)``.
@@ -102,8 +102,8 @@ def _first_line(error: BaseException) -> str:
 def check_python(probe: Probe) -> Finding:
     text = ".".join(map(str, probe.python))
     if probe.python < (3, 11):
-        mend = "Use Python 3.11 or newer, and make the virtual environment anew with it."
-        return Finding("python", WRONG, f"{text} is too old", mend)
+        fix = "Use Python 3.11 or newer, and make the virtual environment anew with it."
+        return Finding("python", WRONG, f"{text} is too old", fix)
     return Finding("python", OK, text)
 
 
@@ -113,11 +113,11 @@ def check_torch(probe: Probe) -> Finding:
     try:
         torch = probe.load("torch")
     except Exception as error:
-        mend = "Reinstall it: pip install --force-reinstall torch torchvision"
-        return Finding("torch", WRONG, f"cannot be imported ({_first_line(error)})", mend)
+        fix = "Reinstall it: pip install --force-reinstall torch torchvision"
+        return Finding("torch", WRONG, f"cannot be imported ({_first_line(error)})", fix)
     if numbers(torch.__version__) < numbers(OLDEST["torch"]):
-        mend = f"pip install 'torch>={OLDEST['torch']}'"
-        return Finding("torch", WRONG, f"{torch.__version__} is too old", mend)
+        fix = f"pip install 'torch>={OLDEST['torch']}'"
+        return Finding("torch", WRONG, f"{torch.__version__} is too old", fix)
     return Finding("torch", OK, torch.__version__)
 
 
@@ -126,23 +126,23 @@ def check_torchvision(probe: Probe) -> Finding:
     name = "torchvision"
     torch_version = probe.version("torch") or ""
     fitting = "the same release"
-    mend = "Install the torchvision that belongs to your torch."
+    fix = "Install the torchvision that belongs to your torch."
     major_minor = numbers(torch_version)[:2]
     if len(major_minor) == 2 and major_minor[0] == 2:
         fitting = f"0.{major_minor[1] + 15}"
-        mend = (
+        fix = (
             f"torch {torch_version} goes with torchvision {fitting}: "
             f"pip install 'torchvision=={fitting}.*', from the same index as torch."
         )
     if not probe.is_there(name):
-        return Finding(name, WRONG, "missing", mend)
+        return Finding(name, WRONG, "missing", fix)
     try:
         module = probe.load(name)
     except Exception as error:
-        return Finding(name, WRONG, f"does not fit torch ({_first_line(error)})", mend)
+        return Finding(name, WRONG, f"does not fit torch ({_first_line(error)})", fix)
     version = module.__version__
     if fitting[0].isdigit() and numbers(version)[:2] != numbers(fitting):
-        return Finding(name, WRONG, f"{version} does not fit torch {torch_version}", mend)
+        return Finding(name, WRONG, f"{version} does not fit torch {torch_version}", fix)
     return Finding(name, OK, version)
 
 
@@ -151,11 +151,11 @@ def check_openmmlab(probe: Probe, name: str) -> Finding:
     low, high, originals, fork = OPENMMLAB[name]
     installed = [d for d in (*originals, fork) if probe.version(d) is not None]
     if len(installed) > 1:
-        mend = (
+        fix = (
             "They overwrite each other's files. "
             f"pip uninstall {' '.join(installed)}, then install one of them again."
         )
-        return Finding(name, WRONG, f"installed twice ({' and '.join(installed)})", mend)
+        return Finding(name, WRONG, f"installed twice ({' and '.join(installed)})", fix)
     range_text = f">={low},<{high}"
     get = f"Run `make install`, or install {originals[0]} or {fork} ({range_text})."
     if not probe.is_there(name):
@@ -175,13 +175,13 @@ def check_openmmlab(probe: Probe, name: str) -> Finding:
 def check_mmcv_operators(probe: Probe) -> Finding:
     """Mmcv can be installed without its compiled operators, or with those of another torch."""
     name = "mmcv operators"
-    mend = (
+    fix = (
         "Run `make install`. By hand: pip uninstall mmcv mmcv-lite onedl-mmcv, then, with torch, "
         "'setuptools<82', wheel, ninja and psutil installed: MMCV_WITH_OPS=1 pip install "
         "--no-build-isolation --no-cache-dir onedl-mmcv"
     )
     if not probe.is_there("mmcv"):
-        return Finding(name, WRONG, "missing, as mmcv is", mend)
+        return Finding(name, WRONG, "missing, as mmcv is", fix)
     try:
         nms = probe.load("mmcv.ops").nms
         torch = probe.load("torch")
@@ -192,29 +192,29 @@ def check_mmcv_operators(probe: Probe) -> Finding:
             text = "were built against another torch"
         else:
             text = f"do not work ({_first_line(error)})"
-        return Finding(name, WRONG, text, mend)
+        return Finding(name, WRONG, text, fix)
     if kept.tolist() != [0]:
-        return Finding(name, WRONG, f"NMS gives a wrong answer ({kept.tolist()})", mend)
+        return Finding(name, WRONG, f"NMS gives a wrong answer ({kept.tolist()})", fix)
     if torch.cuda.is_available():
         built_with = probe.load("mmcv.ops").get_compiling_cuda_version()
         if built_with == "not available":
-            mend = (
+            fix = (
                 "Run `make install`, which builds them for this GPU, or hide the GPU: "
                 "export CUDA_VISIBLE_DEVICES="
             )
-            return Finding(name, WRONG, "were built for the CPU only, but there is a GPU", mend)
+            return Finding(name, WRONG, "were built for the CPU only, but there is a GPU", fix)
         return Finding(name, OK, f"work (CUDA {built_with})")
     return Finding(name, OK, "work (CPU)")
 
 
 def check_version(probe: Probe, name: str) -> Finding:
     """Installed, and not older than setup.py allows."""
-    mend = f"pip install '{name}>={OLDEST[name]}'"
+    fix = f"pip install '{name}>={OLDEST[name]}'"
     version = probe.version(name)
     if version is None:
-        return Finding(name, WRONG, "missing", mend)
+        return Finding(name, WRONG, "missing", fix)
     if numbers(version) < numbers(OLDEST[name]):
-        return Finding(name, WRONG, f"{version} is too old", mend)
+        return Finding(name, WRONG, f"{version} is too old", fix)
     return Finding(name, OK, version)
 
 
@@ -237,9 +237,9 @@ def check_pycocotools(probe: Probe) -> Finding:
     try:
         probe.load("pycocotools.mask")
     except Exception as error:  # e.g. built against another numpy
-        mend = "pip install --force-reinstall --no-deps pycocotools"
+        fix = "pip install --force-reinstall --no-deps pycocotools"
         text = f"cannot be imported ({_first_line(error)})"
-        return Finding("pycocotools", WRONG, text, mend)
+        return Finding("pycocotools", WRONG, text, fix)
     return installed
 
 
@@ -257,7 +257,7 @@ def check_gpu(probe: Probe) -> Finding:
 
 
 def check_environment(probe: Probe | None = None) -> list[Finding]:
-    """Run every check, in the order in which problems are best mended."""
+    """Run every check, in the order in which to fix problems."""
     probe = probe or Probe()
     findings = [check_python(probe), check_torch(probe), check_torchvision(probe)]
     for name in OPENMMLAB:
@@ -274,9 +274,9 @@ def report(findings: list[Finding]) -> str:
     """An aligned table, and under it what to do about each thing that is not in order."""
     width = max(len(finding.name) for finding in findings)
     lines = [f"{f.name:<{width}}  {f.state:<5}  {f.found}" for f in findings]
-    mends = [f"- {f.name}: {f.mend}" for f in findings if f.mend]
-    if mends:
-        lines += ["", "What to do:", *mends]
+    fixes = [f"- {f.name}: {f.fix}" for f in findings if f.fix]
+    if fixes:
+        lines += ["", "What to do:", *fixes]
     wrong = sum(finding.state == WRONG for finding in findings)
     lines += ["", f"{wrong} wrong." if wrong else "Nothing is wrong."]
     return "\n".join(lines)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Which upstream configs become spiking by one word, and why the others do not.
+"""Tests upstream configs with a spiking backbone, and reports why some fail.
 
   python tools/compat.py                                     # every config: long
   python tools/compat.py --package mmdet --match 'retinanet/*r50*'

@@ -72,7 +72,7 @@ def make_venv() -> None:
         )
 
 
-def mend_opencv() -> None:
+def fix_opencv() -> None:
     """Use OpenCV's build without windows where the one with windows cannot be loaded.
 
     The OpenMMLab packages ask for ``opencv-python``, which needs libGL. A server often has none.
@@ -93,7 +93,7 @@ def install() -> None:
     say("the OpenMMLab forks and sakd_dense")
     extras = ".[onedl,cls,demo,export,docs,dev]"
     pip("-q", "--no-build-isolation", "-c", str(CONSTRAINTS), "-e", extras)
-    mend_opencv()
+    fix_opencv()
 
 
 def main() -> int:

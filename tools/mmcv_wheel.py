@@ -47,7 +47,7 @@ operators.nms
 
 @dataclass(frozen=True)
 class Target:
-    """What a wheel is built for. ``cuda`` is 'cpu', or e.g. 'cuda13.0-sm90'."""
+    """Platform that a wheel is built for. ``cuda`` is 'cpu', or e.g. 'cuda13.0-sm90'."""
 
     mmcv: str
     torch: str
@@ -203,7 +203,7 @@ def build(target: Target, folder: Path) -> Path:
 
 
 def progress(log: Path) -> str:
-    """How far ninja is, e.g. '12/97'."""
+    """Returns ninja's progress, such as '12/97'."""
     done = re.findall(r"\[(\d+/\d+)\]", log.read_text(errors="replace"))
     return done[-1] if done else "?"
 
@@ -226,7 +226,7 @@ def is_installed(wheel: Path) -> bool:
 
 
 def load_error() -> str:
-    """What loading the installed operators says; '' if all is well."""
+    """Returns the error of loading the installed operators; '' if there is none."""
     tried = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True)
     return tried.stderr if tried.returncode else ""
 

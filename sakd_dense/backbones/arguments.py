@@ -21,7 +21,7 @@ ARCHITECTURES: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, .
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """What a spiking ResNet's stages are built from; the arguments mean what they mean there.
+    """Arguments from which a spiking ResNet builds its stages, with the ResNet's meanings.
 
     Args:
         connects: the values that ``connect`` may have.
@@ -102,7 +102,7 @@ class Architecture:
         return [self.drop_path_rate * (first + j) / last for j in range(self.block_counts[stage])]
 
     def block_arguments(self, stage: int) -> dict[str, Any]:
-        """What all blocks of the stage are given alike."""
+        """Returns the arguments that all blocks of the stage share."""
         return dict(
             style=self.style,
             groups=self.groups,

@@ -18,7 +18,7 @@ OUTPUTS = ("rate", "sequence")
 
 
 class Readout(nn.Module):
-    """What leaves the backbone, from the sequences of its stages.
+    """Output of the backbone, computed from the sequences of its stages.
 
     Input: a tuple of ``[T, B, C, H, W]``. Output: the same (``output='sequence'``), or the
     firing rates, a tuple of ``[B, C, H, W]``. A module of its own, called once a forward, so that
@@ -127,7 +127,7 @@ class SpikingBackbone(BaseModule):
         """
 
     def handed_on(self, features: tuple[Tensor, ...]) -> Any:
-        """What :meth:`forward` gives for ``features`` of the readout: as the ANN, which may give a
+        """Returns the readout's ``features`` in the form of the ANN's forward, which may give a
         tensor instead of a tuple of one.
         """
         return features

@@ -47,7 +47,7 @@ def connect(out: Tensor, identity: Tensor, kind: str) -> Tensor:
 
 
 class ResidualBlock(BaseModule):
-    """What the basic and the bottleneck block share: connection, checkpointing, norm names."""
+    """Base of the basic and the bottleneck block: connection, checkpointing, norm names."""
 
     expansion: int
     last_norm: str

@@ -1,4 +1,4 @@
-"""Which upstream backbones take the word ``Spiking`` before their type."""
+"""Upstream backbones that take the word ``Spiking`` before their type."""
 
 from typing import Any
 

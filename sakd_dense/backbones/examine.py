@@ -149,7 +149,7 @@ def _neurons_tell(backbone: nn.Module, watch: _Watch) -> Iterator[None]:
 
 
 def _caller() -> str:
-    """Where upstream's code is: the innermost frame that is neither PyTorch's nor ours."""
+    """Returns the innermost frame outside of PyTorch and this package, which is upstream's."""
     ours, torchs = Path(__file__), Path(torch.__file__).parent
     for frame in inspect.stack(context=0):
         file = Path(frame.filename)

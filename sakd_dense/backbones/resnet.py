@@ -19,7 +19,7 @@ from .saved_spikes import SavedInput, check_spikes
 
 
 class ResidualBackbone(SpikingBackbone):
-    """What SEW-ResNet and Spiking-ResNet share: upstream's arguments and parameter names.
+    """Base of SEW-ResNet and Spiking-ResNet, with upstream's arguments and parameter names.
 
     Every argument of mmdet's and mmseg's ``ResNet`` and ``ResNeXt`` means what it means there;
     changing ``type`` alone turns an upstream config spiking. One default differs from mmdet's:

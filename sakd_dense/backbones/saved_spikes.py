@@ -1,4 +1,4 @@
-"""What is kept for backward: spikes as bytes, or a block's input alone (checkpointing).
+"""Less memory for backward: spikes kept as bytes, or a block's input alone (checkpointing).
 
 A convolution keeps its input, a checkpointed block its own. Here both are spikes, or sums of them
 (``connect='ADD'``): whole numbers up to the number of blocks of a stage, one more with the

@@ -1,4 +1,4 @@
-"""Which T are asked for, and where in a model the spiking backbone is."""
+"""Checks of the requested T, and the search for the spiking backbone of a model."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager

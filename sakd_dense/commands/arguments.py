@@ -43,7 +43,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sakd_arguments(parser: argparse.ArgumentParser) -> None:
-    """What turns an ANN config into a spiking one: for ``train.py`` and ``convert_config.py``."""
+    """Adds the arguments that turn an ANN config into a spiking one."""
     parser.add_argument(
         "--teacher-checkpoint",
         metavar="X",

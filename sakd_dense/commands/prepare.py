@@ -1,4 +1,4 @@
-"""What a run needs before it starts: its config completed, its checkpoints checked."""
+"""Preparation of a run: completes its config and checks its checkpoints."""
 
 from __future__ import annotations
 

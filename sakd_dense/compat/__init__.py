@@ -1,4 +1,4 @@
-"""Which of upstream's configs one word makes spiking: measured, config by config."""
+"""Tests of upstream's configs with a spiking backbone, config by config."""
 
 from .cases import Case, find_cases
 from .checks import CHECKS, check

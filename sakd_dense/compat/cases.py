@@ -53,7 +53,7 @@ class Case:
 
 
 def config_folder(package: str) -> Path:
-    """Where an installed ``package`` keeps its configs.
+    """Returns the folder in which an installed ``package`` keeps its configs.
 
     Raises:
         MissingPackageError: it is not installed, or was installed without them.

@@ -43,7 +43,7 @@ def scaled(model: dict[str, Any], size: int) -> dict[str, Any]:
 def batch_for(
     model: dict[str, Any], package: str, size: int, training: bool = True
 ) -> dict[str, Any]:
-    """What a dataloader gives for ``model``: images of ``size`` with their labels, two for
+    """Returns a batch as a dataloader gives it: images of ``size`` with their labels, two for
     training, one for prediction (as upstream tests; some operators take no more).
     """
     kinds: dict[str, Callable[..., dict[str, Any]]]
@@ -111,7 +111,7 @@ def _people(model: dict[str, Any], size: int) -> dict[str, Any]:
 
 
 def _branches(batch: dict[str, Any]) -> dict[str, Any]:
-    """What a semi-supervised wrapper is fed: the batch as labelled and as unlabelled images."""
+    """Returns the batch as labelled and as unlabelled images, for a semi-supervised wrapper."""
     names = ("sup", "unsup_teacher", "unsup_student")
     again = {name: copy.deepcopy(batch) for name in names}
     for part in again.values():

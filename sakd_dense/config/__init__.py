@@ -9,7 +9,7 @@ from .models import (
 )
 from .policy import check_norm_policy
 from .sakd import to_sakd
-from .scopes import config_file, load_config, mend_config_scopes
+from .scopes import config_file, load_config, patch_config_scopes
 from .teacher import sakd_hook, teacher_config, teacher_file, teacher_of
 from .twins import ann_of, spiking_of
 from .types import ANN_TYPES, ann_type, spiking_backbone_cfgs, type_name
@@ -24,7 +24,7 @@ __all__ = [
     "config_file",
     "initial_checkpoints",
     "load_config",
-    "mend_config_scopes",
+    "patch_config_scopes",
     "read_as_base",
     "sakd_hook",
     "spiking_backbone_cfgs",

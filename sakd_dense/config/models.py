@@ -1,4 +1,4 @@
-"""What a config says of its model and test set, and the checkpoints that the model loads."""
+"""Model, test set and initial checkpoints of a config."""
 
 from __future__ import annotations
 

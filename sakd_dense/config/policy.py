@@ -1,4 +1,4 @@
-"""What in a config contradicts level 1 from an ANN: BatchNorm that is not trained."""
+"""Finds settings that contradict level 1 from an ANN: BatchNorm that is not trained."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NORM_REASON = (
 
 
 def check_norm_policy(cfg: Config | MutableMapping[str, Any]) -> list[str]:
-    """What in ``cfg`` keeps an ANN's BatchNorm statistics in a spiking student, one line each.
+    """Lists the settings of ``cfg`` that keep an ANN's BatchNorm statistics in a spiking student.
 
     Empty where level 1 is not from an ANN: without ``SAKDHook(transfer=True)``, ``SAKDTransfer``
     and ``Pretrained``, or with a ``load_from``, which comes last.

@@ -35,8 +35,8 @@ def to_sakd(
     Args:
         cfg: an upstream ANN config, or one that is spiking already (then only the hook is added).
         teacher_checkpoint: the ANN of the same architecture, trained. None: no hook; the student
-            starts from what its config says (say, ImageNet weights).
-        time_steps: T; None: 4 (1 with ``counts``), or what an already spiking config says.
+            starts as its config defines, for example from ImageNet weights.
+        time_steps: T; None: 4 (1 with ``counts``), or the value of an already spiking config.
         transfer: level 1 from the teacher's checkpoint.
         source: where the student's first weights come from. ``'ann'``: BatchNorm is trained
             (``norm_eval=False``, ``frozen_stages=-1``); ``'snn'`` (a distilled SNN given by
@@ -44,7 +44,7 @@ def to_sakd(
         family: ``'SEW'`` or ``'Spiking'``, put before the backbone's type; None: ``'SEW'`` for
             ResNets with binary spikes, else ``'Spiking'``, whose limit is the ANN itself.
         counts: D, for neurons that fire up to D spikes a time step (``NILIFNode``), those of
-            spiking necks and heads too; None: what the config says, or binary.
+            spiking necks and heads too; None: the config's value, or binary.
         backbone: further arguments of the spiking backbone.
         hook: further arguments of ``SAKDHook``.
 

@@ -10,10 +10,10 @@ MMEngine looks such a name up in three steps, and each has a gap:
 3. ``mmengine.hub.get_config`` runs ``pip install`` for a distribution it does not find. With the
    fork in place that would put the original mmseg over it.
 
-:func:`mend_config_scopes` closes the first two; with them closed the third does not happen for what
-is installed. The first is an entry in MMEngine's table. The second has no entry point: the parser
-of ``_base_`` calls ``Config._get_cfg_path`` by name, so the lookup of this package's names is put
-in front of it. :func:`config_file` never installs anything.
+:func:`patch_config_scopes` closes the first two. With them closed the third does not happen for
+what is installed. The first is an entry in MMEngine's table. The second has no entry point: the
+parser of ``_base_`` calls ``Config._get_cfg_path`` by name, so the lookup of this package's names
+is put in front of it. :func:`config_file` never installs anything.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _with_our_names(lookup: _Lookup) -> _Lookup:
     return get_cfg_path
 
 
-def mend_config_scopes() -> None:
+def patch_config_scopes() -> None:
     """Make ``_base_ = 'mmseg::...'`` and ``_base_ = 'sakd_dense::...'`` resolve.
 
     Safe to call more than once. Changes nothing that already works: with the original
@@ -86,7 +86,7 @@ def config_file(name: str) -> str:
     """
     if "::" not in name:
         return name
-    mend_config_scopes()
+    patch_config_scopes()
     package = name.partition("::")[0]
     packages = {*MODULE2PACKAGE, _PACKAGE.name}
     if package not in packages:

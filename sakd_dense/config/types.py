@@ -93,7 +93,7 @@ def ann_backbone_cfgs(model: Any) -> list[MutableMapping[str, Any]]:
     """The configs (not copies) of every backbone in ``model`` that has a spiking twin.
 
     Raises:
-        UserError: there is none; says what stands there instead.
+        UserError: there is none; the message names the backbone that the model has.
     """
     named = [d["backbone"] for d in dicts(model) if _has_type(d.get("backbone"))]
     known = [b for b in named if type_name(b["type"]) in ann_types()]

@@ -21,7 +21,7 @@ _FIRST = ("custom_imports", "default_scope", "model", "custom_hooks")
 
 
 def difference(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be merged into ``base`` to get ``new``, in MMEngine's terms.
+    """Returns the dict that turns ``base`` into ``new`` when MMEngine merges it.
 
     A dict that lost keys is given whole, with ``_delete_=True``; lists are given whole.
 

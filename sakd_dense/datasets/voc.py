@@ -114,7 +114,7 @@ class StrictVOCDataset(XMLDataset):
             if name not in known:
                 raise UserError(
                     f"{self._xml_path}: object {number} is of class {name!r}, known are "
-                    f"{sorted(known)}. Name it in metainfo=dict(classes=...) or mend the file"
+                    f"{sorted(known)}. Name it in metainfo=dict(classes=...) or correct the file"
                 )
             self._clean(obj, number, name)
             x1, y1, x2, y2 = self._corners(obj, number)

@@ -57,7 +57,7 @@ class SAKDHook(Hook):
             where the hardware knows it; None: as the student does. ``weights``: which, where the
             checkpoint holds several, as in :func:`sakd_dense.transfer.transfer`.
         transfer: level 1: start from the teacher's weights. ``'head'``: from those of its neck and
-            head alone; the backbone starts as its ``init_cfg`` says (from a distilled SNN, such
+            head alone; the backbone starts from its ``init_cfg`` (a distilled SNN, such
             as a classifier: ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``).
             ``load_from`` and ``resume`` win.
         calibrate: level 1 of neurons that fire integers: the number of training batches on which

@@ -1,4 +1,4 @@
-"""What passes through a module, kept for one iteration."""
+"""Records of a module's inputs and outputs, kept for one iteration."""
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ class Recorder:
         self.calls: list[Any] = []
 
     def take(self) -> list[Any]:
-        """What was kept; nothing is kept afterwards."""
+        """Returns the records and drops them."""
         calls, self.calls = self.calls, []
         return calls
 

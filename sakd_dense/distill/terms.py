@@ -24,7 +24,7 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """What belongs to one training forward of the student.
+    """Inputs and records of one training forward of the student.
 
     Attributes:
         images, samples, progress: see :meth:`Terms.__call__`.

@@ -1,4 +1,4 @@
-"""What an operation is, and what it costs: two conventions, both from the literature.
+"""Operations and their costs under two conventions from the literature.
 
 ``strict``: SpikingJelly's :class:`~spikingjelly.activation_based.op_counter.SynOpCounter` and
 ``MACCounter``, and syops-counter (Chen et al., "Training Full Spike Neural Networks via Auxiliary

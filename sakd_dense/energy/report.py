@@ -104,7 +104,7 @@ class EnergyReport(Record):
         return cells if ops.dense else [*cells[:5], *[""] * 6]
 
     def estimates(self) -> str:
-        """What SpikingJelly's estimators make of each T and of the ANN, mJ; a table for each."""
+        """Returns SpikingJelly's estimates of each T and the ANN, mJ, a table for each."""
         readings = {str(t): r for t, r in self.readings.items()} | {"ANN": self.teacher}
         tables = []
         for name, parts in next(iter(self.readings.values())).estimates.items():
@@ -118,7 +118,7 @@ class EnergyReport(Record):
         return "\n\n".join(tables)
 
     def notes(self) -> str:
-        """How everything was counted."""
+        """Returns the notes on how operations were counted."""
         longest = max(self.readings)
         repeated = (longest - 1) * self.first_layer
         notes = [

@@ -1,4 +1,4 @@
-"""What is exported, and on which image."""
+"""Model and example image of an export."""
 
 import copy
 from typing import Any

@@ -31,7 +31,7 @@ def export_nir(
 ) -> float:
     """Writes one time step of ``module`` to ``path``, reads it back and compares.
 
-    The graph has no time of its own: whoever runs it shows it the image T times and averages.
+    The graph has no time of its own: show it the image T times and average its outputs.
 
     Args:
         module: a backbone, or a model of mmseg or mmpretrain; in eval mode.
@@ -90,7 +90,7 @@ def export_nir(
 def run_nir(
     path: str | os.PathLike[str], images: Tensor, time_steps: int, dt: float = DT
 ) -> Tensor:
-    """What a file of :func:`export_nir` gives, averaged over T, by SpikingJelly."""
+    """Runs a file of :func:`export_nir` in SpikingJelly and returns its output, averaged over T."""
     from spikingjelly.activation_based.nir_exchange import import_from_nir
 
     graph: nn.Module = import_from_nir(Path(path), dt=dt, dtype=images.dtype).eval()

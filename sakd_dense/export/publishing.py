@@ -64,7 +64,7 @@ def torchvision_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def record_of(cfg: Config | None, sweep: SweepResult | None, meta: Mapping[str, Any]) -> dict:
-    """What a user of the weights must know; JSON."""
+    """Returns the record of the weights for their user, as JSON can hold it."""
     record: dict[str, Any] = {"sakd_dense": __version__}
     classes = (meta.get("dataset_meta") or {}).get("classes")
     if classes:

@@ -28,7 +28,7 @@ from ..runtime.errors import UserError
 
 
 class ExportError(UserError):
-    """What a format cannot express; the message names it."""
+    """Raised for a layer that a format cannot express; the message names the layer."""
 
 
 class StepView(nn.Module):

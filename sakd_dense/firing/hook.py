@@ -18,7 +18,7 @@ DEAD = (
     "learning rate"
 )
 SATURATED = (
-    "a layer that always fires says the same of every image. What helps: a higher v_threshold, "
+    "a layer that always fires carries no information. What helps: a higher v_threshold, "
     "norm_eval=False, a smaller learning rate, weight decay"
 )
 

@@ -9,7 +9,7 @@ from .sequences import channels_last
 
 
 class Clock:
-    """What all neurons of a backbone share in the forward that is running.
+    """State that all neurons of a backbone share during a forward.
 
     Attributes:
         time_steps: T.

@@ -67,7 +67,7 @@ class Payback:
 
 @dataclass
 class _Kernel:
-    """What a :class:`Payback` knows of the neurons of one T, with or without gradients."""
+    """Record of a :class:`Payback` about the neurons of one T, with or without gradients."""
 
     seen: float = 0.0
     neurons: set[str] = field(default_factory=set)
@@ -79,7 +79,7 @@ class _Kernel:
 
 
 def saving(x: Tensor, integers: bool) -> float:
-    """What the compiled pass saves on ``x``, in elements of 5 ns each; 0: it is no faster there.
+    """Returns the saving of the compiled pass on ``x``, in elements of 5 ns each; 0: no saving.
 
     On a CPU binary neurons save 5 ns an element, forward and backward, and neurons that fire
     integers three times that. On a GPU (H200, docs/notebook.md) a 700th of it, in half precision;

@@ -41,7 +41,7 @@ Steps = list[Tensor]
 
 @dataclass(frozen=True)
 class Dynamics:
-    r"""What an IF (``tau=None``) or LIF neuron computes; hashable.
+    r"""Dynamics of an IF (``tau=None``) or LIF neuron; hashable.
 
     Args:
         tau: membrane time constant, in steps.

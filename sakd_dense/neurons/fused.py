@@ -43,7 +43,7 @@ from .sequences import (
 
 
 class Affine(NamedTuple):
-    """What happens to Y in front of the neuron, each ``[C, 1]`` or None."""
+    """Scale, shift and step applied to Y in front of the neuron, each ``[C, 1]`` or None."""
 
     scale: Tensor | None
     shift: Tensor | None
@@ -63,7 +63,7 @@ def _normed(currents: Steps, scale: Tensor, shift: Tensor) -> list[Tensor]:
 
 
 def _charge(currents: Steps, affine: Affine, before: Steps | None) -> list[Tensor]:
-    """What the neuron receives, in units of its step."""
+    """Returns the input of the neuron, in units of its step."""
     if affine.scale is None or affine.shift is None:
         charge = [y.float() for y in currents]
     else:

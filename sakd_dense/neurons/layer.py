@@ -156,11 +156,11 @@ class SpikingNeuron(nn.Module):
 
     @property
     def step(self) -> Tensor | None:
-        """What one spike is worth, ``[C]`` or ``[]``, of a ``NILIFNode``; 1 of others (None)."""
+        """Value of a spike of a ``NILIFNode``, ``[C]`` or ``[]``; None (1) of other neurons."""
         return getattr(self.node, "step", None)
 
     def spikes_of(self, output: Tensor) -> Tensor:
-        """What :meth:`forward` gave (without a shortcut), ``[N, C, ...]``, as numbers of spikes."""
+        """Converts an output of :meth:`forward`, ``[N, C, ...]``, to numbers of spikes."""
         return output if self.step is None else spikes_of(output, self.step)
 
     def forward(

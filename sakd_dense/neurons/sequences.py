@@ -1,4 +1,4 @@
-"""How a sequence lies in memory, and how a kernel reads and writes it."""
+"""Memory layout of sequences, and the views through which kernels read and write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one spike is worth in a tensor: the steps of the neurons whose outputs it holds.
+"""Value of one spike in a tensor: the steps of the neurons whose outputs it holds.
 
 A ``NILIFNode`` hands on its count times a step, one a channel. The step belongs to the weights that
 read it, so what a layer receives are whole numbers of spikes. Here each tensor that holds such an
@@ -152,7 +152,7 @@ def _side_by_side(parts: list[tuple[Worth | None, int]]) -> Worth | None:
 
 @contextmanager
 def reads(model: nn.Module, watch: WorthOfSpikes) -> Iterator[dict[str, list[Worth | None]]]:
-    """What every layer with weights reads inside the block, call by call, by the layer's name."""
+    """Records the inputs of every layer with weights inside the block, call by call, by name."""
     seen: dict[str, list[Worth | None]] = {}
     with ExitStack() as stack:
         for name, layer in model.named_modules():

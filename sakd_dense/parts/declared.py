@@ -1,4 +1,4 @@
-"""How an upstream neck or head becomes a spiking one: declared by name, or in a config."""
+"""Upstream necks and heads as spiking ones, declared by name or in a config."""
 
 import functools
 from typing import Any

@@ -27,7 +27,7 @@ def save_png(figure: "Figure", path: str | os.PathLike[str], dpi: int = 120) -> 
 
 
 def svg_of(draw: Callable[["Axes"], Any], width: float = 6.4, height: float = 3.6) -> str:
-    """What ``draw(axes)`` draws, as an ``<svg>`` element that scales with its page."""
+    """Returns the drawing of ``draw(axes)`` as an ``<svg>`` element that scales with its page."""
     from matplotlib import rc_context
 
     with rc_context({"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "sakd"}):

@@ -1,4 +1,4 @@
-"""What lies in the folder of a run, and what is measured if it does not lie there yet."""
+"""Files in the folder of a run, and the measurements that it lacks."""
 
 import copy
 import json
@@ -93,7 +93,7 @@ def open_run(folder: str | Path) -> Run:
     if not spiking_backbone_cfgs(cfg.get("model") or {}):
         raise UserError(
             f"{configs[-1]}: its model does not spike; give the run of a student, "
-            "the teacher stands in its report beside it"
+            "the teacher is the reference in its report"
         )
     check_test_loop(cfg)
     last = folder / "last_checkpoint"

@@ -1,4 +1,4 @@
-"""What teacher and student find in an image, drawn for detectors, segmentors and classifiers."""
+"""Pictures of the predictions of teacher and student, for detectors, segmentors and classifiers."""
 
 import copy
 from collections.abc import Mapping, Sequence

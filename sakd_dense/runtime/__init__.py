@@ -1,4 +1,4 @@
-"""What is done to the process, to a library or to the disk."""
+"""Changes of the process, of a library or of the disk."""
 
 from .errors import MissingFileError, MissingPackageError, UserError
 from .files import replacing

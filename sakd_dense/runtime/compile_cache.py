@@ -1,4 +1,4 @@
-"""What a run has found out for the next, kept beside the kernels that PyTorch has compiled.
+"""Facts that a run keeps for the next one, beside the kernels that PyTorch has compiled.
 
 PyTorch keeps kernels in a folder (``TORCHINDUCTOR_CACHE_DIR``; by default one in the system's
 temporary folder). It does not tell what is in it without doing most of the work again, and it
@@ -18,7 +18,7 @@ from ..version import __version__
 
 
 def folder() -> Path | None:
-    """Where the marks are; None: nothing outlives this process."""
+    """Returns the folder of the marks; None: nothing outlives this process."""
     from torch._inductor import config  # takes a second, which runs that compile nothing save
     from torch._inductor.codecache import cache_dir
 
@@ -74,7 +74,7 @@ def check_instructions_once() -> None:
 
 
 def _cpu() -> str:
-    """What this CPU is: a folder may be shared by machines."""
+    """Returns the model of this CPU, since machines may share a folder."""
     with suppress(OSError), open("/proc/cpuinfo") as file:
         lines = {line for line in file if line.startswith(("model name", "flags", "Features"))}
         return " ".join(sorted(lines))

@@ -55,7 +55,7 @@ def return_freed_memory() -> None:
 
 @HOOKS.register_module()
 class FreedMemoryHook(Hook):
-    """Keeps freed memory for as long as batches are small; says in the log what it does.
+    """Keeps freed memory for as long as batches are small, and logs its choice.
 
     It looks at every batch before the model does. The first larger one turns it off for good: the
     images of a run may differ in size.

@@ -35,7 +35,7 @@ def mean_over_processes(x: Tensor) -> Tensor:
 
 
 def join_process_group(cfg: Config) -> None:
-    """Where there is no accelerator: the gloo group of ``--launcher pytorch``.
+    """Joins the gloo group of ``--launcher pytorch`` on a machine without accelerator.
 
     MMEngine's own launcher would set a CUDA device; it takes a group that is there already.
 

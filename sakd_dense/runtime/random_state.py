@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def untouched_random_state() -> Iterator[None]:
-    """What is drawn inside the block (PyTorch, NumPy, ``random``) is drawn again behind it."""
+    """Restores the random state (PyTorch, NumPy, ``random``) at the end of the block."""
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():
         yield

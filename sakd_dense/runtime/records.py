@@ -44,7 +44,7 @@ class Record:
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def notes(self) -> str:
-        """How the numbers are to be read; for people, beside them in the file."""
+        """Returns notes on how to read the numbers, which the file keeps beside them."""
         raise NotImplementedError
 
     def to_content(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Record:
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> Self:
-        """What :meth:`to_json` wrote.
+        """Reads a file that :meth:`to_json` wrote.
 
         Raises:
             MissingFileError: there is no such file.

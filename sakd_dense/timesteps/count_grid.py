@@ -38,7 +38,7 @@ class CountGrid(Record):
         return table({f"{t}x{d}": row for (t, d), row in self.rows.items()}, "T x D")
 
     def notes(self) -> str:
-        """How the rows came about."""
+        """Returns notes on how the rows were measured."""
         counts = len({d for _, d in self.rows})
         return (
             f"{len(self.rows)} readings from {counts} passes a batch: one for each D, which gives "

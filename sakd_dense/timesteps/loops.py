@@ -35,7 +35,7 @@ except ImportError:
 
 
 class _TimeStepLoop:
-    """What the two loops share; ``phase`` is the word in the names of hooks and steps."""
+    """Base of the two loops; ``phase`` is the word in the names of hooks and steps."""
 
     phase: ClassVar[str]
     runner: Any

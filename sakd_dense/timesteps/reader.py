@@ -1,4 +1,4 @@
-r"""What a model predicts at several T, from one pass of its spiking backbone.
+r"""Predictions of a model at several T, from one pass of its spiking backbone.
 
 Direct encoding shows the same image at every step, and in eval mode BatchNorm uses its running
 statistics: what a neuron does at t depends on nothing after t. The features at T=2 are therefore

@@ -41,7 +41,7 @@ class SweepResult(Record):
         return table(self.rows)
 
     def notes(self) -> str:
-        """How the times in the table were measured."""
+        """Returns notes on how the times in the table were measured."""
         notes = []
         if self.timed_images:
             notes.append(

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: a path, a URL, or a name of a model zoo, turned into a local file."""
+"""Local files of checkpoints, given by a path, a URL or a name of a model zoo."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from .weights import COUNTERS, Checkpoint, averaged_keys
 PREPROCESSOR = {"*data_preprocessor.*": "the model normalises by its own config"}
 #: SAKD's authors compare features through a layer a stage, in training alone (their public code).
 ADAPTORS = "an adaptor of the authors' training; no network computes with it"
-#: Keys that no network computes with, whoever loads them.
+#: Keys that no network computes with, in any use.
 _MAY_MISS = {"*num_batches_tracked": "a counter that old checkpoints lack"}
 _MAY_BE_LEFT = {
     **dict.fromkeys(COUNTERS, "counter of an averaged model"),
@@ -30,7 +30,7 @@ _MAY_BE_LEFT = {
 
 @dataclass(frozen=True)
 class Policy:
-    """What need not fit, beside counters and the preprocessor's statistics.
+    """Keys that need not fit, beside counters and the preprocessor's statistics.
 
     Each maps glob patterns of keys to the reason that stands in the account; the first pattern
     that fits counts.
@@ -65,7 +65,7 @@ def fit(
     part: str = "all",
     exact: bool = False,
 ) -> TransferReport:
-    """What becomes of every key of ``checkpoint`` and of ``model``; loads nothing.
+    """Reports the fate of every key of ``checkpoint`` and of ``model``; loads nothing.
 
     Args:
         checkpoint: the source.

@@ -1,4 +1,4 @@
-"""Which key of a checkpoint belongs to which key of a model, from the names and shapes alone."""
+"""Matching of a checkpoint's keys with a model's, from names and shapes alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BLOCKS: dict[tuple[bool, tuple[int, ...]], int] = {
 
 
 def backbone_prefixes(keys: Iterable[str]) -> set[str]:
-    """What stands before the names of backbones: ``'backbone.'``, ``'detector.backbone.'`` ..."""
+    """Returns the prefixes of backbones: ``'backbone.'``, ``'detector.backbone.'`` ..."""
     return {k[: k.index(BACKBONE) + len(BACKBONE)] for k in keys if _has_backbone(k)}
 
 

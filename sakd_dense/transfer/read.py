@@ -57,7 +57,7 @@ def _safe_globals() -> list[Any]:
 
 
 def load_safely(path: str | os.PathLike[str]) -> Any:
-    """What ``torch.save`` (or safetensors) wrote to ``path``, on the CPU, without unpickling.
+    """Reads a file of ``torch.save`` or safetensors to the CPU, without unpickling.
 
     Args:
         path: a local file, a URL, or a name such as ``torchvision://resnet50``,
@@ -115,7 +115,7 @@ def _refused(file: Path, reason: str) -> str:
     )
     return (
         f"checkpoint {file} holds more than weights{what}. Unpickling that could run code of "
-        "whoever wrote the file, so it was not loaded. If you trust it, keep its weights alone: "
+        "the author of the file, so it was not loaded. If you trust it, keep its weights alone: "
         f'python -c "{keep}"'
     )
 

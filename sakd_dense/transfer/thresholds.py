@@ -119,7 +119,7 @@ def calibrate_on(loader: Iterable[Any], model: nn.Module, num_batches: int) -> N
 def _activations(
     model: nn.Module, names: Mapping[NILIFNode, str], loader: Iterable[Any], num_batches: int
 ) -> tuple[dict[NILIFNode, _Seen], list[frozenset[str]]]:
-    """What each node passed on, and the names of layers of neurons that must share a step."""
+    """Returns the outputs of each node, and the names of layers that must share a step."""
     seen = {node: _Seen(max(1, SAMPLES // num_batches)) for node in names}
     before = {node: node.threshold.detach().clone() for node in names}
     modes = {m: m.training for m in model.modules()}

@@ -1,4 +1,4 @@
-"""Which weights are taken of a checkpoint that holds several sets of them.
+"""Choice among the sets of weights in a checkpoint that holds several.
 
 An average (EMA) and the raw weights that the optimizer stepped, by who wrote the file:
 
@@ -113,7 +113,7 @@ def one_model(checkpoint: Checkpoint) -> Checkpoint:
     """``checkpoint``, or, where it holds several models, the one that its author tests.
 
     Raises:
-        UserError: there are several, and nothing says which that is.
+        UserError: there are several, and nothing in the file identifies that one.
     """
     prefixes = backbone_prefixes(checkpoint.state)
     if outermost(prefixes) is not None or not prefixes:

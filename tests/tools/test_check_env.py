@@ -135,7 +135,7 @@ def test_what_is_wrong_is_named_and_can_be_mended(name, probe, says):
     found = finding(probe, name)
     assert found.state == WRONG
     assert says in found.found
-    assert found.mend
+    assert found.fix
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_mmcv_without_working_operators(ops, says):
     found = finding(world(mmcv__ops=ops), "mmcv operators")
     assert found.state == WRONG
     assert says in found.found
-    assert "MMCV_WITH_OPS=1" in found.mend
+    assert "MMCV_WITH_OPS=1" in found.fix
 
 
 def test_mmcv_built_for_the_cpu_on_a_machine_with_a_gpu():
@@ -165,7 +165,7 @@ def test_mmcv_built_for_the_cpu_on_a_machine_with_a_gpu():
 
 def test_the_right_torchvision_is_named():
     found = finding(world(missing=["torchvision"]), "torchvision")
-    assert "torchvision==0.27.*" in found.mend
+    assert "torchvision==0.27.*" in found.fix
 
 
 def test_mmpretrain_may_be_missing():

@@ -1,4 +1,4 @@
-"""One account of keys, whoever loads: level 1, the teacher and strict loading."""
+"""One account of keys for level 1, the teacher and strict loading."""
 
 from collections.abc import Callable
 

@@ -27,7 +27,7 @@ _MOMENTS = 4  # brightness is looked at so often in a frame
 
 @dataclass(frozen=True)
 class EventParameters:
-    """What a set is made from; the same values give the same files.
+    """Parameters of a generated set; the same values give the same files.
 
     Attributes:
         size: height and width of a frame, in pixels.

@@ -14,7 +14,7 @@ from ...runtime.errors import UserError
 
 
 def stamp(parameters: Any, version: int) -> dict[str, Any]:
-    """What identifies a set made from a dataclass of parameters, as JSON can hold it."""
+    """Returns the identity of a set made from a dataclass of parameters, as JSON can hold it."""
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(parameters).items()}
     return {"generator": version, **values}
 

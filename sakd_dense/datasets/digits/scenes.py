@@ -19,7 +19,7 @@ _TRIES = 20  # places tried for a digit before it is left out
 
 @dataclass(frozen=True)
 class SceneParameters:
-    """What a set of scenes is made from; the same values give the same files.
+    """Parameters of a set of scenes; the same values give the same files.
 
     Attributes:
         size: width and height of a scene, in pixels.

@@ -1,4 +1,4 @@
-"""What every feature loss shares: equal shapes, float32, a weight of its own outside."""
+"""Base of the feature losses: checks shapes and computes in float32."""
 
 from abc import ABC, abstractmethod
 

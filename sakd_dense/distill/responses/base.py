@@ -1,4 +1,4 @@
-"""What level 2 needs of a kind of model."""
+"""Base of the responses, one subclass for each kind of model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -30,7 +30,7 @@ _SHARED = {"mask_feature_head": lambda maps: maps, "protonet": lambda maps: maps
 
 
 def run_head(head: nn.Module, features: tuple[Tensor, ...]) -> Any:
-    """What ``head`` says of the neck's ``features``, boxes in the units of training."""
+    """Runs ``head`` on the neck's ``features``, with boxes in the units of training."""
     with outputs_as_in_training(head):
         return head(features)
 

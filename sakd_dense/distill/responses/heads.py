@@ -1,4 +1,4 @@
-"""What each head of mmdet gives: the kinds of its outputs, in their order.
+"""Kinds of the outputs of each head of mmdet, in their order.
 
 Found from the head's type or the first of its bases that is listed. Another head is declared in
 one line: ``declare_head("MyHead", "scores", "boxes")``.
@@ -74,7 +74,7 @@ _UNPACK: dict[str, Callable[[Any, Any], Sequence[Any]]] = {
 def declare_head(
     head: str, *outputs: Any, unpack: Callable[[Any, Any], Sequence[Any]] | None = None
 ) -> None:
-    """Says what a head of the type named ``head`` (or derived from it) gives.
+    """Declares the outputs of a head of the type named ``head``, or derived from it.
 
     Args:
         head: the name of a type.

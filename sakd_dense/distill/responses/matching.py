@@ -1,4 +1,4 @@
-"""Which of the student's queries answers to which of the teacher's. Not measured on a real set."""
+"""Matching of the student's queries with the teacher's. Not measured on a real set."""
 
 from dataclasses import fields
 from typing import Any

@@ -1,4 +1,4 @@
-r"""What dense heads say, compared by kind of output, whatever the detector is called.
+r"""Comparison of dense heads by kind of output, independent of the detector's name.
 
 With the teacher's probability *p*, the student's *q* (per anchor and class), the teacher's
 confidence *c* of an anchor (the largest *p*; of a softmax, what is left by the background) and
@@ -98,7 +98,7 @@ def localization_distillation(student: Tensor, teacher: Tensor, tau: float = 1.0
 
 
 def distribution_error(loss: str = "ld", tau: float = 1.0) -> Error:
-    """How distributions of the sides' distances are compared.
+    """Returns the error between distributions of the sides' distances.
 
     Args:
         loss: ``'ld'``: :func:`localization_distillation`; ``'l1'``: the distances that they

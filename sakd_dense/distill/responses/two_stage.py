@@ -34,7 +34,7 @@ from .softmax import softmax_loss
 
 @dataclass
 class TwoStageOutput:
-    """What a model gives: for all anchors, for every pixel, and call by call for some RoIs."""
+    """Outputs of a model: for all anchors, for every pixel, and call by call for some RoIs."""
 
     rpn: Any = None
     semantic: Tensor | None = None
