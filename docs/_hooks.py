@@ -1,7 +1,8 @@
 """What the documentation site adds to its Markdown files while it is built.
 
-Three pages are written from the sources: `index.md` (the README), `reference/tools.md` (every
-tool's ``--help``) and `reference/configs.md` (every shipped config). Links to files outside of
+Some pages are written from the sources: `index.md` (the README), `tutorials/tour.md` (the tour's
+cells), `reference/tools.md` (every tool's ``--help``) and `reference/configs.md` (every shipped
+config). Links to files outside of
 `docs/` become their names.
 """
 
@@ -32,6 +33,7 @@ def on_files(files: Files, config: Any) -> Files:
     """Adds the generated pages."""
     pages = {
         "index.md": home_page,
+        "tutorials/tour.md": tour_page,
         "reference/tools.md": tools_page,
         "reference/configs.md": configs_page,
     }
@@ -59,6 +61,19 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def home_page() -> str:
     """The README, whose links are seen from here."""
     return (ROOT / "README.md").read_text().replace("](docs/", "](")
+
+
+def tour_page() -> str:
+    """The cells of `tutorials/tour.py`: text as it is, code as blocks."""
+    parts = []
+    cells = re.split(r"^# %%", (ROOT / "docs/tutorials/tour.py").read_text(), flags=re.MULTILINE)
+    for cell in cells[1:]:
+        kind, _, body = cell.partition("\n")
+        if "markdown" in kind:
+            parts.append(re.sub(r"^# ?", "", body, flags=re.MULTILINE))
+        else:
+            parts.append(f"```python\n{body.strip()}\n```\n")
+    return "\n".join(parts)
 
 
 def tools_page() -> str:

@@ -1,7 +1,8 @@
-"""The tutorials on own data, typed from top to bottom, with fewer images and epochs."""
+"""The tutorials: the tour, and those on own data, typed from top to bottom with fewer images."""
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,12 @@ def test_a_tutorial_typed_from_top_to_bottom(name, tmp_path):
         )
         assert done.returncode == 0, f"{commands}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     assert "T = 4" in (tmp_path / "work_dirs" / "my_snn" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_tour(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    found = runpy.run_path(str(ROOT / "docs" / "tutorials" / "tour.py"))
+    assert "equal to a separate pass at T = 2: True" in capsys.readouterr().out
+    assert (found["rates"] > 0).all()  # every layer fires at every step
