@@ -189,7 +189,8 @@ def readings(rows: list[dict[str, Any]], metric: str, digits: int) -> list[str]:
         by_t.setdefault(row["T"], []).append(values[metric])
         if row["T"] == 4:
             rates.append(values["firing_rate"])
-    cells = [cell(by_t[t], digits) for t in (by_t if None in by_t else STEPS)]
+    columns = by_t if None in by_t else STEPS
+    cells = [cell(by_t[t], digits) if t in by_t else "" for t in columns]
     cells += [""] * (len(STEPS) - len(cells))
     return [*cells, f"{statistics.mean(rates):.3f}" if rates else ""]
 

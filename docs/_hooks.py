@@ -1,14 +1,15 @@
 """What the documentation site adds to its Markdown files while it is built.
 
 Some pages are written from the sources: `index.md` (the README), `tutorials/tour.md` (the tour's
-cells), `reference/tools.md` (every tool's ``--help``) and `reference/configs.md` (every shipped
-config). Links to files outside of
-`docs/` become their names.
+cells), `reference/tools.md` (every tool's ``--help``), `reference/configs.md` (every shipped
+config) and `reference/models.md` (every trained model, from benchmarks/results). Links to files
+outside of `docs/` become their names.
 """
 
 import ast
 import contextlib
 import io
+import json
 import os
 import re
 import runpy
@@ -36,6 +37,7 @@ def on_files(files: Files, config: Any) -> Files:
         "tutorials/tour.md": tour_page,
         "reference/tools.md": tools_page,
         "reference/configs.md": configs_page,
+        "reference/models.md": models_page,
     }
     for path, write in pages.items():
         files.append(File.generated(config, path, content=write()))
@@ -112,6 +114,49 @@ def configs_page() -> str:
         summary = " ".join(said.partition("\n\n")[0].split()).replace("|", "\\|")
         lines.append(f"| `{config.stem}` | {summary} |")
     return "\n".join(lines) + "\n"
+
+
+def models_page() -> str:
+    """Every model whose test is kept in benchmarks/results, with the commands that make it."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        from accuracy import readings
+        from arms import ARMS
+        from tracks import TRACKS
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+    parts = [MODELS_INTRODUCTION]
+    for name, track in TRACKS.items():
+        rows = []
+        for arm in ARMS:
+            files = sorted((ROOT / "benchmarks" / "results" / name).glob(f"{arm}-seed?.json"))
+            found = [row for f in files for row in json.loads(f.read_text())["rows"]]
+            for count in ARMS[arm].get("read_counts", [None]):
+                cells = readings(
+                    [r for r in found if r.get("D") == count], track.metric, track.digits
+                )
+                label = f"`{arm}`" + ("" if count is None else f", D = {count}")
+                rows += [f"| {label} | {len(files)} | {' | '.join(cells)} |"] if files else []
+        if rows:
+            head = f"| arm | seeds | {' | '.join(f'T = {t}' for t in (1, 2, 4, 8))} | firing rate |"
+            table = "\n".join([head, "|---" * 7 + "|", *rows])
+            config = Path(track.student)
+            parts.append(f"## {name}\n\n`{config}`, {track.metric}:\n\n{table}\n")
+    return "\n".join(parts)
+
+
+MODELS_INTRODUCTION = """# Models
+
+The test results of every model that was trained, from the records in `benchmarks/results/`. The
+weights are not hosted yet. Make those of a row, for example of `sakd` on `bccd`, by
+
+    python benchmarks/accuracy.py bccd train teacher sakd --seed 0
+    python tools/publish.py work_dirs/bccd/sakd/seed0/epoch_12.pth --out sakd_bccd.safetensors
+
+Values are means ± standard deviations over the seeds. The columns are the T at which one checkpoint
+is read; an ANN has one value. `python benchmarks/accuracy.py bccd list` prints what each arm is.
+The data sets are those that the configs name.
+"""
 
 
 class PlainDocstrings(griffe.Extension):

@@ -1,5 +1,6 @@
 """The documentation site: it builds without a warning, and asks for no other host."""
 
+import json
 import re
 import subprocess
 import sys
@@ -35,6 +36,13 @@ def test_the_reference_holds_every_tool_and_config(site):
     assert "--teacher-checkpoint" in tools and "usage: test.py" in tools
     configs = (site / "reference" / "configs.html").read_text()
     assert all(c.stem in configs for c in (ROOT / "configs").glob("*.py"))
+
+
+def test_models_are_those_of_the_records(site):
+    page = (site / "reference" / "models.html").read_text()
+    teacher = json.loads((ROOT / "benchmarks/results/cifar10-half/teacher-seed0.json").read_text())
+    assert f"<td>{teacher['rows'][0]['metrics']['accuracy/top1']:.1f}</td>" in page
+    assert "counts-several" in page and "D = 8" in page
 
 
 def test_no_page_loads_anything_from_another_host(site):
