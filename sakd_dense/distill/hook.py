@@ -276,8 +276,11 @@ class SAKDHook(Hook):
 
 
 def _continues(runner: Any) -> bool:
-    """Whether the student's weights are those of a checkpoint of its own."""
-    return bool(runner._resume or runner._load_from)
+    """Whether the student's weights are those of a checkpoint of its own.
+
+    ``--resume`` of a run that was killed before its first checkpoint starts afresh.
+    """
+    return bool(runner._has_loaded)
 
 
 def _transfer_after_init(
