@@ -5,11 +5,11 @@
       --out benchmarks/results/robust/kill_resume.json
   python benchmarks/kill_resume.py --tasks detector --processes 2 --kills 20 --out ...
 
-The runs are tools/train.py on a few of the generated digit scenes, with SAKD, random prefixes, flips,
-an EMA, a checkpoint and a validation every epoch. Each kill is SIGKILL: at a moment drawn from the
-duration of the whole run, or (`--events`) exactly where it hurts, such as in the middle of a
-checkpoint's bytes. Then `--resume` runs to the end. Compared bit by bit are weights, EMA, optimizer,
-schedulers and random states of the last checkpoint, and the weights of the best.
+The runs are tools/train.py on a few of the generated digit scenes, with SAKD, random prefixes,
+flips, an EMA, a checkpoint and a validation every epoch. Each kill is SIGKILL: at a moment drawn
+from the duration of the whole run, or (`--events`) exactly where it hurts, such as in the middle of
+a checkpoint's bytes. Then `--resume` runs to the end. Compared bit by bit are weights, EMA,
+optimizer, schedulers and random states of the last checkpoint, and the weights of the best.
 """
 
 import argparse
