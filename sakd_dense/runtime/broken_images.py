@@ -60,8 +60,9 @@ class BrokenImageHook(Hook):
             count = watched.take_count()
             if count:
                 print_log(
-                    f"{type(watched.dataset).__name__}: {count} of {len(watched.dataset)} images "
-                    "could not be read in this epoch, and others were taken in their place",
+                    f"epoch {runner.epoch + 1}: {count} of the {len(watched.dataset)} images of "
+                    f"{type(watched.dataset).__name__} could not be read, and others were taken in "
+                    "their place",
                     runner.logger,
                     logging.WARNING,
                 )

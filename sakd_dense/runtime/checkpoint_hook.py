@@ -95,7 +95,7 @@ class WholeCheckpointHook(CheckpointHook):
                 temporary.write_text(f"{runner.iter}\n")
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
-        self._refuse_what_is_no_number(runner)
+        self._refuse_what_is_no_number(runner, meta["iter"])
         outdated = self._outdated(runner, step)
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
@@ -149,7 +149,7 @@ class WholeCheckpointHook(CheckpointHook):
         best |= set(getattr(self, "best_ckpt_path_dict", {}).values())
         _remove(backend, [path for path in later.removed if path not in best])
 
-    def _refuse_what_is_no_number(self, runner: Any) -> None:
+    def _refuse_what_is_no_number(self, runner: Any, iteration: int) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         bad = [
             name
@@ -159,7 +159,7 @@ class WholeCheckpointHook(CheckpointHook):
         if bad:
             kept = f"the last one is {self.last_ckpt}" if self.last_ckpt else "there is none yet"
             raise UserError(
-                f"iteration {runner.iter + 1}: {len(bad)} weights or statistics are NaN or "
+                f"iteration {iteration}: {len(bad)} weights or statistics are NaN or "
                 f"infinite ({', '.join(bad[:3])}{', ...' if len(bad) > 3 else ''}); no checkpoint "
                 f"was made of them, {kept}. A lower learning rate, "
                 "optim_wrapper.clip_grad=dict(max_norm=10) or a longer warm-up help"
