@@ -14,6 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
+from .arguments import typed
 from .errors import MissingFileError, UserError
 
 #: Above this share of a set, the set is broken and not an image of it.
@@ -40,8 +41,9 @@ class BrokenImageHook(Hook):
 
     priority = "VERY_HIGH"  # before a hook reads from the loader
 
+    @typed
     def __init__(self, share: float = LARGEST_SHARE) -> None:
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        if not 0 <= share <= 1:
             raise UserError(f"BrokenImageHook: share={share!r}: take a number from 0 to 1")
         self.share = float(share)
         self._watched: list[_Watched] = []

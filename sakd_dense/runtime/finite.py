@@ -9,6 +9,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from .arguments import typed
 from .errors import UserError
 
 #: float16's loss scale halves after an overflow and skips the step; more in a row are no overflow.
@@ -31,8 +32,9 @@ class FiniteLossHook(Hook):
 
     priority = "HIGH"  # before what logs, counts or saves
 
+    @typed
     def __init__(self, overflows: int = OVERFLOWS) -> None:
-        if isinstance(overflows, bool) or not isinstance(overflows, int) or overflows < 1:
+        if overflows < 1:
             raise UserError(f"FiniteLossHook: overflows={overflows!r}: take a number from 1 on")
         self.overflows = overflows
         self._in_a_row = 0
