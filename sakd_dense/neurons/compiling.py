@@ -65,9 +65,15 @@ class Payback:
         return True
 
     def state(self) -> list[tuple[int, bool, float, list[str], bool | None, bool]]:
-        """What was counted, for :meth:`resume`: plain numbers and strings."""
+        """What was counted in training, for :meth:`resume`: plain numbers and strings.
+
+        A compiled pass gives the same spikes, and gradients that differ in their last digits: what
+        ran without gradients changes nothing.
+        """
         return [
-            (*key, k.seen, sorted(k.neurons), k.cached, k.begun) for key, k in self._kernels.items()
+            (*key, k.seen, sorted(k.neurons), k.cached, k.begun)
+            for key, k in self._kernels.items()
+            if key[1]
         ]
 
     def resume(self, state: Iterable[Sequence[Any]]) -> None:

@@ -41,7 +41,7 @@ class WholeCheckpointHook(CheckpointHook):
     - A checkpoint is whole, or is not there: kill -9 and a full disk leave the one before. What
       ``max_keep_ckpts`` or a better ``save_best`` makes superfluous is removed after that.
     - Weights that are no numbers are not saved.
-    - The random states of every process are saved and resumed. A validation takes nothing from
+    - The random states and BatchNorm statistics of every process are saved and resumed. A validation takes nothing from
       them, and one that the kill cut short is run again.
     - Worker processes of the training loader draw by seed, epoch and rank alone.
 
@@ -104,6 +104,9 @@ class WholeCheckpointHook(CheckpointHook):
         states = all_gather_object(self._before_validation or random_state())
         compiling = [payback.state() for payback in _paybacks(runner)]
         self._to_save = dict(random=states, compiling=compiling)
+        if get_world_size() > 1:
+            # BatchNorm's running statistics are those of a process's own batches.
+            self._to_save["buffers"] = all_gather_object(_buffers(runner))
         try:
             with whole_local_files():
                 runner.save_checkpoint(
@@ -150,10 +153,9 @@ class WholeCheckpointHook(CheckpointHook):
         _remove(backend, [path for path in later.removed if path not in best])
 
     def _refuse_what_is_no_number(self, runner: Any, iteration: int) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         bad = [
             name
-            for name, value in model.state_dict().items()
+            for name, value in _plain_model(runner).state_dict().items()
             if torch.is_tensor(value) and value.is_floating_point() and not value.isfinite().all()
         ]
         if bad:
@@ -176,6 +178,10 @@ class WholeCheckpointHook(CheckpointHook):
             )
             return
         set_random_state(states[get_rank()])
+        mine = loaded["buffers"][get_rank()] if "buffers" in loaded else {}
+        for name, buffer in _plain_model(runner).named_buffers():
+            if name in mine:
+                buffer.data.copy_(mine[name])
         iterator = getattr(runner.train_loop, "dataloader_iterator", None)
         if iterator is not None:
             _skip_untouched(iterator)
@@ -206,6 +212,16 @@ class _RemovesLater:
         self.removed.append(path)
 
     rmtree = remove
+
+
+def _plain_model(runner: Any) -> Any:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _buffers(runner: Any) -> dict[str, Any]:
+    kept = _plain_model(runner).state_dict()
+    named = _plain_model(runner).named_buffers()
+    return {name: buffer.detach().cpu().clone() for name, buffer in named if name in kept}
 
 
 def _remove(backend: Any, paths: Sequence[str]) -> None:
