@@ -41,8 +41,8 @@ class WholeCheckpointHook(CheckpointHook):
     - A checkpoint is whole, or is not there: kill -9 and a full disk leave the one before. What
       ``max_keep_ckpts`` or a better ``save_best`` makes superfluous is removed after that.
     - Weights that are no numbers are not saved.
-    - The random states and BatchNorm statistics of every process are saved and resumed. A validation takes nothing from
-      them, and one that the kill cut short is run again.
+    - Random states and BatchNorm statistics of every process are saved. A validation takes nothing
+      from them, and one that the kill cut short is run again.
     - Worker processes of the training loader draw by seed, epoch and rank alone.
 
     Put it into a config as ``default_hooks = dict(checkpoint=dict(type='WholeCheckpointHook'))``;
