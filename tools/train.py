@@ -25,6 +25,7 @@ from sakd_dense.commands.arguments import (
     add_sakd_arguments,
     reported,
 )
+from sakd_dense.commands.guards import data_and_disk_named, guard_run, tidy
 from sakd_dense.commands.prepare import (
     apply_run_arguments,
     apply_sakd,
@@ -100,13 +101,16 @@ def run_config(args: argparse.Namespace) -> Config:
 def main(argv: list[str] | None = None) -> None:
     """Trains."""
     cfg = run_config(parse_args(argv))
+    tidy(cfg.work_dir)
     guard_checkpoints(cfg)
     start_processes(cfg)
     if not sakd_hook(cfg):  # which says it by itself
         for warning in check_norm_policy(cfg):
             print_log(warning, "current", logging.WARNING)
-    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
-    runner.train()
+    with data_and_disk_named(cfg):
+        runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+        guard_run(runner)
+        runner.train()
 
 
 if __name__ == "__main__":

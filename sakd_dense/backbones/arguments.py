@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..runtime.arguments import check_fields
 from ..runtime.errors import UserError
 from .blocks import BasicBlock, Bottleneck
 
@@ -55,6 +56,7 @@ class Architecture:
     compress_spikes: bool
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.depth not in ARCHITECTURES:
             raise UserError(f"depth={self.depth!r}: take one of {tuple(ARCHITECTURES)}")
         if self.connect not in self.connects:

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..neurons.clock import repeat_in_time
 from ..neurons.layer import DEFAULT_NEURON, SpikingNeuron
+from ..runtime.arguments import typed
 from ..runtime.errors import UserError
 from .arguments import Architecture, Config
 from .base import SpikingBackbone
@@ -47,6 +48,7 @@ class ResidualBackbone(SpikingBackbone):
 
     connects: tuple[str, ...]
 
+    @typed
     def __init__(
         self,
         depth: int,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..neurons.activations import replace_activations
 from ..neurons.layer import DEFAULT_NEURON
+from ..runtime.arguments import typed
 from ..runtime.errors import UserError
 from .base import SpikingBackbone
 from .examine import examine
@@ -51,6 +52,7 @@ class UpstreamBackbone(SpikingBackbone):
     upstream: type[nn.Module]
     _bare = False  # whether upstream's forward gave a tensor; PIDNet's does so in eval mode
 
+    @typed
     def __init__(
         self,
         *args: Any,

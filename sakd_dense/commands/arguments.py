@@ -14,7 +14,7 @@ from mmengine.config import DictAction
 from ..backbones.time_steps import check_time_steps
 from ..config.types import PREFIXES
 from ..neurons.counts import check_counts
-from ..runtime.errors import UserError
+from ..runtime.errors import UserError, said_by
 
 CONFIG_HELP = "a config file, or one of a package: mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 
@@ -136,6 +136,6 @@ def reported(main: Callable[..., None]) -> Callable[..., None]:
         try:
             main(argv)
         except UserError as error:
-            sys.exit(f"error: {error}")
+            sys.exit(f"error: {said_by(error)}")
 
     return run

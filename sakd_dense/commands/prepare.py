@@ -10,7 +10,6 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.logging import print_log
-from mmengine.runner import find_latest_checkpoint
 
 from ..config.models import initial_checkpoints
 from ..config.sakd import to_sakd
@@ -21,6 +20,8 @@ from ..runtime.amp import with_amp
 from ..runtime.errors import UserError
 from ..runtime.processes import join_process_group
 from ..transfer import verify_checkpoint
+from ..transfer.fetch import local_file
+from .guards import newest_whole_checkpoint, why_no_resume
 
 #: Types of norm layers that share statistics over processes.
 SYNCED_NORMS = ("SyncBN", "MMSyncBN", "SyncBatchNorm")
@@ -151,7 +152,11 @@ def guard_checkpoints(cfg: Config) -> None:
             verify_checkpoint(file)
     load_from = cfg.get("load_from")
     if cfg.get("resume") and load_from is None:
-        load_from = _latest(cfg.work_dir)
+        load_from = cfg.load_from = _latest(cfg.work_dir)
+    elif load_from is not None and cfg.get("resume") and "://" not in str(load_from):
+        reason = why_no_resume(Path(local_file(load_from)))
+        if reason:
+            raise UserError(f"--resume {load_from}: {reason}")
     if load_from is not None:
         if str(load_from).endswith(".safetensors"):
             raise UserError(
@@ -162,7 +167,7 @@ def guard_checkpoints(cfg: Config) -> None:
 
 
 def _latest(work_dir: str) -> str | None:
-    if not (Path(work_dir) / "last_checkpoint").is_file():
+    newest = newest_whole_checkpoint(work_dir)
+    if newest is None:
         print_log(f"--resume: {work_dir} has no checkpoint yet; starting afresh", "current")
-        return None
-    return find_latest_checkpoint(work_dir)
+    return newest

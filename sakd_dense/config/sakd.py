@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from ..runtime.arguments import check
 from ..runtime.errors import UserError
 from .models import drop_checkpoints
 from .teacher import sakd_hook
@@ -16,6 +17,14 @@ from .types import spiking_backbone_cfgs, spiking_part_cfgs
 
 SOURCES = ("ann", "snn")
 _OURS = "sakd_dense"
+
+#: What is read of a config, and what it may be.
+_TYPES: dict[str, Any] = {
+    "default_scope": str | None,
+    "model": dict[str, Any] | None,
+    "custom_imports": dict[str, Any] | None,
+    "custom_hooks": list[dict[str, Any]] | None,
+}
 
 
 def to_sakd(
@@ -54,6 +63,8 @@ def to_sakd(
     if source not in SOURCES:
         raise UserError(f"source={source!r}: take one of {SOURCES}")
     new = copy.deepcopy(cfg)
+    for name, hint in _TYPES.items():
+        check(f"config {cfg.filename or ''}: {name}", new.get(name), hint)
     if not new.get("model") or not new.model.get("type"):
         raise UserError(f"config {cfg.filename or ''} has no model=dict(type=...)")
     options = dict(backbone or {})

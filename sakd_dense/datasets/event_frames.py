@@ -42,6 +42,8 @@ class LoadEventFrames(BaseTransform):
             ) from error
         if frames.ndim != 4 or 0 in frames.shape:
             raise UserError(f"{path}: frames of shape {frames.shape}, not [T, C, H, W]")
+        if frames.dtype.kind not in "biuf":
+            raise UserError(f"{path}: frames of type {frames.dtype}, not numbers")
         results["img"] = frames.astype(np.float32)
         results["img_shape"] = results["ori_shape"] = frames.shape[-2:]
         return results

@@ -18,6 +18,7 @@ from ..backbones import SpikingBackbone
 from ..config.policy import check_norm_policy
 from ..config.teacher import teacher_of
 from ..neurons.counts import at_counts, check_counts
+from ..runtime.arguments import typed
 from ..runtime.errors import UserError
 from ..transfer import transfer
 from ..transfer.read import Checkpoint, read_checkpoint
@@ -91,6 +92,7 @@ class SAKDHook(Hook):
             student that does not spike or a teacher that does not fit it.
     """
 
+    @typed
     def __init__(
         self,
         teacher: Mapping[str, Any],
@@ -276,8 +278,11 @@ class SAKDHook(Hook):
 
 
 def _continues(runner: Any) -> bool:
-    """Whether the student's weights are those of a checkpoint of its own."""
-    return bool(runner._resume or runner._load_from)
+    """Whether the student's weights are those of a checkpoint of its own.
+
+    ``--resume`` of a run that was killed before its first checkpoint starts afresh.
+    """
+    return bool(runner._has_loaded)
 
 
 def _transfer_after_init(

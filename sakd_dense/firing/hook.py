@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
+from ..runtime.arguments import typed
 from ..runtime.errors import UserError
 from .counter import SpikeCounter, Spikes
 
@@ -44,6 +45,7 @@ class FiringRateHook(Hook):
 
     priority = "NORMAL"
 
+    @typed
     def __init__(
         self, interval: int = 50, low: float = 1e-3, high: float = 0.95, begin: int = 200
     ) -> None:

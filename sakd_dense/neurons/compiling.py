@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -63,6 +63,23 @@ class Payback:
             kernel.cached = True
         kernel.begun = True
         return True
+
+    def state(self) -> list[tuple[int, bool, float, list[str], bool | None, bool]]:
+        """Returns the counts of training for :meth:`resume`, as plain numbers and strings.
+
+        A compiled pass gives the same spikes, and gradients that differ in their last digits: what
+        ran without gradients changes nothing.
+        """
+        return [
+            (*key, k.seen, sorted(k.neurons), k.cached, k.begun)
+            for key, k in self._kernels.items()
+            if key[1]
+        ]
+
+    def resume(self, state: Iterable[Sequence[Any]]) -> None:
+        """A run that goes on compiles when the run that :meth:`state` is from would have."""
+        for time_steps, gradients, seen, neurons, cached, begun in state:
+            self._kernels[time_steps, gradients] = _Kernel(seen, set(neurons), cached, begun)
 
 
 @dataclass

@@ -27,6 +27,7 @@ import torch
 from spikingjelly.activation_based import neuron, surrogate
 from torch import Tensor, nn
 
+from ..runtime.arguments import typed
 from ..runtime.errors import UserError
 
 
@@ -44,6 +45,7 @@ class NILIFNode(neuron.ILIFNode):
         channels: of the input ``[T, B, C, H, W]``; None: one threshold for all of them.
     """
 
+    @typed
     def __init__(
         self,
         D: int = 4,  # noqa: N803 - the papers' name

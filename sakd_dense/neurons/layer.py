@@ -46,7 +46,7 @@ def _class_of(modules: Sequence[Any], name: Any, what: str, base: type) -> type:
         for n, c in vars(module).items()
         if inspect.isclass(c) and issubclass(c, base) and not n.startswith("_")
     }
-    if name in known:
+    if isinstance(name, str) and name in known:
         return known[name]
     places = " or ".join(module.__name__ for module in modules)
     raise UserError(f"{what} type {name!r} is not in {places}; known: {', '.join(sorted(known))}")
@@ -63,8 +63,8 @@ def build_surrogate(cfg: Mapping[str, Any] | str) -> nn.Module:
     )
     try:
         return cls(**args)
-    except TypeError as error:
-        raise UserError(f"surrogate_function={cfg!r}: {error}") from error
+    except Exception as error:  # SpikingJelly asserts, and computes with what it is given
+        raise UserError(f"surrogate_function={cfg!r}: {error or type(error).__name__}") from error
 
 
 def build_node(
@@ -89,6 +89,8 @@ def build_node(
     surrogate = args.get("surrogate_function")
     if isinstance(surrogate, str | Mapping):
         args["surrogate_function"] = build_surrogate(surrogate)
+    elif surrogate is not None and not callable(surrogate):
+        raise UserError(f"surrogate_function={surrogate!r}: take a name such as 'ATan', or a dict")
     accepted = inspect.signature(cls.__init__).parameters
     if "channels" in accepted:
         args.setdefault("channels", channels)
@@ -100,8 +102,12 @@ def build_node(
         args["step_mode"] = "m"
     try:
         node = cls(**args)
-    except TypeError as error:
-        raise UserError(f"neuron={cfg!r}: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"neuron={cfg!r}: {cls.__name__} takes no such values ({type(error).__name__}: {error})"
+        ) from error
     if not (isinstance(node, StepModule) and "m" in node.supported_step_mode()):
         raise UserError(
             f"neuron type {cls.__name__!r} has no multi-step mode; take IFNode, LIFNode ..."

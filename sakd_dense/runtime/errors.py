@@ -4,6 +4,11 @@ Each message names the thing, its value and the way out. Any other exception is 
 traceback.
 """
 
+import re
+
+#: What PyTorch makes of an error of a data loader's worker: its traceback, in the message.
+_OF_WORKER = re.compile(r"Caught \w+ in DataLoader worker .*\n[\w.]+Error: (.*)", re.DOTALL)
+
 
 class UserError(ValueError):
     """An argument, a config or a file that cannot be used."""
@@ -17,4 +22,10 @@ class MissingPackageError(UserError, ModuleNotFoundError):
     """A package that is not installed."""
 
 
-__all__ = ["MissingFileError", "MissingPackageError", "UserError"]
+def said_by(error: UserError) -> str:
+    """The message of ``error``, also where a data loader's worker raised it."""
+    found = _OF_WORKER.fullmatch(str(error))
+    return (found[1] if found else str(error)).strip()
+
+
+__all__ = ["MissingFileError", "MissingPackageError", "UserError", "said_by"]

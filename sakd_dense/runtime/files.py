@@ -1,23 +1,131 @@
 """Files that are there whole or not at all."""
 
+import errno
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import LocalBackend
+
+from .errors import UserError
+
+_TEMPORARY = re.compile(r"_unfinished-(\d+)_.+", re.DOTALL)
+#: A disk, a quota or a limit of the process that is full.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: What libraries that keep no errno say of the same (PyTorch's zip writer, safetensors).
+_FULL_WORDS = re.compile(
+    r"No space left|File too large|Disk quota|file write failed|failed writing|unexpected pos"
+)
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside ``path``, which takes its place when the block ends without error."""
+    """A temporary name beside ``path``, which takes its place when the block ends without error.
+
+    What was written is on the disk before the name changes: neither the end of the process nor a
+    power cut leaves half a file under ``path``.
+
+    Raises:
+        UserError: the disk is full.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     # The ending stays: some writers and readers (pictures, configs) go by it.
-    temporary = target.with_name(f"_{os.getpid()}_{target.name}")
+    temporary = target.with_name(f"_unfinished-{os.getpid()}_{target.name}")
     try:
         yield temporary
+        _flush(temporary)
         os.replace(temporary, target)
+        _flush(target.parent)
+    except Exception as error:
+        if not is_full(error):
+            raise
+        kept = "what was there before is untouched" if target.exists() else "nothing is left of it"
+        raise UserError(
+            f"{target} could not be written: the disk (or a quota) is full; {kept}. Make room in "
+            f"{target.parent} and run the command again ({_first_line(error)})"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-__all__ = ["replacing"]
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems flush no folder.
+        if error.errno in _FULL:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether ``error`` says that a disk, a quota or a limit of the process is full."""
+    if isinstance(error, UserError):
+        return False
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    return _FULL_WORDS.search(str(error)) is not None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0][:200]
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
+    """Removes what killed processes have left half written in ``folder`` itself.
+
+    Files of processes that still run stay.
+
+    Returns:
+        What was removed.
+    """
+    removed = []
+    for file in sorted(Path(folder).glob("_unfinished-*")):
+        found = _TEMPORARY.fullmatch(file.name)
+        if found and file.is_file() and not _runs(int(found[1])):
+            with suppress(OSError):
+                file.unlink()
+                removed.append(file)
+    return removed
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+@contextmanager
+def whole_local_files() -> Iterator[None]:
+    """Inside the block MMEngine writes local files by :func:`replacing`, which it does in place.
+
+    Its checkpoints go through ``LocalBackend``, with every strategy; so does what it dumps.
+    """
+    put, put_text = LocalBackend.put, LocalBackend.put_text
+
+    def put_whole(self: Any, obj: bytes, filepath: str | Path) -> None:
+        with replacing(filepath) as temporary:
+            put(self, obj, temporary)
+
+    def put_text_whole(self: Any, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
+        with replacing(filepath) as temporary:
+            put_text(self, obj, temporary, encoding)
+
+    LocalBackend.put, LocalBackend.put_text = put_whole, put_text_whole
+    try:
+        yield
+    finally:
+        LocalBackend.put, LocalBackend.put_text = put, put_text
+
+
+__all__ = ["is_full", "remove_leftovers", "replacing", "whole_local_files"]

@@ -17,6 +17,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
+from .arguments import typed
+
 # <malloc.h>
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 #: Bytes. Larger blocks are returned to the system in any case.
@@ -66,6 +68,7 @@ class FreedMemoryHook(Hook):
 
     priority = "LOW"
 
+    @typed
     def __init__(self, largest: int = LARGEST_BATCH) -> None:
         self.largest = largest
         self._keeps: bool | None = None  # None: not decided

@@ -3,6 +3,8 @@
 import gc
 import logging
 import os
+import re
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,13 @@ from .errors import UserError
 
 #: How long a process that is done waits for the others.
 LEAVE_TIMEOUT = timedelta(minutes=10)
+#: How long one that fails looks for those that are gone.
+LOOK_TIMEOUT = timedelta(seconds=10)
+#: How gloo and NCCL say that another process is gone or does not answer.
+_LOST = re.compile(
+    r"[Cc]onnection (closed|reset)|Broken pipe|[Tt]imed out|Read error|Write error|"
+    r"failed to pass monitoredBarrier|remote process exited|Watchdog caught"
+)
 
 
 def mean_over_processes(x: Tensor) -> Tensor:
@@ -49,7 +58,10 @@ def join_process_group(cfg: Config) -> None:
             "--launcher pytorch: RANK is not set; start it by tools/dist_train.sh or "
             "tools/dist_test.sh"
         )
-    dist.init_process_group("gloo")
+    seconds = ((cfg.get("env_cfg") or {}).get("dist_cfg") or {}).get("timeout")
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float)):
+        raise UserError(f"env_cfg.dist_cfg.timeout={seconds!r}: take a number of seconds")
+    dist.init_process_group("gloo", timeout=seconds and timedelta(seconds=seconds))
     wrapper = cfg.get("model_wrapper_cfg") or dict(
         type="MMDistributedDataParallel",
         broadcast_buffers=False,
@@ -87,17 +99,69 @@ def leave_process_group(timeout: timedelta = LEAVE_TIMEOUT) -> None:
 
 @contextmanager
 def leaving_process_group() -> Iterator[None]:
-    """Leaves the process group behind the block, also when the block fails or exits."""
+    """Leaves the process group behind the block, also when the block fails or exits.
+
+    Raises:
+        SystemExit: the block failed because another process is gone or does not answer; with a
+            message that names its rank.
+    """
     try:
         yield
     except BaseException as error:
         # No barrier: the other processes may wait elsewhere, until the launcher ends them.
+        lost = ""
         if dist.is_initialized():
+            lost = lost_processes(error)
             _clear_frames(error)
             gc.collect()
             dist.destroy_process_group()
+        if lost:
+            raise SystemExit(f"error: {lost}") from error
         raise
     leave_process_group()
+
+
+def lost_processes(error: BaseException, timeout: timedelta = LOOK_TIMEOUT) -> str:
+    """Returns a message if ``error`` comes from a process that is gone, else ''.
+
+    Args:
+        error: that ended this process's work.
+        timeout: how long to look for the others (gloo; NCCL's own message names what it waited
+            for).
+    """
+    first = (str(error).strip().splitlines() or [""])[0]
+    if not isinstance(error, RuntimeError) or _LOST.search(first) is None:
+        return ""
+    ranks = absent_ranks(timeout) if dist.get_backend() == "gloo" else []
+    rank, world = dist.get_rank(), dist.get_world_size()
+    names = ", ".join(map(str, ranks))
+    who = f"rank {names}" if ranks else "another process"
+    return (
+        f"rank {rank} of {world}: {who} is gone, or did not answer within the timeout "
+        "(env_cfg.dist_cfg.timeout, in seconds). Its own log says why; where it was killed, the "
+        "system's log does (often memory). Start all processes again with --resume. "
+        f"({first[:200]})"
+    )
+
+
+def absent_ranks(timeout: timedelta) -> list[int]:
+    """The ranks of a gloo group that do not answer within ``timeout``, as far as is known here.
+
+    Every process that is left writes its rank into the group's store and reads the others', which
+    needs no connection to those that are gone.
+    """
+    rank, world = dist.get_rank(), dist.get_world_size()
+    store = dist.distributed_c10d._get_default_store()
+    deadline = time.monotonic() + timeout.total_seconds()
+    absent = [r for r in range(world) if r != rank]
+    try:
+        store.set(f"sakd_dense-still-there-{rank}", "1")
+        while absent and time.monotonic() < deadline:
+            absent = [r for r in absent if not store.check([f"sakd_dense-still-there-{r}"])]
+            time.sleep(0.2)
+    except RuntimeError:  # the store was that of a process that is gone: by default rank 0
+        return [0] if rank else absent
+    return absent
 
 
 def _clear_frames(error: BaseException | None) -> None:

@@ -1,8 +1,9 @@
 """The random numbers of a process."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,4 +19,33 @@ def untouched_random_state() -> Iterator[None]:
     np.random.set_state(numpy)
 
 
-__all__ = ["untouched_random_state"]
+def random_state() -> dict[str, Any]:
+    """Returns the state of PyTorch's generators (this process's GPU too), NumPy's and ``random``'s.
+
+    Tensors, numbers and strings alone, so that a checkpoint that holds it loads safely.
+    """
+    version, python, gauss = random.getstate()
+    numpy: Any = np.random.get_state()
+    name, keys, position, has_gauss, cached = numpy
+    state: dict[str, Any] = {
+        "python": (version, torch.tensor(python, dtype=torch.int64), gauss),
+        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """The generators stand where they stood when :func:`random_state` gave ``state``."""
+    version, python, gauss = state["python"]
+    random.setstate((version, tuple(python.tolist()), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"].cpu())
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
+
+
+__all__ = ["random_state", "set_random_state", "untouched_random_state"]

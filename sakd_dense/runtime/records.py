@@ -76,7 +76,7 @@ class Record:
             return cls.from_content(content)
         except FileNotFoundError as error:
             raise MissingFileError(f"{path} does not exist") from error
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise UserError(f"{path} is not {cls.description} ({error!r})") from error
 
 

@@ -9,6 +9,7 @@ from mmengine.registry import HOOKS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..runtime.arguments import typed
 from ..runtime.errors import UserError
 from .batchnorm import reestimate
 
@@ -32,6 +33,7 @@ class ReestimateBatchNormHook(Hook):
     # After SAKDHook has closed its iteration, before a checkpoint is written.
     priority = "LOW"
 
+    @typed
     def __init__(self, num_batches: int = 10) -> None:
         if isinstance(num_batches, bool) or not isinstance(num_batches, int) or num_batches < 1:
             raise UserError(

@@ -9,6 +9,7 @@ from mmengine.model.weight_init import update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
+from ..runtime.arguments import typed
 from .apply import transfer
 from .report import TransferError, TransferReport
 
@@ -28,6 +29,7 @@ class SAKDTransfer:
             :func:`sakd_dense.transfer.transfer`.
     """
 
+    @typed
     def __init__(
         self,
         checkpoint: str,

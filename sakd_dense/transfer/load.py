@@ -17,6 +17,7 @@ from torch import nn
 from ..config.models import with_preprocessor
 from ..config.teacher import sakd_hook, teacher_of
 from ..config.types import class_scope
+from ..runtime.broken_images import BrokenImageHook
 from ..runtime.errors import UserError
 from .fit import Policy, fit
 from .read import Source, read_checkpoint
@@ -148,6 +149,7 @@ def runner_for_test(cfg: Config, checkpoint: str | None) -> tuple[Runner, str]:
     cfg.load_from, cfg.resume = None, False
     cfg.setdefault("work_dir", "work_dirs/test")
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner.register_hook(BrokenImageHook())
     return runner, checkpoint
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -75,6 +76,7 @@ def load_safely(path: str | os.PathLike[str]) -> Any:
     if file.suffix == ".safetensors":
         return _load_safetensors(file)
     try:
+        _check_sums(file)
         with torch.serialization.safe_globals(_safe_globals()):
             return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
@@ -83,6 +85,29 @@ def load_safely(path: str | os.PathLike[str]) -> Any:
         raise UserError(_unreadable(file, error)) from error
     except Exception as error:  # a damaged file fails anywhere in the reader, with any error
         raise UserError(_unreadable(file, error)) from error
+
+
+def _check_sums(file: Path) -> None:
+    """Raises an error where bytes of a checkpoint have changed: PyTorch reads them without a check.
+
+    Every record of its zip has a checksum, unless ``torch.serialization.set_crc32_options(False)``
+    was in force: then none of those that hold weights fits, which is no damage.
+    """
+    if not zipfile.is_zipfile(file):
+        return  # of PyTorch before 1.6
+    wrong, right = [], 0
+    with zipfile.ZipFile(file) as opened:
+        for record in opened.infolist():
+            try:
+                with opened.open(record) as content:
+                    while content.read(2**20):
+                        pass
+            except zipfile.BadZipFile:
+                wrong.append(record.filename)
+            else:
+                right += record.file_size > 64
+    if wrong and right:
+        raise zipfile.BadZipFile(f"the checksum of {wrong[0]} does not fit: bytes have changed")
 
 
 def _stamp(file: Path) -> tuple[int, ...]:

@@ -31,7 +31,12 @@ def started(monkeypatch) -> list[Config]:
     configs = []
 
     class Stub:
+        _hooks: tuple = ()
+
         def train(self) -> None:
+            pass
+
+        def register_hook(self, hook) -> None:
             pass
 
     def from_cfg(cfg):
@@ -70,7 +75,9 @@ def test_an_ann_is_trained_and_taught_on_and_resumed(config: str, tmp_path: Path
 
 
 def test_the_arguments_reach_the_run(config: str, tmp_path: Path, started: list[Config]) -> None:
-    checkpoint = teacher_of(config, tmp_path)
+    checkpoint = str(tmp_path / "run.pth")
+    state = torch.load(teacher_of(config, tmp_path), weights_only=True)
+    torch.save({**state, "meta": dict(epoch=1, iter=2), "message_hub": {}}, checkpoint)
     arguments = ["--amp", "--auto-scale-lr", "--launcher", "none", "--work-dir", "out", "--resume"]
     train([config, *arguments, checkpoint, "--cfg-options", "train_cfg.max_epochs=7"])
     (cfg,) = started

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...runtime.arguments import check_fields
 from ...runtime.errors import UserError
 
 VERSION = 1  # of the drawing: raise it when the same seed would give other pixels
@@ -40,6 +41,7 @@ class SceneParameters:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, length in (("size", 2), ("counts", 3), ("digits", 2), ("digit_size", 2)):
             value = tuple(getattr(self, name))
             object.__setattr__(self, name, value)

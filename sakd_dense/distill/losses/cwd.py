@@ -12,6 +12,7 @@ with the resolution.
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from ...runtime.arguments import typed
 from ...runtime.errors import UserError
 from .base import FeatureLoss
 
@@ -27,6 +28,7 @@ def channel_wise_distillation(student: Tensor, teacher: Tensor, tau: float = 1.0
 class FeatureCWD(FeatureLoss):
     """:func:`channel_wise_distillation`. Args: ``tau``: the temperature, above 0."""
 
+    @typed
     def __init__(self, tau: float = 1.0) -> None:
         super().__init__()
         if not tau > 0:

@@ -12,6 +12,7 @@ scale without learned parameters, and every channel counts alike.
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from ...runtime.arguments import typed
 from ...runtime.errors import UserError
 from ...runtime.processes import mean_over_processes
 from .base import FeatureLoss
@@ -32,10 +33,13 @@ def rate_mse(student: Tensor, teacher: Tensor, scale: str = "none", eps: float =
 class FeatureMSE(FeatureLoss):
     """:func:`rate_mse`. Args: ``scale``: ``'none'`` or ``'channel'``."""
 
+    @typed
     def __init__(self, scale: str = "none", eps: float = 1e-3) -> None:
         super().__init__()
         if scale not in SCALES:
             raise UserError(f"FeatureMSE: scale={scale!r}: take one of {SCALES}")
+        if eps < 0:
+            raise UserError(f"FeatureMSE: eps={eps!r}: take 0 or more")
         self.scale = scale
         self.eps = eps
 

@@ -13,6 +13,8 @@ get a gradient of 1/sqrt(epsilon).
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from ...runtime.arguments import typed
+from ...runtime.errors import UserError
 from ...runtime.processes import mean_over_processes
 from .base import FeatureLoss
 
@@ -32,8 +34,11 @@ def pearson_distance(student: Tensor, teacher: Tensor, eps: float = 1e-3) -> Ten
 class FeaturePKD(FeatureLoss):
     """:func:`pearson_distance`, over the batches of all processes together."""
 
+    @typed
     def __init__(self, eps: float = 1e-3) -> None:
         super().__init__()
+        if eps < 0:
+            raise UserError(f"FeaturePKD: eps={eps!r}: take 0 or more")
         self.eps = eps
 
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:

@@ -1,0 +1,86 @@
+#!/usr/bin/env python
+"""Feeds bad configs, checkpoints, event files, annotations and results to everything that reads.
+
+  python benchmarks/fuzz.py --examples 1000 --out benchmarks/results/robust/fuzz.json
+  python benchmarks/fuzz.py --examples 200 --cases checkpoint hook
+
+Each try ends in success or in a UserError that names the thing; whatever else is printed with its
+input, and the exit status is 1. The cases: tests/helpers/fuzzing.py. The tests run a few of each.
+"""
+
+import argparse
+import logging
+import random
+import shutil
+import sys
+import time
+import traceback
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+from measure import machine, write_json
+from mmengine.logging import MMLogger
+
+from tests.helpers.fuzzing import CASES, folder, tried
+
+
+def fuzz(name: str, examples: int, seed: int) -> dict[str, Any]:
+    """Returns the outcomes of so many tries of one case, and the longest of them in seconds."""
+    ends: Counter[str] = Counter()
+    seconds: list[float] = []
+    failures: dict[str, str] = {}
+
+    @seeded(seed)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate,),
+    )
+    @given(CASES[name][0])
+    def run(drawn: Any) -> None:
+        start = time.monotonic()
+        try:
+            ends["success" if tried(name, drawn) else "UserError"] += 1
+        except Exception as error:
+            ends["other"] += 1
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            key = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
+            lines = "".join(traceback.format_exception(error)[-5:])[-1500:]
+            failures.setdefault(key, f"{repr(drawn)[:600]}\n{lines}")
+        seconds.append(time.monotonic() - start)
+
+    run()
+    return dict(case=name, **ends, longest=round(max(seconds, default=0), 2), failures=failures)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--examples", type=int, default=1000, help="in all")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--seed", type=int, default=random.randrange(2**31))
+    parser.add_argument("--out", metavar="JSON")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    MMLogger.get_current_instance().setLevel(logging.CRITICAL)
+    rows = []
+    for name in args.cases:
+        rows.append(fuzz(name, -(-args.examples // len(args.cases)), args.seed))
+        print({k: v for k, v in rows[-1].items() if k != "failures"}, flush=True)
+        for what, failure in rows[-1]["failures"].items():
+            print(f"--- {what}\n{failure}", flush=True)
+    shutil.rmtree(folder(), ignore_errors=True)
+    if args.out:
+        result = dict(machine=machine(), command=sys.argv, seed=args.seed, cases=rows)
+        write_json(args.out, result)
+    sys.exit(any(row["failures"] for row in rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Guards that the tools put into every run, so that nothing spoils it and a killed one goes on."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from ..config.types import dicts
+from ..runtime.broken_images import BrokenImageHook
+from ..runtime.checkpoint_hook import WholeCheckpointHook
+from ..runtime.errors import MissingFileError, UserError
+from ..runtime.files import is_full, remove_leftovers
+from ..runtime.finite import FiniteLossHook
+from ..transfer.read import load_safely
+
+
+def guard_run(runner: Runner) -> None:
+    """Whole checkpoints, losses that are numbers, images that can be read; in place.
+
+    On the runner and not in the config, which a run writes to its work dir: upstream's tools must
+    be able to read that. Hooks of these types, or other checkpoint hooks, that the config names
+    stay as they are.
+    """
+    hooks = runner._hooks
+    for place, hook in enumerate(hooks):
+        if type(hook) is CheckpointHook:
+            hooks[place] = WholeCheckpointHook.of(hook)
+    for kind in (FiniteLossHook, BrokenImageHook):
+        if not any(isinstance(hook, kind) for hook in hooks):
+            runner.register_hook(kind())
+
+
+def tidy(work_dir: str) -> None:
+    """Removes what a killed run has left half written in its work dir."""
+    if int(os.environ.get("RANK", 0)) == 0 and Path(work_dir).is_dir():
+        removed = remove_leftovers(work_dir)
+        if removed:
+            names = ", ".join(file.name for file in removed)
+            print_log(f"removed what a killed run left half written: {names}", "current")
+
+
+def newest_whole_checkpoint(work_dir: str) -> str | None:
+    """The checkpoint to resume from: the last, or, if that is damaged, the newest that is whole.
+
+    Returns:
+        None where no run has made a checkpoint yet.
+
+    Raises:
+        UserError: there are checkpoints, and none is whole.
+    """
+    folder, pointer = Path(work_dir), Path(work_dir) / "last_checkpoint"
+    named = pointer.read_text().strip() if pointer.is_file() else ""
+    candidates = [Path(named)] if named else []
+    folders = {folder, *(c.parent for c in candidates)}
+    files = [f for place in folders for f in place.glob("*.pth") if not _is_other(f)]
+    newest = sorted(files, key=lambda f: (f.stat().st_mtime_ns, f.name), reverse=True)
+    candidates += [f for f in newest if f.resolve() not in {c.resolve() for c in candidates}]
+    reasons: list[str] = []
+    for file in candidates:
+        reason = why_no_resume(file)
+        if reason is None:
+            if reasons:
+                print_log(
+                    f"--resume: {'; '.join(reasons)}. Going on from {file}, the newest whole "
+                    "checkpoint",
+                    "current",
+                    logging.WARNING,
+                )
+            elif not named:
+                print_log(f"--resume: going on from {file}", "current")
+            return str(file)
+        reasons.append(reason)
+    if reasons:
+        raise UserError(
+            f"--resume: no checkpoint in {work_dir} is whole: {'; '.join(reasons)}. Give one by "
+            "--resume PATH, or start afresh without --resume"
+        )
+    return None
+
+
+def _is_other(file: Path) -> bool:
+    """Whether it is not a run's own: the best by a metric (without optimizer), or unfinished."""
+    return file.name.startswith(("best_", "_unfinished-")) or not file.is_file()
+
+
+def why_no_resume(file: Path) -> str | None:
+    """Why a run cannot go on from ``file``; None: it can."""
+    try:
+        content = load_safely(file)
+    except UserError as error:
+        return str(error)
+    missing = {"state_dict", "meta", "message_hub"} - set(content if _is_dict(content) else ())
+    if missing:
+        return f"{file} is no checkpoint of a run (it has no {', '.join(sorted(missing))})"
+    meta = content["meta"]
+    if not _is_dict(meta) or not {"epoch", "iter"} <= set(meta):
+        return f"{file} does not say at which iteration it was made"
+    return None
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+@contextmanager
+def data_and_disk_named(cfg: Config) -> Iterator[None]:
+    """Inside the block, data that is not there and a full disk are a user's errors.
+
+    Raises:
+        MissingFileError: a file under a ``data_root`` (or any named by ``ann_file``) is missing.
+        UserError: the disk is full.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if is_full(error):
+            raise UserError(
+                f"the disk (or a quota) is full: {error}. Checkpoints that are there are whole: "
+                "make room and go on by --resume"
+            ) from error
+        missing = _missing_data(cfg, error)
+        if missing is None:
+            raise
+        raise MissingFileError(missing) from error
+
+
+def _missing_data(cfg: Config, error: Exception) -> str | None:
+    name = getattr(error, "filename", None)
+    missing = isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR)
+    if not missing or not isinstance(name, str | os.PathLike):
+        return None
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        for dataset in dicts(cfg.get(loader) or {}):
+            places = [dataset.get("data_root"), dataset.get("ann_file")]
+            for place in places:
+                if isinstance(place, str) and place and os.fspath(name).startswith(place):
+                    return (
+                        f"data: {os.fspath(name)} does not exist ({loader}: "
+                        f"{dataset.get('type', 'data set')}, data_root={places[0]!r}): put the "
+                        "data there, or name its place by --cfg-options"
+                    )
+    return None
+
+
+__all__ = ["data_and_disk_named", "guard_run", "newest_whole_checkpoint", "tidy", "why_no_resume"]

@@ -1,0 +1,145 @@
+"""Arguments of the wrong type, refused by name before anything is done with them."""
+
+import inspect
+import math
+import types
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from .errors import UserError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Larger whole numbers fit no tensor.
+LARGEST = 2**63 - 1
+#: What a message calls a type.
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "a text",
+    type(None): "None",
+}
+
+
+def typed(init: F) -> F:
+    """``__init__`` that checks its arguments by their annotations first.
+
+    A number is finite and no truth value, a whole one has no fraction; of lists and dicts, what is
+    in them is checked as well. Annotations that say nothing to check (a module, a callable) let
+    everything pass.
+
+    Raises:
+        UserError: names the class, the argument, its value and what it may be.
+    """
+    signature = inspect.signature(init)
+    hints: dict[str, Any] = {}
+
+    @wraps(init)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
+        hints.update(hints or get_type_hints(init))
+        given = signature.bind(self, *args, **kwargs).arguments
+        for name, value in given.items():
+            kind = signature.parameters[name].kind
+            if name in hints and kind not in (kind.VAR_POSITIONAL, kind.VAR_KEYWORD):
+                check(f"{type(self).__name__}: {name}", value, hints[name])
+        init(self, *args, **kwargs)
+
+    return checked  # type: ignore[return-value]
+
+
+def check_fields(instance: Any) -> None:
+    """The fields of a dataclass, checked as :func:`typed` checks arguments."""
+    for name, hint in get_type_hints(type(instance)).items():
+        if name in type(instance).__dataclass_fields__:
+            check(name, getattr(instance, name), hint)
+
+
+def check(what: str, value: Any, hint: Any) -> None:
+    """Raises UserError unless ``value`` is what ``hint`` says.
+
+    Args:
+        what: the class and the argument, for the message.
+        value: that was given.
+        hint: an annotation.
+    """
+    if not _fits(value, hint):
+        raise UserError(f"{what}={_short(value)}: take {_said(hint)}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, option) for option in args)
+    if origin is Literal:
+        return any(type(value) is type(option) and value == option for option in args)
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
+    if hint is float:
+        return _is_number(value)
+    kind = origin or hint
+    if kind is type(None) or kind is None:
+        return value is None
+    if not inspect.isclass(kind) or kind is object:
+        return True
+    if kind in (str, bytes):
+        return isinstance(value, kind)
+    if issubclass(kind, Mapping):
+        return isinstance(value, Mapping) and _mapping_fits(value, args)
+    if issubclass(kind, Iterable) and kind.__module__ in ("builtins", "collections.abc"):
+        return _items_fit(value, kind, args)
+    return True
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= LARGEST if isinstance(value, int) else math.isfinite(value)
+
+
+def _mapping_fits(value: Mapping[Any, Any], args: Sequence[Any]) -> bool:
+    if len(args) != 2:
+        return True
+    return all(_fits(k, args[0]) and _fits(v, args[1]) for k, v in value.items())
+
+
+def _items_fit(value: Any, kind: type, args: Sequence[Any]) -> bool:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        return False
+    if issubclass(kind, Collection) and not isinstance(value, Collection):
+        return False
+    if not isinstance(value, Collection):  # looking would use it up
+        return True
+    if kind is tuple and args and args[-1] is not Ellipsis:
+        return len(value) == len(args) and all(map(_fits, value, args))
+    return all(_fits(item, args[0]) for item in value) if args else True
+
+
+def _said(hint: Any) -> str:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(map(_said, args)))
+    if origin is Literal:
+        return " or ".join(map(repr, args))
+    if hint in _WORDS:
+        return _WORDS[hint]
+    kind = origin or hint
+    if inspect.isclass(kind) and issubclass(kind, Mapping):
+        return "a dict"
+    if kind is tuple and args and args[-1] is not Ellipsis:
+        return f"a list of {len(args)}: " + ", ".join(map(_said, args))
+    if inspect.isclass(kind) and issubclass(kind, Iterable):
+        inner = f", each {_said(args[0])}" if args and args[0] is not Any else ""
+        return f"a list{inner}"
+    return getattr(kind, "__name__", str(kind))
+
+
+__all__ = ["check", "check_fields", "typed"]

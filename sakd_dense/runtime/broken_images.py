@@ -1,0 +1,177 @@
+"""Images that cannot be read: counted and named, or refused, by data set and mode.
+
+MMEngine takes another image where a transform gives None, and tells nobody; where one raises, the
+run ends with a traceback that does not name the file.
+"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.registry import HOOKS
+
+from .arguments import typed
+from .errors import MissingFileError, UserError
+
+#: Above this share of a set, the set is broken and not an image of it.
+LARGEST_SHARE = 0.1
+#: Where data sets keep an image's path.
+PATHS = ("img_path", "filename", "file_name")
+
+
+@HOOKS.register_module()
+class BrokenImageHook(Hook):
+    """Says which images cannot be read, and how many.
+
+    While training another image is taken in the place of one whose file is damaged or missing, each
+    is named once, and their number is said at the end of an epoch. A metric over fewer images would
+    be another metric: in validation and test the run ends.
+
+    Args:
+        share: of a training set that may be broken, from 0 (none) to 1.
+
+    Raises:
+        UserError: ``share`` is no number from 0 to 1; more images are broken; one of a test set is;
+            the folder of the images is gone.
+    """
+
+    priority = "VERY_HIGH"  # before a hook reads from the loader
+
+    @typed
+    def __init__(self, share: float = LARGEST_SHARE) -> None:
+        if not 0 <= share <= 1:
+            raise UserError(f"BrokenImageHook: share={share!r}: take a number from 0 to 1")
+        self.share = float(share)
+        self._watched: list[_Watched] = []
+
+    def before_train(self, runner: Any) -> None:
+        self._watch(runner.train_dataloader)
+
+    def before_val(self, runner: Any) -> None:
+        self._watch(runner.val_dataloader)
+
+    def before_test(self, runner: Any) -> None:
+        self._watch(runner.test_dataloader)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        for watched in self._watched:
+            count = watched.take_count()
+            if count:
+                print_log(
+                    f"epoch {runner.epoch + 1}: {count} of the {len(watched.dataset)} images of "
+                    f"{type(watched.dataset).__name__} could not be read, and others were taken in "
+                    "their place",
+                    runner.logger,
+                    logging.WARNING,
+                )
+
+    def _watch(self, loader: Any) -> None:
+        for dataset in plain_datasets(loader.dataset):
+            if not isinstance(dataset.prepare_data, _Watched):
+                watched = _Watched(dataset, self.share)
+                dataset.prepare_data = watched
+                self._watched.append(watched)
+
+
+def plain_datasets(dataset: Any) -> Iterator[Any]:
+    """The data sets with a pipeline of their own inside of wrappers (concatenated, repeated)."""
+    for inner in getattr(dataset, "datasets", None) or ():
+        yield from plain_datasets(inner)
+    if hasattr(dataset, "dataset"):
+        yield from plain_datasets(dataset.dataset)
+    elif hasattr(dataset, "prepare_data") and hasattr(dataset, "pipeline"):
+        yield dataset
+
+
+class _Watched:
+    """``prepare_data`` of a data set, which says what cannot be read.
+
+    Worker processes get it with the data set. Which images are broken lies in memory that they
+    share, a byte an image, so that none is counted twice.
+    """
+
+    def __init__(self, dataset: Any, share: float) -> None:
+        self.dataset = dataset
+        self.share = share
+        self._prepare = dataset.prepare_data
+        self._ever = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
+        self._in_epoch = torch.zeros_like(self._ever).share_memory_()
+
+    def __call__(self, index: int) -> Any:
+        try:
+            data = self._prepare(index)
+        except MemoryError:
+            raise
+        except Exception:
+            broken = self._broken_file(index)
+            if broken is None:
+                raise
+        else:
+            broken = self._broken_file(index) if data is None else None
+            if broken is None:
+                return data
+        self._note(index, *broken)
+        return None
+
+    def take_count(self) -> int:
+        """Returns the number of images that were replaced since the last call."""
+        count = int(self._in_epoch.sum())
+        self._in_epoch.zero_()
+        return count
+
+    def _note(self, index: int, file: str, reason: str) -> None:
+        name = type(self.dataset).__name__
+        path = Path(file)
+        if "://" not in file and not path.parent.is_dir():
+            raise MissingFileError(
+                f"{name}: the folder {path.parent} is gone, in which {path.name} should lie: put "
+                "the data back (data_root, data_prefix) and go on by --resume"
+            )
+        if getattr(self.dataset, "test_mode", False):
+            raise UserError(
+                f"{name}: {file} cannot be read ({reason}): a metric without it would be another "
+                "one. Repair the file, or take it out of the annotations"
+            )
+        index %= len(self._ever)
+        self._in_epoch[index] = 1
+        if self._ever[index]:
+            return
+        self._ever[index] = 1
+        print_log(
+            f"{name}: {file} cannot be read ({reason}): another image is taken in its place",
+            "current",
+            logging.WARNING,
+        )
+        broken = int(self._ever.sum())
+        if broken > self.share * len(self._ever):
+            raise UserError(
+                f"{name}: {broken} of {len(self._ever)} images cannot be read, the last is {file} "
+                f"({reason}): more than the share of {self.share:g} up to which others are taken "
+                "in their place (BrokenImageHook(share=...)). Repair the files or the annotations"
+            )
+
+    def _broken_file(self, index: int) -> tuple[str, str] | None:
+        """The file that cannot be read and why; None: what reads files does so, alone."""
+        data: Any = self.dataset.get_data_info(index)
+        image = next((data[k] for k in PATHS if isinstance(data.get(k), str)), f"image {index}")
+        for transform in getattr(self.dataset.pipeline, "transforms", ()):
+            name = type(transform).__name__
+            if "Load" not in name:
+                return None
+            labels = data.get("seg_map_path") if "Annotation" in name else None
+            file = labels if isinstance(labels, str) else image
+            try:
+                data = transform(data)
+            except Exception as error:
+                first = (str(error).strip().splitlines() or [""])[0]
+                return file, f"{name}: {type(error).__name__}: {first[:200]}"
+            if data is None:
+                return file, f"{name} gives nothing"
+        return None
+
+
+__all__ = ["LARGEST_SHARE", "BrokenImageHook", "plain_datasets"]

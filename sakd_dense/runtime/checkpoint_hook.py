@@ -1,0 +1,268 @@
+"""Checkpoints from which a killed run goes on as if it had never stopped.
+
+MMEngine's hook writes a checkpoint in place, after it has removed the one before, and keeps no
+random state. This one writes to a temporary name and renames, removes last, and saves beside the
+weights what a resumed run needs to draw the numbers that the uninterrupted one draws.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from mmengine.dist import (
+    all_gather_object,
+    broadcast_object_list,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+
+from .data_workers import seed_workers_by_epoch
+from .errors import UserError
+from .files import replacing, whole_local_files
+from .random_state import random_state, set_random_state, untouched_random_state
+
+#: Where the state lies in a checkpoint of a run.
+KEY = "sakd_run"
+#: Holds the iteration of the last validation that a run has finished.
+LAST_VALIDATION = "last_validation"
+
+
+@HOOKS.register_module()
+class WholeCheckpointHook(CheckpointHook):
+    """MMEngine's ``CheckpointHook`` with whole files and exact resumption; the same arguments.
+
+    - A checkpoint is whole, or is not there: kill -9 and a full disk leave the one before. What
+      ``max_keep_ckpts`` or a better ``save_best`` makes superfluous is removed after that.
+    - Weights that are no numbers are not saved.
+    - Random states and BatchNorm statistics of every process are saved. A validation takes nothing
+      from them, and one that the kill cut short is run again.
+    - Worker processes of the training loader draw by seed, epoch and rank alone.
+
+    Put it into a config as ``default_hooks = dict(checkpoint=dict(type='WholeCheckpointHook'))``;
+    ``tools/train.py`` puts it in the place of every ``CheckpointHook``.
+    """
+
+    file_backend: Any  # set by MMEngine's before_train
+    _before_validation: dict[str, Any] | None = None  # this process's random state
+    _to_save: dict[str, Any] | None = None
+    _loaded: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, hook: CheckpointHook) -> Self:
+        """With the settings of an MMEngine hook that has not run yet."""
+        new = cls.__new__(cls)
+        new.__dict__.update(hook.__dict__)
+        return new
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        if self._to_save is not None:
+            checkpoint[KEY] = self._to_save
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        if runner._resume:
+            self._loaded = checkpoint.get(KEY, {})
+
+    def before_train(self, runner: Any) -> None:
+        super().before_train(runner)
+        loaded, self._loaded = self._loaded, None
+        if loaded is None:
+            return
+        self._resume_random_state(loaded, runner)
+        for payback, state in zip(_paybacks(runner), loaded.get("compiling", ()), strict=False):
+            payback.resume(state)
+        self._validate_what_was_cut_short(runner)
+
+    def before_train_epoch(self, runner: Any) -> None:
+        if not hasattr(runner.train_loop, "dataloader_iterator"):  # a loop of epochs
+            seed_workers_by_epoch(runner.train_dataloader, runner.seed or 0, runner.epoch)
+
+    def before_val(self, runner: Any) -> None:
+        self._before_validation = random_state()
+
+    def after_val(self, runner: Any) -> None:
+        if self._before_validation is not None:
+            set_random_state(self._before_validation)
+        self._before_validation = None
+        if is_main_process() and runner._train_loop is not None and runner.work_dir:
+            with replacing(Path(runner.work_dir) / LAST_VALIDATION) as temporary:
+                temporary.write_text(f"{runner.iter}\n")
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
+        self._refuse_what_is_no_number(runner, meta["iter"])
+        outdated = self._outdated(runner, step)
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        # A validation is run again or not: either way training goes on from before it.
+        states = all_gather_object(self._before_validation or random_state())
+        compiling = [payback.state() for payback in _paybacks(runner)]
+        self._to_save = dict(random=states, compiling=compiling)
+        if get_world_size() > 1:
+            # BatchNorm's running statistics are those of a process's own batches.
+            self._to_save["buffers"] = all_gather_object(_buffers(runner))
+        try:
+            with whole_local_files():
+                runner.save_checkpoint(
+                    self.out_dir,
+                    name,
+                    self.file_client_args,
+                    save_optimizer=self.save_optimizer,
+                    save_param_scheduler=self.save_param_scheduler,
+                    meta=meta,
+                    by_epoch=self.by_epoch,
+                    backend_args=self.backend_args,
+                    **self.args,
+                )
+        finally:
+            self._to_save = None
+        if not is_main_process():
+            return
+        with replacing(Path(runner.work_dir) / "last_checkpoint") as temporary:
+            temporary.write_text(str(self.last_ckpt))
+        _remove(self.file_backend, outdated)
+
+    def _outdated(self, runner: Any, step: int) -> list[str]:
+        """Returns the files that this checkpoint makes superfluous, by ``max_keep_ckpts``."""
+        if self.max_keep_ckpts <= 0 or (self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == step):
+            return []
+        steps = []
+        if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+            steps.append(self.keep_ckpt_ids.popleft())
+        self.keep_ckpt_ids.append(step)
+        runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+        join = partial(self.file_backend.join_path, self.out_dir)
+        return [join(self.filename_tmpl.format(old)) for old in steps]
+
+    def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
+        backend = self.file_backend
+        self.file_backend = later = _RemovesLater(backend)
+        try:
+            with whole_local_files():
+                super()._save_best_checkpoint(runner, metrics)
+        finally:
+            self.file_backend = backend
+        best = {getattr(self, "best_ckpt_path", None)}
+        best |= set(getattr(self, "best_ckpt_path_dict", {}).values())
+        _remove(backend, [path for path in later.removed if path not in best])
+
+    def _refuse_what_is_no_number(self, runner: Any, iteration: int) -> None:
+        bad = [
+            name
+            for name, value in _plain_model(runner).state_dict().items()
+            if torch.is_tensor(value) and value.is_floating_point() and not value.isfinite().all()
+        ]
+        if bad:
+            kept = f"the last one is {self.last_ckpt}" if self.last_ckpt else "there is none yet"
+            raise UserError(
+                f"iteration {iteration}: {len(bad)} weights or statistics are NaN or "
+                f"infinite ({', '.join(bad[:3])}{', ...' if len(bad) > 3 else ''}); no checkpoint "
+                f"was made of them, {kept}. A lower learning rate, "
+                "optim_wrapper.clip_grad=dict(max_norm=10) or a longer warm-up help"
+            )
+
+    def _resume_random_state(self, loaded: dict[str, Any], runner: Any) -> None:
+        states: Sequence[dict[str, Any]] = loaded.get("random", ())
+        if len(states) != get_world_size():
+            print_log(
+                f"The checkpoint holds the random states of {len(states)} processes, this run has "
+                f"{get_world_size()}: random numbers start anew, so the run goes on, but not as "
+                "the uninterrupted one would",
+                runner.logger,
+            )
+            return
+        set_random_state(states[get_rank()])
+        mine = loaded["buffers"][get_rank()] if "buffers" in loaded else {}
+        for name, buffer in _plain_model(runner).named_buffers():
+            if name in mine:
+                buffer.data.copy_(mine[name])
+        iterator = getattr(runner.train_loop, "dataloader_iterator", None)
+        if iterator is not None:
+            _skip_untouched(iterator)
+
+    def _validate_what_was_cut_short(self, runner: Any) -> None:
+        """Runs the validation of the checkpoint's iteration, if it was due and never finished."""
+        done = [_last_validation(runner.work_dir)]
+        broadcast_object_list(done)
+        if runner.val_loop is not None and _is_due(runner.train_loop) and done[0] != runner.iter:
+            print_log(
+                f"The validation at iteration {runner.iter} was not finished: it is run now",
+                runner.logger,
+            )
+            runner.val_loop.run()
+
+
+class _RemovesLater:
+    """A file backend that takes note of what is to be removed."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self.removed: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        self.removed.append(path)
+
+    rmtree = remove
+
+
+def _plain_model(runner: Any) -> Any:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _buffers(runner: Any) -> dict[str, Any]:
+    kept = _plain_model(runner).state_dict()
+    named = _plain_model(runner).named_buffers()
+    return {name: buffer.detach().cpu().clone() for name, buffer in named if name in kept}
+
+
+def _remove(backend: Any, paths: Sequence[str]) -> None:
+    for path in paths:
+        if backend.isfile(path):
+            backend.remove(path)
+        elif backend.isdir(path):  # of DeepSpeed
+            backend.rmtree(path)
+
+
+def _paybacks(runner: Any) -> list[Any]:
+    """Returns the records that decide when neurons compile, which changes gradients' last digits."""
+    clocks = [m.clock for m in runner.model.modules() if hasattr(m, "clock")]
+    return list({id(c): c.payback for c in clocks if hasattr(c, "payback")}.values())
+
+
+def _skip_untouched(iterator: Any) -> None:
+    # Its loader draws a number when it starts, which the uninterrupted run has drawn long ago.
+    skip = iterator.skip_iter
+
+    def skip_iter(iterations: int) -> None:
+        del iterator.skip_iter
+        with untouched_random_state():
+            skip(iterations)
+            iterator._ensure_iterator()
+
+    iterator.skip_iter = skip_iter
+
+
+def _last_validation(work_dir: str) -> int | None:
+    try:
+        return int((Path(work_dir) / LAST_VALIDATION).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _is_due(loop: Any) -> bool:
+    by_iteration = hasattr(loop, "dataloader_iterator")
+    now, last = (loop.iter, loop.max_iters) if by_iteration else (loop.epoch, loop.max_epochs)
+    loop._decide_current_val_interval()
+    return 0 < now >= loop.val_begin and (now % loop.val_interval == 0 or now == last)
+
+
+__all__ = ["KEY", "LAST_VALIDATION", "WholeCheckpointHook"]

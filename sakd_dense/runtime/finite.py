@@ -1,0 +1,96 @@
+"""Losses that are no numbers end a run, before a checkpoint is made of what they did."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from .arguments import typed
+from .errors import UserError
+
+#: float16's loss scale halves after an overflow and skips the step; more in a row are no overflow.
+OVERFLOWS = 20
+
+
+@HOOKS.register_module()
+class FiniteLossHook(Hook):
+    """Stops at the first iteration whose losses are NaN or infinite, and names the terms.
+
+    The last checkpoint stays as it is. With float16's loss scaling, which skips such steps while it
+    looks for a scale, at the first ``overflows`` of them in a row.
+
+    Args:
+        overflows: how many in a row are taken for the search of a loss scale.
+
+    Raises:
+        UserError: ``overflows`` is no whole number of at least 1.
+    """
+
+    priority = "HIGH"  # before what logs, counts or saves
+
+    @typed
+    def __init__(self, overflows: int = OVERFLOWS) -> None:
+        if overflows < 1:
+            raise UserError(f"FiniteLossHook: overflows={overflows!r}: take a number from 1 on")
+        self.overflows = overflows
+        self._in_a_row = 0
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        bad = not_finite(outputs)
+        self._in_a_row = self._in_a_row + 1 if bad else 0
+        if not bad or (_scales(runner.optim_wrapper) and self._in_a_row < self.overflows):
+            return
+        terms = [name for name in bad if name != "loss"] or list(bad)
+        values = ", ".join(f"{name} = {bad[name]}" for name in terms)
+        raise UserError(
+            f"iteration {runner.iter + 1} (epoch {runner.epoch + 1}): {values}. "
+            f"{last_checkpoint(runner.work_dir)} {advice(terms)}"
+        )
+
+
+def not_finite(outputs: Any) -> dict[str, float]:
+    """The entries of a dict of losses that are NaN or infinite."""
+    bad = {}
+    for name, value in (outputs if isinstance(outputs, Mapping) else {}).items():
+        number = value.detach().float().mean().item() if torch.is_tensor(value) else value
+        if isinstance(number, float) and not math.isfinite(number):
+            bad[name] = number
+    return bad
+
+
+def last_checkpoint(work_dir: str) -> str:
+    """A sentence about the checkpoint from which a run can go on."""
+    try:
+        return f"The last checkpoint is {(Path(work_dir) / 'last_checkpoint').read_text().strip()}."
+    except OSError:
+        return "There is no checkpoint yet."
+
+
+def advice(terms: list[str]) -> str:
+    """Returns advice by the names of the terms."""
+    helps = [
+        "a lower learning rate (optim_wrapper.optimizer.lr), "
+        "optim_wrapper.clip_grad=dict(max_norm=10), a longer warm-up, no --amp"
+    ]
+    if any("sakd" in name for name in terms):
+        helps.append(
+            "for terms of SAKD a lower weight (features, responses, prefix_weight of SAKDHook), "
+            "and a teacher whose own outputs are finite: test it by tools/test.py"
+        )
+    if any("box" in name or "iou" in name for name in terms):
+        helps.append("boxes with an area in the annotations")
+    return "What helps: " + "; ".join(helps) + ". Go on from it by --resume."
+
+
+def _scales(optim_wrapper: Any) -> bool:
+    scaler = getattr(optim_wrapper, "loss_scaler", None)
+    return scaler is not None and scaler.is_enabled()
+
+
+__all__ = ["OVERFLOWS", "FiniteLossHook", "advice", "last_checkpoint", "not_finite"]
