@@ -233,7 +233,7 @@ def _remove(backend: Any, paths: Sequence[str]) -> None:
 
 
 def _paybacks(runner: Any) -> list[Any]:
-    """Returns the records that decide when neurons compile, which changes gradients' last digits."""
+    """Returns the records that decide when neurons compile, which changes the last digits."""
     clocks = [m.clock for m in runner.model.modules() if hasattr(m, "clock")]
     return list({id(c): c.payback for c in clocks if hasattr(c, "payback")}.values())
 

@@ -56,12 +56,11 @@ class FiniteLossHook(Hook):
 
 def not_finite(outputs: Any) -> dict[str, float]:
     """The entries of a dict of losses that are NaN or infinite."""
-    bad = {}
-    for name, value in (outputs if isinstance(outputs, Mapping) else {}).items():
-        number = value.detach().float().mean().item() if torch.is_tensor(value) else value
-        if isinstance(number, float) and not math.isfinite(number):
-            bad[name] = number
-    return bad
+    entries = dict(outputs) if isinstance(outputs, Mapping) else {}
+    means = {k: v.detach().float().mean() for k, v in entries.items() if torch.is_tensor(v)}
+    if means:  # one look at the device, not one a term
+        entries.update(zip(means, torch.stack(list(means.values())).tolist(), strict=True))
+    return {k: v for k, v in entries.items() if isinstance(v, float) and not math.isfinite(v)}
 
 
 def last_checkpoint(work_dir: str) -> str:
