@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from ...runtime.errors import UserError
+from ...runtime.errors import MissingFileError, UserError
 from .arrays import ArrayFile
 from .dat import DatFile
 from .raw import RawFile
@@ -28,11 +28,13 @@ def open_events(path: str | Path) -> EventFile:
     reader = READERS.get(Path(path).suffix.lower())
     if reader is None:
         raise UserError(f"{path}: events are read from {', '.join(READERS)}")
-    return _opened(str(path), reader)
+    if not Path(path).is_file():
+        raise MissingFileError(f"there is no event file {str(path)!r}")
+    return _opened(str(path), Path(path).stat().st_mtime_ns, reader)
 
 
 @lru_cache(maxsize=64)
-def _opened(path: str, reader: Callable[[str], EventFile]) -> EventFile:
+def _opened(path: str, _written: int, reader: Callable[[str], EventFile]) -> EventFile:
     return reader(path)
 
 
