@@ -136,3 +136,19 @@ def test_recordings_from_the_teacher_to_the_sweep(task, terms, root):
     student = f"{cfg.work_dir}/epoch_1.pth"
     result = sweep(load(f"{task}_sew18_sakd_digit-events", root), student, (1, 8), timed_batches=0)
     assert list(result.rows) == [1, 8]
+
+
+@pytest.mark.slow
+def test_a_teacher_of_stacked_frames(root):
+    """It sees all T frames; level 1 gives the student the sum of its first weights over them."""
+    name = "retinanet_r18_digit-events_channels"
+    teacher, _ = train(load(name, root))
+    cfg = load("retinanet_sew18_sakd_digit-events", root)
+    cfg.work_dir, cfg.experiment_name = str(root / "stacked"), f"stacked-{root.name}"
+    cfg.custom_hooks[0].teacher.update(checkpoint=teacher, config=str(CONFIGS / f"{name}.py"))
+    _, start = train(cfg)
+    weights, _ = read_state_dict(teacher)
+    first = "backbone.conv1.weight"
+    torch.testing.assert_close(start[first], weights[first].unflatten(1, (8, 2)).sum(1))
+    rest = {k: v for k, v in weights.items() if k != first}
+    assert all(torch.equal(start[k], v) for k, v in rest.items())

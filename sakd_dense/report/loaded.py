@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ class LoadedImage:
         annotations: as they were loaded, before the image was resized.
         inputs: what the model takes, ``[C, H, W]`` or event frames ``[T, C, H, W]``.
         data_sample: what the model's predictions are written into.
+        bins: of a recording of events: each time bin as a picture, as ``image``, which is all of
+            them.
     """
 
     name: str
@@ -38,6 +40,7 @@ class LoadedImage:
     annotations: dict[str, Any]
     inputs: Tensor
     data_sample: Any
+    bins: list[np.ndarray] = field(default_factory=list)
 
 
 class TestPipeline:
@@ -75,7 +78,7 @@ class TestPipeline:
         name = f"image {str(info.get('img_path') or info.get('sample_idx', ''))!r}"
         results: Any = dict(info)
         annotations = _annotations(results)
-        image = None
+        image, bins = None, []
         if "img" in info:  # an array of a file of many: OpenCV's order only if the model swaps it
             image = displayable(info["img"], self._swaps)
         for transform in self._transforms:
@@ -93,11 +96,23 @@ class TestPipeline:
                 backend = getattr(transform, "imdecode_backend", None)
                 # mmcv decodes to BGR, but for TIFF files, whose order it leaves.
                 bgr = self._swaps if backend is None else backend != "tifffile"
-                image = displayable(results["img"], bgr)
+                frames = _frames_of(results)
+                image = displayable(results["img"] if frames is None else frames, bgr)
+                bins = [] if frames is None else [displayable(f[None], bgr) for f in frames]
             annotations = {**_annotations(results), **annotations}  # later transforms scale them
         if image is None:
             raise UserError(f"{name}: no transform of the config's test pipeline loads an image")
-        return LoadedImage(name, image, annotations, results["inputs"], results["data_samples"])
+        packed = results["inputs"], results["data_samples"]
+        return LoadedImage(name, image, annotations, *packed, bins)
+
+
+def _frames_of(results: Mapping[str, Any]) -> np.ndarray | None:
+    """The frames ``[T, C, H, W]`` of a sample that ``LoadEvents`` has loaded, else None."""
+    steps = results.get("time_steps")
+    if steps is None:
+        return None
+    channels = results["img"].transpose(2, 0, 1)
+    return channels.reshape(steps, -1, *channels.shape[1:])
 
 
 def _annotations(results: Mapping[str, Any]) -> dict[str, Any]:
