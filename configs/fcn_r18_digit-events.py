@@ -10,7 +10,7 @@ model = dict(
         _delete_=True,
         type="EventSegDataPreprocessor",
         time="mean",
-        size=(96, 96),
+        size=(64, 64),
         seg_pad_val=255,
     ),
     backbone=dict(in_channels=2),

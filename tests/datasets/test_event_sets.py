@@ -205,8 +205,8 @@ def test_generated_recordings_are_the_same_again_and_read_as_prophesees(tmp_path
     for file in sorted((tmp_path / "a").rglob("*.*")):
         assert file.read_bytes() == Path(str(file).replace("/a/", "/b/")).read_bytes()
     first = sets[0].get_data_info(0)
-    assert first["img_path"].endswith("00000_td.dat") and first["timestamp"] == 100_000
-    assert open_events(first["img_path"]).size == (96, 96)
+    assert first["img_path"].endswith("00000_td.dat") and first["timestamp"] == 50_000
+    assert open_events(first["img_path"]).size == (64, 64)
 
 
 def test_labels_and_boxes_lie_where_events_are(tmp_path):
@@ -216,10 +216,10 @@ def test_labels_and_boxes_lie_where_events_are(tmp_path):
     scans[0, 1:7, 2:6] = 16
     recording = record_scene(np.random.default_rng(0), scans, np.array([7]), parameters)
     (x, y, w, h, digit, _), t = recording.boxes[0][0], recording.stamps[0]
-    assert digit == 7 and t == 100_000
+    assert digit == 7 and t == 50_000
     rows, columns = np.nonzero(recording.labels[0] == 8)
     assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (y, y + h, x, x + w)
-    late = recording.events.between(t - 4000, t)
+    late = recording.events.between(t - 20_000, t)
     assert len(late) and late.ordered
     assert (late.x >= x - 4).all() and (late.x < x + w + 4).all()
     assert (late.y >= y - 4).all() and (late.y < y + h + 4).all()
@@ -236,12 +236,12 @@ def test_label_maps_of_generated_recordings(tmp_path):
     dataset = DATASETS.build(dict(type="DigitEventScenesSegDataset", **args))
     assert len(dataset) == 6
     packed = dataset[1]
-    assert packed["inputs"].shape == (2, 2, 96, 96)
+    assert packed["inputs"].shape == (2, 2, 64, 64)
     labels = packed["data_samples"].gt_sem_seg.data
-    assert labels.shape == (1, 96, 96) and labels.any()
+    assert labels.shape == (1, 64, 64) and labels.any()
     boxes = DigitEventScenesDataset(data_root=str(tmp_path / "a"), recordings=FEW)
     named = {i["bbox_label"] + 1 for i in boxes.get_data_info(1)["instances"]}
-    assert named <= set(np.unique(labels)) and boxes.get_data_info(1)["timestamp"] == 150_000
+    assert named <= set(np.unique(labels)) and boxes.get_data_info(1)["timestamp"] == 100_000
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ They are written as Prophesee's sets are, so that the reader of those reads them
 
     data/digit_event_scenes/stamp.json                    the parameters they were made from
                             train/00000_td.dat            events
-                                  00000_bbox.npy          boxes at 8 time stamps
-                                  labels/00000_100000.png a label map a time stamp
+                                  00000_bbox.npy          boxes at 2 time stamps
+                                  labels/00000_50000.png  a label map a time stamp
 """
 
 from functools import partial

@@ -27,7 +27,7 @@ class MovingParameters:
         size: width and height of the sensor, pixels.
         counts: number of recordings in train, val and test.
         stamps: time stamps with boxes in a recording.
-        period: microseconds between two of them; the first one is at twice that.
+        period: microseconds until the first of them, and between two.
         digits: fewest and most digits in a recording.
         digit_size: smallest and largest height of a digit, pixels.
         speed: slowest and fastest motion along an axis, pixels a period.
@@ -36,13 +36,13 @@ class MovingParameters:
         seed: of everything.
     """
 
-    size: tuple[int, int] = (96, 96)
-    counts: tuple[int, int, int] = (200, 25, 50)
-    stamps: int = 8
+    size: tuple[int, int] = (64, 64)
+    counts: tuple[int, int, int] = (800, 80, 160)
+    stamps: int = 2
     period: int = 50_000
-    digits: tuple[int, int] = (1, 3)
-    digit_size: tuple[int, int] = (18, 36)
-    speed: tuple[int, int] = (4, 14)
+    digits: tuple[int, int] = (1, 2)
+    digit_size: tuple[int, int] = (18, 30)
+    speed: tuple[int, int] = (2, 8)
     threshold: int = 60
     noise: int = 1
     seed: int = 0
@@ -126,7 +126,7 @@ def record_scene(
     chosen = rng.integers(len(scans), size=rng.integers(*np.add(parameters.digits, (0, 1))))
     digits = [_Digit(rng, ink_of(rng, scans[i], parameters.digit_size), parameters) for i in chosen]
     names = [int(targets[i]) for i in chosen]
-    stamps = [parameters.period * (k + 2) for k in range(parameters.stamps)]
+    stamps = [parameters.period * (k + 1) for k in range(parameters.stamps)]
     labels, boxes, parts = [], [], []
     seen = _brightness(digits, parameters)
     for moment in range(1, stamps[-1] // _MOMENT + 1):

@@ -14,9 +14,10 @@ from .stream import Events
 
 WORD = np.dtype("<u2")
 _ADDR_Y, _ADDR_X, _BASE_X, _VECT_12, _VECT_8, _LOW, _HIGH = 0, 2, 3, 4, 5, 6, 8
-_BITS = np.arange(12, dtype=np.uint16)
 _WIDTH = np.zeros(16, np.int64)
 _WIDTH[[_VECT_12, _VECT_8]] = 12, 8
+_MASK = np.full(16, 4095, WORD)  # the bits of a word that may be events
+_MASK[_VECT_8] = 255
 
 
 @dataclass(frozen=True)
@@ -75,21 +76,23 @@ def decode(words: np.ndarray, state: State) -> Events:
     low = latest(_LOW, _after(state.low, value[kind == _LOW]))
     y = latest(_ADDR_Y, _after(state.y, value[kind == _ADDR_Y] & 2047))
     # A single event is a vector of one.
-    single = kind[places] == _ADDR_X
+    kind_of, value_of = kind[places], value[places]
+    single = kind_of == _ADDR_X
     vector_x = latest(_BASE_X, _bases(kind, value, state)) + _begun(kind)[places]
-    x = np.where(single, value[places] & 2047, vector_x)
+    x = np.where(single, value_of & 2047, vector_x)
     vector_p = latest(_BASE_X, _after(state.p, value[kind == _BASE_X] >> 11))
-    p = np.where(single, value[places] >> 11, vector_p)
-    bits = np.where(
-        single, 1, np.where(kind[places] == _VECT_8, value[places] & 255, value[places])
-    )
+    p = np.where(single, value_of >> 11, vector_p)
+    bits = value_of & _MASK[kind_of]
+    bits[single] = 1
     bits[(high < 0) | (y < 0)] = 0
-    word, bit = np.nonzero(bits[:, None] >> _BITS & 1)
+    # 16 bits a word, the lowest first.
+    set_bits = np.flatnonzero(np.unpackbits(bits.view(np.uint8), bitorder="little"))
+    word, bit = set_bits >> 4, set_bits & 15
     return Events(
         t=((high << 12) | low)[word],
         x=(x[word] + bit).astype(np.int32),
-        y=y[word].astype(np.int32),
-        p=p[word].astype(np.uint8),
+        y=y.astype(np.int32)[word],
+        p=p.astype(np.uint8)[word],
     )
 
 
