@@ -12,8 +12,8 @@ custom_hooks = [
     dict(type="SAKDHook", teacher=dict(checkpoint="work_dirs/fcn_r18_digit-events/epoch_10.pth"))
 ]
 
-max_epochs = 4
-train_cfg = dict(max_epochs=max_epochs, val_interval=4)
+max_epochs = 3
+train_cfg = dict(max_epochs=max_epochs, val_interval=3)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=50),
     dict(
@@ -25,4 +25,4 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-default_hooks = dict(checkpoint=dict(interval=4))
+default_hooks = dict(checkpoint=dict(interval=3))

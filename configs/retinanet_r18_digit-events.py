@@ -24,7 +24,7 @@ model = dict(
         in_channels=64,
         feat_channels=64,
         stacked_convs=2,
-        # Digits are 18 to 30 pixels high, anchors from 16.
+        # Digits are 20 to 32 pixels high, anchors from 16.
         anchor_generator=dict(octave_base_scale=2, strides=[8, 16, 32]),
     ),
 )

@@ -15,8 +15,8 @@ custom_hooks = [
     )
 ]
 
-max_epochs = 4
-train_cfg = dict(max_epochs=max_epochs, val_interval=4)
+max_epochs = 3
+train_cfg = dict(max_epochs=max_epochs, val_interval=3)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=50),
     dict(
@@ -28,4 +28,4 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-default_hooks = dict(checkpoint=dict(interval=4))
+default_hooks = dict(checkpoint=dict(interval=3))

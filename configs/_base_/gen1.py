@@ -11,7 +11,7 @@ custom_imports = dict(imports=["sakd_dense"], allow_failed_imports=False)
 dataset_type = "Gen1Dataset"
 data_root = "data/gen1"
 rules = "gen1"
-load_events = dict(type="LoadEvents", time_steps=4, window=50_000, outside="drop")
+load_events = dict(type="LoadEvents", time_steps=4, window=50_000, size=(240, 304), outside="drop")
 train_pipeline = [
     load_events,
     dict(type="LoadAnnotations", with_bbox=True),

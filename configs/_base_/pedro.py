@@ -8,7 +8,8 @@ _base_ = "./gen1.py"
 
 dataset_type = "PEDRoDataset"
 data_root = "data/pedro"
-load_events = dict(type="LoadEvents", time_steps=4, window=40_000)
+# A file is a sample: all of its 40 ms. It does not say how large the sensor is.
+load_events = dict(type="LoadEvents", time_steps=4, window=None, size=(260, 346))
 train_pipeline = [
     load_events,
     dict(type="LoadAnnotations", with_bbox=True),

@@ -98,7 +98,9 @@ class TestPipeline:
                 bgr = self._swaps if backend is None else backend != "tifffile"
                 frames = _frames_of(results)
                 image = displayable(results["img"] if frames is None else frames, bgr)
-                bins = [] if frames is None else [displayable(f[None], bgr) for f in frames]
+                if frames is not None:
+                    top = _busy(frames)  # one scale for all bins
+                    bins = [displayable(frame[None], bgr, top) for frame in frames]
             annotations = {**_annotations(results), **annotations}  # later transforms scale them
         if image is None:
             raise UserError(f"{name}: no transform of the config's test pipeline loads an image")
@@ -119,7 +121,7 @@ def _annotations(results: Mapping[str, Any]) -> dict[str, Any]:
     return {key: copy.deepcopy(results[key]) for key in _ANNOTATIONS if key in results}
 
 
-def displayable(image: np.ndarray, bgr: bool) -> np.ndarray:
+def displayable(image: np.ndarray, bgr: bool, top: float | None = None) -> np.ndarray:
     """An image or event frames as ``[H, W, 3]`` uint8, RGB.
 
     Args:
@@ -127,12 +129,12 @@ def displayable(image: np.ndarray, bgr: bool) -> np.ndarray:
             event frames ``[T, C, H, W]``: of two polarities the sum over T, red for the first and
             blue for the second. Values up to 255, or scaled by their largest.
         bgr: whether three channels are in OpenCV's order.
+        top: of event frames, the sum that is shown at full strength; None: that of the busiest
+            pixels.
     """
     if image.ndim == 4:
         counts = image.astype(np.float64).sum(0)
-        # The few busiest pixels must not hide the others.
-        top = np.quantile(counts[counts > 0], 0.95) if counts.any() else 1
-        strength = np.clip(counts / top, 0, 1)
+        strength = np.clip(counts / (_busy(counts) if top is None else top), 0, 1)
         first, second = strength[0], strength[-1] if len(strength) > 1 else strength[0]
         image = np.stack([1 - second, 1 - np.maximum(first, second), 1 - first], axis=-1)
         bgr = False
@@ -146,6 +148,11 @@ def displayable(image: np.ndarray, bgr: bool) -> np.ndarray:
         top = image.max(initial=0)
         image = np.clip(image * (255 / top if top > 255 else 255 if top <= 1 else 1), 0, 255)
     return np.ascontiguousarray(image, dtype=np.uint8)
+
+
+def _busy(counts: np.ndarray) -> float:
+    """What 95 % of the pixels with events do not pass: the few busiest must not hide the others."""
+    return float(np.quantile(counts[counts > 0], 0.95)) if counts.any() else 1.0
 
 
 def _steps_of(cfg: Config) -> Sequence[Any]:

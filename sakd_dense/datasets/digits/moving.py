@@ -37,12 +37,12 @@ class MovingParameters:
     """
 
     size: tuple[int, int] = (64, 64)
-    counts: tuple[int, int, int] = (800, 80, 160)
+    counts: tuple[int, int, int] = (1000, 50, 150)
     stamps: int = 2
     period: int = 50_000
     digits: tuple[int, int] = (1, 2)
-    digit_size: tuple[int, int] = (18, 30)
-    speed: tuple[int, int] = (2, 8)
+    digit_size: tuple[int, int] = (20, 32)
+    speed: tuple[int, int] = (1, 4)
     threshold: int = 60
     noise: int = 1
     seed: int = 0
