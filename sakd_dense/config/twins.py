@@ -108,6 +108,9 @@ def spiking_of(
         backbone["type"] = (family or ("SEW" if name in ANN_TYPES else "Spiking")) + name
         backbone["time_steps"] = time_steps
         backbone.update(copy.deepcopy(options))
+    for d in dicts(model):
+        if type_name(d.get("type")) in EVENT_PREPROCESSORS and d.get("time") == "mean":
+            d["time"] = "first"  # the ANN saw the mean of the frames that are its steps
     return model
 
 
