@@ -53,7 +53,10 @@ def load_array(path: str | Path) -> Any:
         raise MissingFileError(f"there is no file {str(path)!r}")
     try:
         loaded = np.load(path, allow_pickle=False)
-        return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return dict(loaded)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{path} is no readable array ({error}): it was cut short or is of another kind, fetch "

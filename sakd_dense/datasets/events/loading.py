@@ -137,8 +137,8 @@ def _stamp(results: dict[str, Any], file: EventFile) -> int:
     if isinstance(file, ArrayFile):  # a recording that ends where its boxes are
         return file.end
     raise UserError(
-        f"{file.path}: a recording needs a time stamp; the data set gives none "
-        "(results['timestamp'], microseconds)"
+        f"{file.path}: a recording needs a time stamp, in microseconds: 'timestamp' of a data "
+        "set's samples, or --timestamp of tools/image_demo.py"
     )
 
 
