@@ -189,6 +189,13 @@ def test_the_rules_of_the_metric(samples, rules, value):
         assert measured(samples, rules) == pytest.approx(value, abs=0.01)
 
 
+def test_a_sample_that_comes_twice_counts_once():
+    """Of an odd set two processes see one sample twice."""
+    found, missed = sample(600_000, [LARGE], [LARGE]), sample(700_000, [LARGE], [])
+    once = measured([found, missed], "gen1")
+    assert measured([found, missed, missed, missed], "gen1") == pytest.approx(once)
+
+
 def test_rules_and_samples_that_cannot_be(tmp_path):
     with pytest.raises(ValueError, match="rules='gen2'"):
         METRICS.build(dict(type="EventCocoMetric", rules="gen2"))

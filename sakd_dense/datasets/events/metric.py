@@ -45,6 +45,10 @@ class EventCocoMetric(CocoMetric):
                 f"EventCocoMetric: rules={self.rules} leave no box of the set to evaluate; set "
                 "rules=None, or test on longer recordings"
             )
+        if self.rules is not None:
+            # Several processes pad the set by samples that it has; MMEngine cuts them off by
+            # number, which does not hold where some were left out.
+            results = list({true["img_id"]: (true, found) for true, found in results}.values())
         return super().compute_metrics(results)
 
     def _taken(self, sample: Mapping[str, Any]) -> dict[str, Any] | None:
