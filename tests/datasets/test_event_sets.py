@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, METRICS, init_default_scope
+from mmengine.structures import InstanceData
 
 from sakd_dense.datasets import DigitEventScenesDataset, Gen1Dataset, MovingParameters, PEDRoDataset
 from sakd_dense.datasets.digits.moving import record_scene
 from sakd_dense.datasets.events import open_events
 from tests.helpers.recordings import SIZE, boxes_at, some_events, write_npy, write_recording
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 FEW = dict(counts=(2, 1, 1), stamps=3)
 
 
@@ -96,16 +99,16 @@ def test_what_is_missing_or_unknown_is_named(change, message, tmp_path):
         Gen1Dataset(data_root=str(tmp_path), size=SIZE)
 
 
-def write_pedro(folder: Path, name: str, events: bool = True) -> None:
-    (folder / "xml" / "train").mkdir(parents=True, exist_ok=True)
-    (folder / "numpy" / "train").mkdir(parents=True, exist_ok=True)
-    (folder / "xml" / "train" / f"{name}.xml").write_text(
+def write_pedro(folder: Path, name: str, events: bool = True, split: str = "train") -> None:
+    (folder / "xml" / split).mkdir(parents=True, exist_ok=True)
+    (folder / "numpy" / split).mkdir(parents=True, exist_ok=True)
+    (folder / "xml" / split / f"{name}.xml").write_text(
         "<annotation><size><width>30</width><height>20</height></size><object><name>person</name>"
         "<difficult>0</difficult><bndbox><xmin>2</xmin><ymin>3</ymin><xmax>12</xmax>"
         "<ymax>14</ymax></bndbox></object></annotation>"
     )
     if events:
-        write_npy(folder / "numpy" / "train" / f"{name}.npy", some_events(begin=10**15))
+        write_npy(folder / "numpy" / split / f"{name}.npy", some_events(begin=10**15))
 
 
 def test_pedro_is_read_as_it_is(tmp_path):
@@ -266,3 +269,38 @@ def test_parameters_that_cannot_be(parameters):
     (name,) = parameters
     with pytest.raises(ValueError, match=f"{name}="):
         MovingParameters(**parameters)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("name", ["gen1", "pedro"])
+def test_the_pipelines_of_shipped_configs(name, split, tmp_path):
+    """From files in a set's own layout to what its detector and its metric take."""
+    cfg = Config.fromfile(CONFIGS / f"retinanet_sew18_sakd_{name}.py")
+    init_default_scope("mmdet")
+    if name == "gen1":
+        boxes = boxes_at((600_000, 100, 50, 40, 30, 1), (700_000, 20, 20, 60, 60, 0))
+        write_recording(tmp_path / split, "a", some_events(9000, stop=700_000), boxes)
+    else:
+        for frame in ("frame0", "frame1"):
+            write_pedro(tmp_path, frame, split=split)
+    dataset_cfg = cfg[f"{split}_dataloader"].dataset
+    dataset_cfg.data_root = str(tmp_path)
+    dataset = DATASETS.build(dataset_cfg)
+    samples = [dataset[i] for i in range(len(dataset))]
+    assert len(samples) == 2
+    size = dict(gen1=(240, 304), pedro=(260, 346))[name]
+    for packed in samples:
+        assert packed["inputs"].shape == (4, 2, *size) and packed["inputs"].sum() > 100
+        assert len(packed["data_samples"].gt_instances.bboxes) == 1
+    if split == "train":
+        return
+    metric = METRICS.build(cfg.test_evaluator)
+    metric.dataset_meta = dataset.metainfo
+    for packed in samples:  # the true boxes as predictions
+        sample = packed["data_samples"]
+        true = torch.tensor([i["bbox"] for i in sample.instances])
+        labels = torch.tensor([i["bbox_label"] for i in sample.instances])
+        sample.pred_instances = InstanceData(bboxes=true, labels=labels, scores=torch.ones(1))
+        metric.process(None, [sample.to_dict()])
+    # PEDRo's box of 10x11 pixels counts: its rules leave nothing out.
+    assert metric.evaluate(2)["coco/bbox_mAP_50"] == pytest.approx(1.0)
