@@ -38,9 +38,11 @@ def test_there_are_configs():
     counts += [f"{m}_spiking50_sakd_ade20k_1x4" for m in ("fcn", "upernet")]
     counts += [f"{m}_spiking50_sakd_voc12_1x4" for m in ("fcn", "deeplabv3plus")]
     counts += [f"spiking-resnet{d}_sakd_imagenet_1x4" for d in (34, 50)]
+    events = [f"retinanet_sew{d}_sakd_{s}" for d in (18, 50) for s in ("gen1", "pedro")]
+    events += [f"{m}_sew18_sakd_digit-events" for m in ("retinanet", "fcn")]
     official = [f"sew{d}_sakd-official_imagenet" for d in (18, 34, 50)]
     official += [f"spiking-resnet18_sakd-official_cifar{n}" for n in (10, 100)]
-    assert {*dense, *coco, *imagenet, *counts, *official} <= named
+    assert {*dense, *coco, *imagenet, *counts, *events, *official} <= named
     assert set(FILES) - set(STUDENTS)
 
 

@@ -13,6 +13,7 @@ from sakd_dense.transfer import read_state_dict
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FEW = dict(counts=(8, 4, 4))
+FEW_RECORDINGS = dict(counts=(2, 1, 1), stamps=4)
 
 
 class Start(Hook):
@@ -30,6 +31,8 @@ def load(name: str, root: Path, **options) -> Config:
     cfg.experiment_name = f"{name}-{root.name}"
     kind = cfg.train_dataloader.dataset.type
     few = {"events" if kind == "DigitEventsDataset" else "scenes": FEW}
+    if kind.startswith("DigitEventScenes"):
+        few = dict(recordings=FEW_RECORDINGS)
     for part in ("train", "val", "test"):
         loader = cfg[f"{part}_dataloader"]
         loader.batch_size = 4
@@ -112,3 +115,40 @@ def test_event_frames_from_the_teacher_to_the_sweep(root):
     assert list(result.rows) == [1, 2, 8]
     with pytest.raises(ValueError, match="time axis of 8 steps, but T=4"):
         sweep(load("sew18_sakd_digit-events", root), student, (1, 4), timed_batches=0)
+
+
+@pytest.mark.parametrize(
+    "task,terms",
+    [
+        ("retinanet", ("feat", "cls", "box", "prefix_feat")),
+        pytest.param("fcn", ("feat", "decode", "prefix_feat"), marks=pytest.mark.slow),
+    ],
+)
+def test_recordings_from_the_teacher_to_the_sweep(task, terms, root):
+    """A dense task on event streams, by files of Prophesee's: both levels, and every T."""
+    cfg = load(f"{task}_sew18_sakd_digit-events", root)
+    cfg.custom_hooks[0].teacher.checkpoint, _ = train(load(f"{task}_r18_digit-events", root))
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    found = {k for k in runner.message_hub.log_scalars if "loss_sakd" in k}
+    for term in terms:
+        assert f"train/loss_sakd_{term}" in found, found
+    student = f"{cfg.work_dir}/epoch_1.pth"
+    result = sweep(load(f"{task}_sew18_sakd_digit-events", root), student, (1, 8), timed_batches=0)
+    assert list(result.rows) == [1, 8]
+
+
+@pytest.mark.slow
+def test_a_teacher_of_stacked_frames(root):
+    """It sees all T frames; level 1 gives the student the sum of its first weights over them."""
+    name = "retinanet_r18_digit-events_channels"
+    teacher, _ = train(load(name, root))
+    cfg = load("retinanet_sew18_sakd_digit-events", root)
+    cfg.work_dir, cfg.experiment_name = str(root / "stacked"), f"stacked-{root.name}"
+    cfg.custom_hooks[0].teacher.update(checkpoint=teacher, config=str(CONFIGS / f"{name}.py"))
+    _, start = train(cfg)
+    weights, _ = read_state_dict(teacher)
+    first = "backbone.conv1.weight"
+    torch.testing.assert_close(start[first], weights[first].unflatten(1, (8, 2)).sum(1))
+    rest = {k: v for k, v in weights.items() if k != first}
+    assert all(torch.equal(start[k], v) for k, v in rest.items())

@@ -5,7 +5,8 @@ python tools/image_demo.py data/bccd/JPEGImages/BloodImage_00007.jpg \
       configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 4
 
 Boxes and masks of a detector, the label map of a segmentor, the class of a classifier. The image
-is loaded by the config's own test pipeline.
+is loaded by the config's own test pipeline. Of a recording of an event camera, IMAGE is its file
+and --timestamp the end of the window; its time bins are drawn into a second picture.
 """
 
 import argparse
@@ -46,6 +47,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="S",
         help="leave out boxes with a lower score (default: 0.3)",
     )
+    parser.add_argument(
+        "--timestamp",
+        type=int,
+        metavar="US",
+        help="of a recording of events: draw what was seen before this time, in microseconds",
+    )
     parser.add_argument("--device", default="cpu", help="such as cuda:0 (default: cpu)")
     args = parser.parse_args(argv)
     if not 0 <= args.score_thr <= 1:
@@ -72,11 +79,16 @@ def main(argv: list[str] | None = None) -> None:
         cfg, args.checkpoint, teacher, args.time_steps, args.device, args.score_thr
     )
     load = TestPipeline(cfg, annotations=False)
-    panels = samples.predictions(load(dict(img_path=args.image, img_id=0)))
+    loaded = load(dict(img_path=args.image, img_id=0, timestamp=args.timestamp))
+    panels = samples.predictions(loaded)
     save_panels(panels, out)
     for panel in panels:
         print(f"{panel.title}: {panel.summary}")
     print(f"wrote {out}")
+    if loaded.bins:
+        bins = Path(out).with_stem(f"{Path(out).stem}_bins")
+        save_panels(samples.bins(loaded, panels[-1]), bins, panel_inches=3.0)
+        print(f"wrote {bins}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 from ..runtime.errors import UserError
 from .types import (
     ANN_TYPES,
+    EVENT_PREPROCESSORS,
     PART_TWINS,
     PREFIXES,
     SPIKING_ARGS,
@@ -56,7 +57,7 @@ def ann_of(model_cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
             backbone["width_per_group"] = backbone.pop("base_width")
     for d in dicts(model):
         d.update({key: None for key in ("init_cfg", "pretrained") if key in d})
-        if type_name(d.get("type")) == "EventDataPreprocessor":
+        if type_name(d.get("type")) in EVENT_PREPROCESSORS and d.get("time", "first") == "first":
             d["time"] = "mean"  # an ANN has no time axis
         twin = PART_TWINS.get(type_name(d.get("type")))
         if twin is not None:
@@ -107,6 +108,9 @@ def spiking_of(
         backbone["type"] = (family or ("SEW" if name in ANN_TYPES else "Spiking")) + name
         backbone["time_steps"] = time_steps
         backbone.update(copy.deepcopy(options))
+    for d in dicts(model):
+        if type_name(d.get("type")) in EVENT_PREPROCESSORS and d.get("time") == "mean":
+            d["time"] = "first"  # the ANN saw the mean of the frames that are its steps
     return model
 
 

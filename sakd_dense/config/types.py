@@ -20,6 +20,12 @@ SPIKING_ARGS = ("time_steps", "neuron", "connect", "output", "compress_spikes")
 #: The ANN twins of spiking necks and heads, with what they need; :mod:`sakd_dense.parts` fills it.
 #: Empty for those that name theirs, ``dict(type='SpikingNeck', of='FPN', ...)``.
 PART_TWINS: dict[str, dict[str, Any]] = {}
+#: Preprocessors of event frames, whose ``time`` says what becomes of the time axis.
+EVENT_PREPROCESSORS = (
+    "EventDataPreprocessor",
+    "EventDetDataPreprocessor",
+    "EventSegDataPreprocessor",
+)
 #: Initialisers that load a checkpoint.
 LOADERS = ("Pretrained", "SAKDTransfer")
 

@@ -15,8 +15,7 @@ from mmengine.registry import MODELS, TRANSFORMS
 from mmpretrain.models import ClsDataPreprocessor
 
 from ..runtime.errors import UserError
-
-TIME = ("first", "mean")
+from .time_axis import check_time, fold_time, unfold_time
 
 
 @TRANSFORMS.register_module()
@@ -55,7 +54,8 @@ class EventDataPreprocessor(ClsDataPreprocessor):
 
     Args:
         time: ``'first'``: ``[T, B, C, H, W]``, which a spiking backbone takes for its time axis;
-            ``'mean'``: ``[B, C, H, W]``, the mean over T, for the ANN of the same architecture.
+            ``'mean'``: ``[B, C, H, W]``, the mean over T; ``'channels'``: ``[B, T*C, H, W]``. The
+            last two are for the ANN of the same architecture.
         kwargs: of mmpretrain's ``ClsDataPreprocessor``, but those of colours. Mixup and cutmix
             mix whole streams: every frame of a pair in the same way.
 
@@ -65,8 +65,7 @@ class EventDataPreprocessor(ClsDataPreprocessor):
     """
 
     def __init__(self, time: str = "first", **kwargs: Any) -> None:
-        if time not in TIME:
-            raise UserError(f"time={time!r}: take one of {TIME}")
+        check_time(time)
         colours = {k: kwargs[k] for k in ("mean", "std", "to_rgb") if kwargs.get(k)}
         if colours:
             raise UserError(
@@ -77,17 +76,8 @@ class EventDataPreprocessor(ClsDataPreprocessor):
         self.time = time
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        inputs = data["inputs"]
-        if not isinstance(inputs, torch.Tensor):
-            shapes = sorted({tuple(i.shape) for i in inputs})
-            if len(shapes) != 1 or len(shapes[0]) != 4:
-                raise UserError(
-                    f"EventDataPreprocessor: a batch of shapes {shapes}: every stream must be "
-                    "[T, C, H, W] of one shape"
-                )
-            inputs = torch.stack(list(inputs))
         # With T among the channels, upstream's padding, mixup and cutmix see the images they know.
-        batch = super().forward({**data, "inputs": inputs.flatten(1, 2)}, training)
-        frames = batch["inputs"].unflatten(1, inputs.shape[1:3])
-        batch["inputs"] = frames.transpose(0, 1) if self.time == "first" else frames.mean(1)
+        images, steps = fold_time(data["inputs"], type(self).__name__, one_size=True)
+        batch = super().forward({**data, "inputs": torch.stack(images)}, training)
+        batch["inputs"] = unfold_time(batch["inputs"], steps, self.time)
         return batch

@@ -24,6 +24,7 @@ from ..transfer import transfer
 from ..transfer.read import Checkpoint, read_checkpoint
 from ..transfer.thresholds import calibrate_on
 from .adaptors import KEY, Adaptors, channels_of, join_optimizer, kernel_size_of, resume
+from .frames import stacks_frames, summed_over_frames
 from .prefixes import check, draw, draw_count, draw_reads, read_at
 from .responses import Response, find_response
 from .schedule import Weight
@@ -54,8 +55,10 @@ class SAKDHook(Hook):
     Args:
         teacher: ``dict(checkpoint=..., config=None, dtype=None, weights='auto')``. Without
             ``config`` the teacher is derived from the student's config by putting the ANN backbone
-            back. ``dtype`` (``'bfloat16'``, ``'float16'``): it computes in that precision, quicker
-            where the hardware knows it; None: as the student does. ``weights``: which, where the
+            back. Of event frames it sees the mean, or, where its own config's
+            ``data_preprocessor`` has ``time='channels'``, all T (:mod:`.frames`). ``dtype``
+            (``'bfloat16'``, ``'float16'``): it computes in that precision, quicker where the
+            hardware knows it; None: as the student does. ``weights``: which, where the
             checkpoint holds several, as in :func:`sakd_dense.transfer.transfer`.
         transfer: level 1: start from the teacher's weights. ``'head'``: from those of its neck and
             head alone; the backbone starts from its ``init_cfg`` (a distilled SNN, such
@@ -183,6 +186,8 @@ class SAKDHook(Hook):
             print_log(f"SAKDHook: {warning}", runner.logger, logging.WARNING)
         if self.transfer:
             part = "head" if self.transfer == "head" else "auto"
+            if stacks_frames(self.teacher):
+                checkpoint = summed_over_frames(checkpoint, student)
             _transfer_after_init(student, checkpoint, part, any_classes=response is None)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:

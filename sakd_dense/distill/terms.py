@@ -13,6 +13,7 @@ from ..backbones import SpikingBackbone
 from ..runtime.amp import autocast
 from ..runtime.patching import outputs_as_in_training, replaced_forward
 from .adaptors import Adaptors
+from .frames import frames_for
 from .judge import as_teacher
 from .prefixes import norms_as_in_test, prefix_rates
 from .responses import Response
@@ -130,10 +131,10 @@ class Terms:
         if self.feature_loss is None and response is None:
             return (), None
         with torch.no_grad(), self._precision(images):
-            # What the student's backbone saw; of event frames [T, B, C, H, W] the mean.
+            # What the student's backbone saw; of event frames [T, B, C, H, W] the teacher's view.
             inputs = self._inputs.take()[0].inputs[0]
             with outputs_as_in_training(self.teacher.backbone):  # as the student's
-                features = self.teacher.backbone(inputs.mean(0) if inputs.dim() == 5 else inputs)
+                features = self.teacher.backbone(frames_for(self.teacher, inputs))
             features = (features,) if isinstance(features, Tensor) else tuple(features)
             if self.response is None:
                 return features, None

@@ -130,7 +130,9 @@ class EnergyReport(Record):
             "firing rate: spikes a neuron and slot, of which it has T x D",
             "convolutions, linear layers and attention; BatchNorm is folded and counts nothing, as "
             "do biases, sums, pooling, RoI sampling and the neurons' own updates",
-            "the first convolution reads the image: MACs, at each t, as this backbone runs it"
+            "the first convolution reads counts of events, new ones at each t: accumulates"
+            if not self.first_layer
+            else "the first convolution reads the image: MACs, at each t, as this backbone runs it"
             if self.repeated_images
             else "the first convolution reads the image: MACs, once an image, since it sees the "
             f"same at each t. A counter that runs it T times adds {repeated * 1e-9:.3f} G MACs "

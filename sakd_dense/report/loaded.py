@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ class LoadedImage:
         annotations: as they were loaded, before the image was resized.
         inputs: what the model takes, ``[C, H, W]`` or event frames ``[T, C, H, W]``.
         data_sample: what the model's predictions are written into.
+        bins: of a recording of events: each time bin as a picture, as ``image``, which is all of
+            them.
     """
 
     name: str
@@ -38,6 +40,7 @@ class LoadedImage:
     annotations: dict[str, Any]
     inputs: Tensor
     data_sample: Any
+    bins: list[np.ndarray] = field(default_factory=list)
 
 
 class TestPipeline:
@@ -75,7 +78,7 @@ class TestPipeline:
         name = f"image {str(info.get('img_path') or info.get('sample_idx', ''))!r}"
         results: Any = dict(info)
         annotations = _annotations(results)
-        image = None
+        image, bins = None, []
         if "img" in info:  # an array of a file of many: OpenCV's order only if the model swaps it
             image = displayable(info["img"], self._swaps)
         for transform in self._transforms:
@@ -93,18 +96,32 @@ class TestPipeline:
                 backend = getattr(transform, "imdecode_backend", None)
                 # mmcv decodes to BGR, but for TIFF files, whose order it leaves.
                 bgr = self._swaps if backend is None else backend != "tifffile"
-                image = displayable(results["img"], bgr)
+                frames = _frames_of(results)
+                image = displayable(results["img"] if frames is None else frames, bgr)
+                if frames is not None:
+                    top = _busy(frames)  # one scale for all bins
+                    bins = [displayable(frame[None], bgr, top) for frame in frames]
             annotations = {**_annotations(results), **annotations}  # later transforms scale them
         if image is None:
             raise UserError(f"{name}: no transform of the config's test pipeline loads an image")
-        return LoadedImage(name, image, annotations, results["inputs"], results["data_samples"])
+        packed = results["inputs"], results["data_samples"]
+        return LoadedImage(name, image, annotations, *packed, bins)
+
+
+def _frames_of(results: Mapping[str, Any]) -> np.ndarray | None:
+    """The frames ``[T, C, H, W]`` of a sample that ``LoadEvents`` has loaded, else None."""
+    steps = results.get("time_steps")
+    if steps is None:
+        return None
+    channels = results["img"].transpose(2, 0, 1)
+    return channels.reshape(steps, -1, *channels.shape[1:])
 
 
 def _annotations(results: Mapping[str, Any]) -> dict[str, Any]:
     return {key: copy.deepcopy(results[key]) for key in _ANNOTATIONS if key in results}
 
 
-def displayable(image: np.ndarray, bgr: bool) -> np.ndarray:
+def displayable(image: np.ndarray, bgr: bool, top: float | None = None) -> np.ndarray:
     """An image or event frames as ``[H, W, 3]`` uint8, RGB.
 
     Args:
@@ -112,12 +129,12 @@ def displayable(image: np.ndarray, bgr: bool) -> np.ndarray:
             event frames ``[T, C, H, W]``: of two polarities the sum over T, red for the first and
             blue for the second. Values up to 255, or scaled by their largest.
         bgr: whether three channels are in OpenCV's order.
+        top: of event frames, the sum that is shown at full strength; None: that of the busiest
+            pixels.
     """
     if image.ndim == 4:
         counts = image.astype(np.float64).sum(0)
-        # The few busiest pixels must not hide the others.
-        top = np.quantile(counts[counts > 0], 0.95) if counts.any() else 1
-        strength = np.clip(counts / top, 0, 1)
+        strength = np.clip(counts / (_busy(counts) if top is None else top), 0, 1)
         first, second = strength[0], strength[-1] if len(strength) > 1 else strength[0]
         image = np.stack([1 - second, 1 - np.maximum(first, second), 1 - first], axis=-1)
         bgr = False
@@ -131,6 +148,11 @@ def displayable(image: np.ndarray, bgr: bool) -> np.ndarray:
         top = image.max(initial=0)
         image = np.clip(image * (255 / top if top > 255 else 255 if top <= 1 else 1), 0, 255)
     return np.ascontiguousarray(image, dtype=np.uint8)
+
+
+def _busy(counts: np.ndarray) -> float:
+    """Returns the 95th percentile of the pixels with events: the few busiest must not hide the others."""
+    return float(np.quantile(counts[counts > 0], 0.95)) if counts.any() else 1.0
 
 
 def _steps_of(cfg: Config) -> Sequence[Any]:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,14 @@ class Samples:
             panel.add_text(", ".join(classes.name(label) for label in labels))
         return panel
 
+    def bins(self, loaded: LoadedImage, found: Panel) -> list[Panel]:
+        """A recording's time bins one by one, with the boxes of ``found``; empty for an image."""
+        shown = []
+        for t, image in enumerate(loaded.bins, start=1):
+            title = f"bin {t} of {len(loaded.bins)}"
+            shown.append(replace(found, title=title, image=image, overlay=None))
+        return shown
+
     def predictions(self, loaded: LoadedImage) -> list[Panel]:
         """The image with what each model finds in it."""
         panels = []
@@ -122,7 +130,8 @@ def sample_pictures(run: Run, time_steps: Sequence[int], count: int) -> list[lis
     """For each of ``count`` images of the test set: what it shows, and what is found in it.
 
     Returns:
-        A row an image: the ground truth, the teacher if there is one, and the student at each T.
+        A row an image: the ground truth, the teacher if there is one, and the student at each T;
+        of a recording of events a second row, its time bins with the true boxes.
 
     Raises:
         UserError: the config has no test set.
@@ -136,7 +145,10 @@ def sample_pictures(run: Run, time_steps: Sequence[int], count: int) -> list[lis
     count = min(count, images)
     for i in range(count):
         loaded = pipeline(dataset.get_data_info((2 * i + 1) * images // (2 * count)))
-        rows.append([samples.truth(loaded), *samples.predictions(loaded)])
+        truth = samples.truth(loaded)
+        rows.append([truth, *samples.predictions(loaded)])
+        if loaded.bins:
+            rows.append(samples.bins(loaded, truth))
     return rows
 
 

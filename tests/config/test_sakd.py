@@ -277,3 +277,19 @@ def test_a_pure_python_config_is_converted_but_not_written(tmp_path) -> None:
     assert (backbone.type, backbone.norm_eval) == ("SEWResNet", False)
     with pytest.raises(ValueError, match="top.py is a pure Python config.*train.py --sakd"):
         read_as_base(name)
+
+
+@pytest.mark.parametrize(
+    "kind", ["EventDataPreprocessor", "EventDetDataPreprocessor", "EventSegDataPreprocessor"]
+)
+def test_event_frames_are_the_students_steps_and_the_teachers_mean(kind: str) -> None:
+    ann = dict(
+        type="Detector",
+        data_preprocessor=dict(type=kind, time="mean"),
+        backbone=dict(type="ResNet", depth=18),
+    )
+    student = spiking_of(ann)
+    assert student["data_preprocessor"] == dict(type=kind, time="first")
+    assert ann_of(student) == ann
+    stacked = dict(ann, data_preprocessor=dict(type=kind, time="channels"))
+    assert spiking_of(stacked)["data_preprocessor"] == stacked["data_preprocessor"]

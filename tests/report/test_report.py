@@ -28,6 +28,7 @@ TASKS = {
     "fcn_sew18_sakd_digits": ("mIoU", (1, 2)),
     "sew18_sakd_digits": ("accuracy/top1", (1, 2)),
     "sew18_sakd_digit-events": ("accuracy/top1", (1, 8)),
+    "retinanet_sew18_sakd_digit-events": ("coco/bbox_mAP", (1, 8)),
 }
 DETECTOR = next(iter(TASKS))
 PICTURES = 2
@@ -69,6 +70,8 @@ def test_everything_is_in_one_file(task, root):
     assert text.count("<svg") == 5  # accuracy, two fronts, rates, losses
     pictures = re.findall(r'alt="([^"]+)" src="data:image/jpeg;base64,([^"]+)"', text)
     names = ["ground truth", "teacher (ANN)", *(f"SNN, T = {t}" for t in steps)]
+    if task == "retinanet_sew18_sakd_digit-events":  # a recording's time bins in a row below
+        names += [f"bin {t} of 8" for t in range(1, 9)]
     assert [name for name, _ in pictures] == PICTURES * names
     assert all(base64.b64decode(jpeg).startswith(b"\xff\xd8") for _, jpeg in pictures)
     assert f"the spiking model has {metric}" in text and "its ANN teacher has" in text

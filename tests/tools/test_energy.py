@@ -159,6 +159,30 @@ def test_event_frames(tmp_path, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_recordings_of_events(scaled, tmp_path, capsys):
+    """A detector's first layer accumulates counts of events; normalised, they multiply."""
+    cfg = Config.fromfile(TOOLS.parent / "configs" / "retinanet_sew18_sakd_digit-events.py")
+    few = dict(counts=(1, 1, 1), stamps=2)
+    cfg.test_dataloader.dataset.update(data_root=str(tmp_path / "data"), recordings=few)
+    if scaled:
+        cfg.model.data_preprocessor.update(mean=[0.0], std=[3.0])
+    cfg.dump(tmp_path / "config.py")
+    student = MODELS.build({**cfg.model, "_scope_": "mmdet"})
+    arguments = [str(tmp_path / "config.py"), write_checkpoint(student, tmp_path / "snn.pth")]
+    arguments += ["--samples", "2", "--work-dir", str(tmp_path / "w")]
+    main([*arguments, "--time-steps", "2", "8", "--out", str(tmp_path / "energy.json")])
+    report = EnergyReport.from_json(tmp_path / "energy.json")
+    accumulates = []
+    for reading in report.readings.values():
+        first = reading.layers["backbone.conv1"].operations
+        assert (first.count_mac > 0) == scaled and (first.count_ac > 0) != scaled
+        accumulates.append(first.count_ac)
+    assert scaled or 0 < accumulates[0] < accumulates[1] < first.dense
+    assert ("reads counts of events" in report.notes()) != scaled
+    capsys.readouterr()
+
+
 def test_an_ann_has_no_time_steps(files):
     root, arguments = files
     detection_config(root, ann_of(retinanet())).dump(root / "ann.py")

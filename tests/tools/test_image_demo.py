@@ -11,7 +11,9 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from sakd_dense.config.teacher import teacher_of
+from sakd_dense.datasets.events import write_dat
 from tests.helpers.finished_runs import finish
+from tests.helpers.recordings import some_events
 from tests.helpers.scenes import detection_config, retinanet, write_pure_python, write_scenes
 from tests.helpers.tooling import tool
 from tests.test_road import load
@@ -148,3 +150,22 @@ def test_what_is_missing_or_unreadable_is_named(tmp_path, monkeypatch, change, m
     with pytest.raises(SystemExit, match=message):
         main([*files.values(), "--out", "out.png", *more])
     assert not Path("out.png").exists()
+
+
+def test_a_recording_is_drawn_with_its_bins(tmp_path, capsys):
+    """What is found before a time stamp, and what the camera saw, bin by bin."""
+    cfg = load("retinanet_sew18_sakd_digit-events", tmp_path)
+    run = finish(cfg, tmp_path / "run")
+    events = some_events(4000, stop=100_000)
+    write_dat(tmp_path / "a_td.dat", events, (96, 96))
+    out = draw(run, str(tmp_path / "a_td.dat"), "--timestamp", "90000", "--time-steps", "8")
+    said = capsys.readouterr().out
+    assert re.search(r"SNN, T = 8: \d+ boxes", said) and "out_bins.png" in said
+    with Image.open(out.with_name("out_bins.png")) as picture:
+        assert picture.width > 5 * picture.height
+        panels = np.array_split(np.asarray(picture.convert("RGB"), dtype=int), 8, axis=1)
+        for panel in panels:  # both polarities in each
+            red, blue = panel[..., 0] - panel[..., 2], panel[..., 2] - panel[..., 0]
+            assert (red > 100).any() and (blue > 100).any()
+    with pytest.raises(SystemExit, match="a recording needs a time stamp"):
+        draw(run, str(tmp_path / "a_td.dat"))

@@ -1,0 +1,30 @@
+"""The ANN teacher on the label maps of moving digits: the mean of all frames, a narrow FCN.
+
+Needs no data: the recordings are generated in `data/digit_event_scenes` on first use.
+"""
+
+_base_ = "./fcn_r18_digits.py"
+
+model = dict(
+    data_preprocessor=dict(
+        _delete_=True,
+        type="EventSegDataPreprocessor",
+        time="mean",
+        size=(64, 64),
+        seg_pad_val=255,
+    ),
+    backbone=dict(in_channels=2),
+)
+
+dataset_type = "DigitEventScenesSegDataset"
+data_root = "data/digit_event_scenes"
+# No flips: a mirrored digit is another sign.
+pipeline = [
+    dict(type="LoadEvents", time_steps=8, window=50_000),
+    dict(type="LoadAnnotations"),
+    dict(type="PackEventInputs", pack="PackSegInputs"),
+]
+dataset = dict(type=dataset_type, data_root=data_root, pipeline=pipeline)
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)

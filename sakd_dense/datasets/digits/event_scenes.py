@@ -1,0 +1,99 @@
+"""Recordings of moving digits with boxes and label maps: generated on first use, no download.
+
+They are written as Prophesee's sets are, so that the reader of those reads them:
+
+    data/digit_event_scenes/stamp.json                    the parameters they were made from
+                            train/00000_td.dat            events
+                                  00000_bbox.npy          boxes at 2 time stamps
+                                  labels/00000_50000.png  a label map a time stamp
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.registry import DATASETS
+from PIL import Image
+
+from ...runtime.errors import UserError
+from ..events.boxes import BOX, write_boxes
+from ..events.dat import write_dat
+from ..events.prophesee import PropheseeDataset
+from .detection import PALETTE
+from .generated import ensure, stamp
+from .moving import VERSION, MovingParameters, Recording, record_scene
+from .scans import load_scans
+from .scenes import CLASSES, SPLITS
+
+
+@DATASETS.register_module()
+class DigitEventScenesDataset(PropheseeDataset):
+    """Moving digits with boxes as an mmdet set, read from DAT files; generated on first use.
+
+    Args:
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        data_root: where the set lies or is put.
+        recordings: values for :class:`MovingParameters` that differ from its defaults.
+        kwargs: of :class:`~sakd_dense.datasets.PropheseeDataset`.
+    """
+
+    METAINFO = {"classes": CLASSES, "palette": PALETTE}
+
+    def __init__(
+        self,
+        split: str = "train",
+        data_root: str = "data/digit_event_scenes",
+        recordings: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        check_split(split)
+        self.parameters = MovingParameters(**(recordings or {}))
+        width, height = self.parameters.size
+        kwargs.setdefault("size", (height, width))
+        super().__init__(data_root=data_root, split=split, **kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        ensure_event_scenes(self.data_root, self.parameters)
+        return super().load_data_list()
+
+
+def check_split(split: str) -> None:
+    """Raises UserError for a split that there is not."""
+    if split not in SPLITS:
+        raise UserError(f"split={split!r}: take one of {SPLITS}")
+
+
+def ensure_event_scenes(data_root: str | Path, parameters: MovingParameters) -> None:
+    """Generates the set unless ``data_root`` already holds it, see :func:`.generated.ensure`."""
+    made = partial(_write_set, parameters=parameters)
+    ensure(data_root, "moving digits with boxes", stamp(parameters, VERSION), made)
+
+
+def _write_set(folder: Path, parameters: MovingParameters) -> None:
+    """Writes the whole set into an existing, empty folder."""
+    parts = load_scans(parameters.seed)
+    for index, (split, count) in enumerate(zip(SPLITS, parameters.counts, strict=True)):
+        (folder / split / "labels").mkdir(parents=True)
+        for number in range(count):
+            # A generator a recording: a set with more of them begins with the same ones.
+            rng = np.random.default_rng([parameters.seed, index, number])
+            recording = record_scene(rng, *parts[index], parameters)
+            _write(folder / split, f"{number:05d}", recording, parameters.size)
+
+
+def _write(folder: Path, name: str, recording: Recording, size: tuple[int, int]) -> None:
+    width, height = size
+    write_dat(folder / f"{name}_td.dat", recording.events, (height, width))
+    boxes = np.zeros(sum(map(len, recording.boxes)), BOX)
+    rows = np.concatenate(recording.boxes)
+    for column, field in enumerate(("x", "y", "w", "h", "class_id", "track_id")):
+        boxes[field] = rows[:, column]
+    boxes["t"] = np.repeat(recording.stamps, [len(b) for b in recording.boxes])
+    boxes["class_confidence"] = 1
+    write_boxes(folder / f"{name}_bbox.npy", boxes)
+    for t, labels in zip(recording.stamps, recording.labels, strict=True):
+        Image.fromarray(labels).save(folder / "labels" / f"{name}_{t}.png")
+
+
+__all__ = ["DigitEventScenesDataset", "check_split", "ensure_event_scenes"]

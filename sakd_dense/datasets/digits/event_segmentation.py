@@ -1,0 +1,63 @@
+"""The label maps of moving digits for mmseg."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.registry import DATASETS
+from mmseg.datasets import BaseSegDataset
+
+from .detection import PALETTE
+from .event_scenes import check_split, ensure_event_scenes
+from .moving import MovingParameters
+from .scenes import CLASSES
+
+
+@DATASETS.register_module()
+class DigitEventScenesSegDataset(BaseSegDataset):
+    """Moving digits as an mmseg set: background and ten digits; a sample is a time stamp.
+
+    Args:
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        data_root: where the set lies or is put; shared with :class:`DigitEventScenesDataset`.
+        recordings: values for :class:`MovingParameters` that differ from its defaults.
+        kwargs: of ``mmseg.datasets.BaseSegDataset``.
+    """
+
+    METAINFO = {"classes": ("background", *CLASSES), "palette": [(0, 0, 0), *PALETTE]}
+
+    def __init__(
+        self,
+        split: str = "train",
+        data_root: str = "data/digit_event_scenes",
+        recordings: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        check_split(split)
+        self.split = split
+        self.parameters = MovingParameters(**(recordings or {}))
+        super().__init__(data_root=data_root, img_suffix="_td.dat", **kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        ensure_event_scenes(self.data_root, self.parameters)
+        folder = Path(self.data_root, self.split)
+        width, height = self.parameters.size
+        stamped = []
+        for labels in folder.glob("labels/*.png"):
+            recording, t = labels.stem.split("_")
+            stamped.append((recording, int(t), labels))
+        return [
+            dict(
+                img_path=str(folder / f"{recording}{self.img_suffix}"),
+                seg_map_path=str(labels),
+                timestamp=t,
+                height=height,
+                width=width,
+                label_map=self.label_map,
+                reduce_zero_label=self.reduce_zero_label,
+                seg_fields=[],
+            )
+            for recording, t, labels in sorted(stamped)
+        ]
+
+
+__all__ = ["DigitEventScenesSegDataset"]

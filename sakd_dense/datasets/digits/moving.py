@@ -1,0 +1,195 @@
+"""One recording of several moving digits as an event camera sees them, from a random generator.
+
+A pixel sends an event each time that its brightness has changed by a threshold since its last one
+(Lichtsteiner et al., 2008). All the arithmetic is on integers, as that of the scenes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...runtime.errors import UserError
+from ..events.stream import Events
+from .scenes import ink_of
+
+VERSION = 1  # of the recording: raise it when the same seed would give other events
+_INK = 96  # of 255: from here on a pixel belongs to the digit
+_MOMENT = 2000  # microseconds between two looks at the brightness
+_PART = 1 << 10  # parts of a pixel in which places are counted
+_SEEN = 30  # per cent of a digit that must be seen for it to have a box
+
+
+@dataclass(frozen=True)
+class MovingParameters:
+    """Parameters of a set of recordings; the same values give the same files.
+
+    Attributes:
+        size: width and height of the sensor, pixels.
+        counts: number of recordings in train, val and test.
+        stamps: time stamps with boxes in a recording.
+        period: microseconds until the first of them, and between two.
+        digits: fewest and most digits in a recording.
+        digit_size: smallest and largest height of a digit, pixels.
+        speed: slowest and fastest motion along an axis, pixels a period.
+        threshold: of brightness, of 255.
+        noise: events without a cause, a pixel and second.
+        seed: of everything.
+    """
+
+    size: tuple[int, int] = (64, 64)
+    counts: tuple[int, int, int] = (1000, 50, 150)
+    stamps: int = 2
+    period: int = 50_000
+    digits: tuple[int, int] = (1, 2)
+    digit_size: tuple[int, int] = (20, 32)
+    speed: tuple[int, int] = (1, 4)
+    threshold: int = 60
+    noise: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, length in (
+            ("size", 2), ("counts", 3), ("digits", 2), ("digit_size", 2), ("speed", 2),
+        ):  # fmt: skip
+            value = tuple(getattr(self, name))
+            object.__setattr__(self, name, value)
+            if len(value) != length or not all(isinstance(v, int) and v >= 1 for v in value):
+                raise UserError(f"{name}={value!r}: take {length} whole numbers of at least 1")
+        for name in ("digits", "digit_size", "speed"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise UserError(f"{name}={(low, high)}: the first is larger than the second")
+        if self.digit_size[0] < 8 or self.digit_size[1] > min(self.size):
+            raise UserError(
+                f"digit_size={self.digit_size}: from 8 pixels to the sensor's shorter side "
+                f"({min(self.size)})"
+            )
+        for name, low, high in (
+            ("stamps", 1, 1000), ("period", _MOMENT, 10**7), ("threshold", 1, 255),
+            ("noise", 0, 1000), ("seed", 0, 2**32),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise UserError(f"{name}={value!r}: take a whole number from {low} to {high}")
+
+
+@dataclass
+class Recording:
+    """``events``; ``labels`` at each of ``stamps`` (microseconds): ``[H, W]`` uint8, 0 for the
+    background and digit + 1 elsewhere; ``boxes`` one ``[N, 6]`` int64 a stamp: x, y, w, h, digit,
+    and which of the recording's digits it is.
+    """
+
+    events: Events
+    stamps: list[int]
+    labels: list[np.ndarray]
+    boxes: list[np.ndarray]
+
+
+class _Digit:
+    """A digit that moves along a line and bounces off the border."""
+
+    def __init__(
+        self, rng: np.random.Generator, ink: np.ndarray, parameters: MovingParameters
+    ) -> None:
+        self.ink = ink
+        self.tone = int(rng.choice([-1, 1])) * int(rng.integers(120, 256))
+        width, height = parameters.size
+        self.margin = np.array([height - ink.shape[0], width - ink.shape[1]]) * _PART
+        self.place = np.array([int(rng.integers(0, m + 1)) for m in self.margin])
+        low, high = (s * _PART * _MOMENT // parameters.period for s in parameters.speed)
+        self.pace = rng.integers(low, high + 1, size=2) * rng.choice([-1, 1], size=2)
+
+    def move(self) -> None:
+        self.place = self.place + self.pace
+        outside = (self.place < 0) | (self.place > self.margin)
+        self.pace = np.where(outside, -self.pace, self.pace)
+        self.place = np.clip(self.place, 0, self.margin)
+
+    @property
+    def part(self) -> tuple[slice, slice]:
+        y, x = self.place // _PART
+        return slice(y, y + self.ink.shape[0]), slice(x, x + self.ink.shape[1])
+
+
+def record_scene(
+    rng: np.random.Generator, scans: np.ndarray, targets: np.ndarray, parameters: MovingParameters
+) -> Recording:
+    """Records one scene.
+
+    Args:
+        rng: the only source of chance.
+        scans: ``[N, 8, 8]``, ink from 0 to 16.
+        targets: ``[N]``, the digit of each scan.
+        parameters: see :class:`MovingParameters`.
+    """
+    chosen = rng.integers(len(scans), size=rng.integers(*np.add(parameters.digits, (0, 1))))
+    digits = [_Digit(rng, ink_of(rng, scans[i], parameters.digit_size), parameters) for i in chosen]
+    names = [int(targets[i]) for i in chosen]
+    stamps = [parameters.period * (k + 1) for k in range(parameters.stamps)]
+    labels, boxes, parts = [], [], []
+    seen = _brightness(digits, parameters)
+    for moment in range(1, stamps[-1] // _MOMENT + 1):
+        for digit in digits:
+            digit.move()
+        change = _brightness(digits, parameters) - seen
+        events = np.abs(change) // parameters.threshold * np.sign(change)
+        seen = seen + events * parameters.threshold
+        parts.append(_events(rng, events, (moment - 1) * _MOMENT))
+        if moment * _MOMENT in stamps:
+            label, found = _annotations(digits, names, parameters)
+            labels.append(label)
+            boxes.append(found)
+    parts.append(_noise(rng, stamps[-1], parameters))
+    return Recording(Events.joined(parts).in_order(), stamps, labels, boxes)
+
+
+def _brightness(digits: list[_Digit], parameters: MovingParameters) -> np.ndarray:
+    """``[H, W]``: 0 for the background, the later digit on top."""
+    width, height = parameters.size
+    scene = np.zeros((height, width), dtype=np.int64)
+    for digit in digits:
+        part = scene[digit.part]
+        part += (digit.tone - part) * digit.ink // 255
+    return scene
+
+
+def _events(rng: np.random.Generator, counts: np.ndarray, begin: int) -> Events:
+    """``counts`` ``[H, W]`` as events at some time of the moment, darker ones below 0."""
+    rows, columns = np.nonzero(counts)
+    change = counts[rows, columns]
+    y, x, p = (np.repeat(v, np.abs(change)) for v in (rows, columns, change > 0))
+    t = begin + rng.integers(0, _MOMENT, size=len(x))
+    return Events(t, x.astype(np.int32), y.astype(np.int32), p.astype(np.uint8))
+
+
+def _noise(rng: np.random.Generator, stop: int, parameters: MovingParameters) -> Events:
+    width, height = parameters.size
+    count = width * height * parameters.noise * stop // 10**6
+    t, x, y, p = (rng.integers(0, most, size=count) for most in (stop, width, height, 2))
+    return Events(t, x.astype(np.int32), y.astype(np.int32), p.astype(np.uint8))
+
+
+def _annotations(
+    digits: list[_Digit], names: list[int], parameters: MovingParameters
+) -> tuple[np.ndarray, np.ndarray]:
+    """The label map, and the boxes around what is seen of each digit."""
+    width, height = parameters.size
+    owners = np.zeros((height, width), dtype=np.int64)  # 0 or 1 + the digit's index
+    whole = []
+    for i, digit in enumerate(digits, start=1):
+        mask = digit.ink >= _INK
+        owners[digit.part][mask] = i
+        whole.append(int(mask.sum()))
+    boxes = []
+    for i, (name, area) in enumerate(zip(names, whole, strict=True), start=1):
+        rows, columns = np.nonzero(owners == i)
+        if len(rows) * 100 < _SEEN * area:
+            continue
+        x, y = int(columns.min()), int(rows.min())
+        boxes.append([x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y, name, i - 1])
+    labels = np.array([0, *(name + 1 for name in names)], dtype=np.uint8)[owners]
+    return labels, np.array(boxes, dtype=np.int64).reshape(-1, 6)
+
+
+__all__ = ["MovingParameters", "Recording", "record_scene"]

@@ -1,0 +1,83 @@
+"""Recordings as NumPy arrays: small files, which are read whole.
+
+``.npy`` of ``[N, 4]`` = t, x, y, p, as PEDRo has them (Boretti et al., CVPRW 2023), or structured
+with those names; ``.npz`` with arrays ``t``, ``x``, ``y`` and ``p``, as SpikingJelly writes them.
+"""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...runtime.errors import MissingFileError, UserError
+from .stream import EventFile, Events
+
+_NAMES = ("t", "x", "y", "p")
+
+
+class ArrayFile(EventFile):
+    """An .npy or .npz of events, sorted by time when it is read.
+
+    Raises:
+        MissingFileError: there is no such file.
+        UserError: it holds no events, or was cut short.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self._events = _read(path).in_order()
+        self.begin = int(self._events.t[0]) if len(self._events) else 0
+
+    def window(self, start: int, stop: int) -> Events:
+        return self._events.between(start, stop)
+
+    def before(self, stop: int, count: int) -> Events:
+        end = int(np.searchsorted(self._events.t, stop))
+        return self._events[max(end - count, 0) : end]
+
+    @property
+    def end(self) -> int:
+        """The microsecond behind the last event."""
+        return int(self._events.t[-1]) + 1 if len(self._events) else 1
+
+
+def load_array(path: str | Path) -> Any:
+    """Reads an .npy or .npz without running code of its own.
+
+    Raises:
+        MissingFileError: there is no such file.
+        UserError: it cannot be read.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f"there is no file {str(path)!r}")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return dict(loaded)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} is no readable array ({error}): it was cut short or is of another kind, fetch "
+            "it anew"
+        ) from error
+
+
+def _read(path: str | Path) -> Events:
+    loaded = load_array(path)
+    names = loaded.dtype.names or () if isinstance(loaded, np.ndarray) else tuple(loaded)
+    if set(_NAMES) <= set(names):
+        columns = [np.asarray(loaded[name]) for name in _NAMES]
+    elif isinstance(loaded, np.ndarray) and loaded.ndim == 2 and loaded.shape[1] == 4:
+        columns = list(loaded.T)
+    else:
+        what = f"shape {loaded.shape}" if isinstance(loaded, np.ndarray) else f"arrays {names}"
+        raise UserError(
+            f"{path} holds no events ({what}): [N, 4] = t, x, y, p or the arrays {_NAMES} are read"
+        )
+    t, x, y, p = columns
+    return Events(t.astype(np.int64), x.astype(np.int32), y.astype(np.int32), (p > 0).astype("u1"))
+
+
+__all__ = ["ArrayFile", "load_array"]

@@ -1,0 +1,64 @@
+"""From the events of a window to frames: T bins, two polarities, counts of events.
+
+Bin t of T holds the events of its share of the window, so the first t bins of a sample are what a
+camera has sent by then: a prefix, which is what a spiking backbone is read at.
+"""
+
+import numpy as np
+
+from ...runtime.errors import UserError
+from .stream import Events
+
+BINS = ("time", "number")
+POLARITIES = 2
+
+
+def count_events(
+    events: Events, steps: int, size: tuple[int, int], window: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Counts ``[T, 2, H, W]`` float32 of events; the first polarity is brighter, as is red.
+
+    Args:
+        events: in the order of time, all of them within ``size`` (and ``window``).
+        steps: T.
+        size: height and width of the sensor.
+        window: start and stop in microseconds: bins of equal duration. None: bins of equal numbers
+            of events, the later ones one fewer where that does not come out even.
+    """
+    height, width = size
+    if window is None:
+        bins = np.arange(len(events)) * steps // max(len(events), 1)
+    else:
+        start, stop = window
+        bins = (events.t - start) * steps // (stop - start)
+    index = ((bins * POLARITIES + (1 - events.p)) * height + events.y) * width + events.x
+    counts = np.bincount(index, minlength=steps * POLARITIES * height * width)
+    return counts.astype(np.float32).reshape(steps, POLARITIES, height, width)
+
+
+def inside(events: Events, size: tuple[int, int]) -> np.ndarray:
+    """Marks the events within the sensor, ``[N]`` bool."""
+    height, width = size
+    return (events.x >= 0) & (events.x < width) & (events.y >= 0) & (events.y < height)
+
+
+def check_inside(events: Events, size: tuple[int, int], path: str, drop: bool) -> Events:
+    """The events within the sensor.
+
+    Raises:
+        UserError: for one outside of it, unless they are to be dropped.
+    """
+    within = inside(events, size)
+    if within.all():
+        return events
+    if not drop:
+        first = events[int(np.flatnonzero(~within)[0])]
+        raise UserError(
+            f"{path}: the event at t = {first.t} us lies at x = {first.x}, y = {first.y}, outside "
+            f"of the sensor's {size[1]}x{size[0]} pixels: correct size=(height, width), or leave "
+            "such events out (LoadEvents(outside='drop'))"
+        )
+    return events[within]
+
+
+__all__ = ["BINS", "POLARITIES", "check_inside", "count_events", "inside"]

@@ -1,0 +1,78 @@
+"""Prophesee's EVT 2.0: words of 32 bits, one an event.
+
+https://docs.prophesee.ai/stable/data/encoding_formats/evt2.html
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .stream import Events
+
+WORD = np.dtype("<u4")
+_TIME_HIGH = 8
+_HIGH_BITS = 28
+
+
+@dataclass(frozen=True)
+class State:
+    """State of the decoder: the meaning of a word depends on the words before it.
+
+    Attributes:
+        high: the upper bits of the time, counted on over its overflows; -1 before the first.
+    """
+
+    high: int = -1
+
+    @property
+    def t(self) -> int:
+        """The earliest time that a later event can have, microseconds."""
+        return max(self.high, 0) << 6
+
+
+def advance(words: np.ndarray, state: State) -> State:
+    """The state behind ``words``."""
+    highs = words[words >> 28 == _TIME_HIGH] & (1 << _HIGH_BITS) - 1
+    return State(int(counted_on(highs, state.high, _HIGH_BITS)[-1]))
+
+
+def decode(words: np.ndarray, state: State) -> Events:
+    """The events in ``words``; those before the first upper bits have no time and are left out.
+
+    Args:
+        words: ``[N]`` uint32.
+        state: that of the words before.
+    """
+    kind = words >> 28
+    is_high = kind == _TIME_HIGH
+    places = np.flatnonzero(kind <= 1)
+    highs = counted_on(words[is_high] & (1 << _HIGH_BITS) - 1, state.high, _HIGH_BITS)
+    high = highs[np.cumsum(is_high)[places]]
+    places, high = places[high >= 0], high[high >= 0]
+    word = words[places]
+    return Events(
+        t=(high << 6) | (word >> 22 & 63).astype(np.int64),
+        x=(word >> 11 & 2047).astype(np.int32),
+        y=(word & 2047).astype(np.int32),
+        p=kind[places].astype(np.uint8),
+    )
+
+
+def counted_on(values: np.ndarray, before: int, bits: int) -> np.ndarray:
+    """``[before, *values]`` as int64, in which a counter of ``bits`` bits does not overflow.
+
+    Args:
+        values: ``[N]``, of the counter.
+        before: the value before them, already counted on; -1 if there is none.
+        bits: a fall by more than half of ``2**bits`` is an overflow.
+    """
+    period = 1 << bits
+    known = before if before >= 0 else int(values[0]) if len(values) else -1
+    series = np.concatenate([[known % period if known >= 0 else -1], values.astype(np.int64)])
+    overflows = np.cumsum(np.diff(series) < -(period // 2))
+    series[1:] += overflows * period + (known - known % period if known >= 0 else 0)
+    series[0] = before
+    return series
+
+
+__all__ = ["WORD", "State", "advance", "counted_on", "decode"]

@@ -1,0 +1,149 @@
+"""The transform that loads the events before a time stamp, as an image of T frames.
+
+Until :class:`~sakd_dense.datasets.PackEventInputs` a sample is an image ``[H, W, T*C]`` of counts,
+so that the flips, crops and resizes of mmdet and mmseg treat frames, boxes, masks and label maps
+alike, without a word of their own about events.
+"""
+
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine.registry import TRANSFORMS
+
+from ...runtime.errors import UserError
+from .arrays import ArrayFile, load_array
+from .binning import BINS, check_inside, count_events
+from .opening import open_events
+from .stream import EventFile
+
+OUTSIDE = ("error", "drop")
+
+
+@TRANSFORMS.register_module()
+class LoadEvents(BaseTransform):
+    """Loads ``img`` ``[H, W, T*2]`` float32, counts of the events before a time stamp.
+
+    Reads ``img_path`` (.dat, .raw, .npy, .npz), ``timestamp`` (microseconds; without it, the end
+    of a file that holds one sample) and ``height`` and ``width`` of the sensor, where the data
+    set knows them. An .npz of ``frames`` ``[T, 2, H, W]``, as SpikingJelly writes them, is taken
+    as it is. Where a recording begins within the window, or nothing moves, bins are empty.
+
+    Args:
+        time_steps: T, the number of bins.
+        window: microseconds before the time stamp, itself excluded; None: all before it.
+        bins: ``'time'``, of equal duration, or ``'number'``, of equal numbers of events.
+        number: with ``bins='number'``: the last so many events before the time stamp, however long
+            they took, in the place of ``window``.
+        cap: the most events that a pixel counts in a bin; None: no limit.
+        size: height and width of the sensor where neither data set nor file say them.
+        outside: ``'error'`` or ``'drop'``: what becomes of events outside of the sensor.
+
+    Raises:
+        MissingFileError: for a file that is not there.
+        UserError: for bad arguments, a file that cannot be read, a sensor of unknown size, and
+            events outside of it or out of order (the message names file and time stamp).
+    """
+
+    def __init__(
+        self,
+        time_steps: int = 4,
+        window: int | None = 50_000,
+        bins: str = "time",
+        number: int | None = None,
+        cap: int | None = None,
+        size: tuple[int, int] | None = None,
+        outside: str = "error",
+    ) -> None:
+        for name, value, least in (("time_steps", time_steps, 1), ("window", window, time_steps)):
+            if not (name == "window" and value is None) and not _whole(value, least):
+                raise UserError(f"{name}={value!r}: take a whole number of at least {least}")
+        for name, value in (("number", number), ("cap", cap)):
+            if value is not None and not _whole(value, 1):
+                raise UserError(f"{name}={value!r}: take a whole number of at least 1, or None")
+        if bins not in BINS:
+            raise UserError(f"bins={bins!r}: take one of {BINS}")
+        if outside not in OUTSIDE:
+            raise UserError(f"outside={outside!r}: take one of {OUTSIDE}")
+        if number is not None and bins != "number":
+            raise UserError(f"number={number} is of bins='number', and bins={bins!r}")
+        self.time_steps, self.window, self.bins, self.number = time_steps, window, bins, number
+        self.cap, self.size, self.outside = cap, size, outside
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        path = results["img_path"]
+        frames = _stored_frames(path)
+        if frames is None:
+            file = open_events(path)
+            frames = self.frames(file, _stamp(results, file), self._size(results, file))
+        elif len(frames) != self.time_steps:
+            raise UserError(
+                f"{path} holds {len(frames)} frames, and time_steps={self.time_steps}: set "
+                "LoadEvents' to that of the files, or write the files anew"
+            )
+        if self.cap is not None:
+            frames = np.minimum(frames, self.cap)
+        height, width = frames.shape[-2:]
+        # A view: packing it again costs nothing where nothing was changed.
+        results["img"] = frames.reshape(-1, height, width).transpose(1, 2, 0)
+        results["img_shape"] = results["ori_shape"] = (height, width)
+        results["time_steps"] = len(frames)
+        return results
+
+    def frames(self, file: EventFile, stamp: int, size: tuple[int, int]) -> np.ndarray:
+        """Counts ``[T, 2, H, W]`` float32 of the events before ``stamp`` (microseconds)."""
+        window = None
+        if self.number is not None:
+            events = file.before(stamp, self.number)
+        else:
+            start = file.begin if self.window is None else stamp - self.window
+            events = file.window(start, stamp)
+            window = (start, stamp) if self.bins == "time" else None
+        events = check_inside(events, size, file.path, self.outside == "drop")
+        return count_events(events, self.time_steps, size, window)
+
+    def _size(self, results: dict[str, Any], file: EventFile) -> tuple[int, int]:
+        height, width = results.get("height"), results.get("width")
+        known = None if height is None or width is None else (height, width)
+        size = self.size or known or file.size
+        if size is None:
+            raise UserError(
+                f"{file.path} does not say how many pixels its sensor has, nor does the data set: "
+                "give LoadEvents(size=(height, width))"
+            )
+        return int(size[0]), int(size[1])
+
+    def __repr__(self) -> str:
+        values = ("time_steps", "window", "bins", "number", "cap", "size", "outside")
+        return f"LoadEvents({', '.join(f'{v}={getattr(self, v)!r}' for v in values)})"
+
+
+def _stored_frames(path: str) -> np.ndarray | None:
+    """Frames that a file holds in the place of events, ``[T, 2, H, W]`` float32; else None."""
+    if not str(path).lower().endswith(".npz"):
+        return None
+    loaded = load_array(path)
+    if isinstance(loaded, np.ndarray) or "frames" not in loaded:
+        return None
+    frames = loaded["frames"]
+    if frames.ndim != 4 or 0 in frames.shape:
+        raise UserError(f"{path}: frames of shape {frames.shape}, not [T, C, H, W]")
+    return frames.astype(np.float32)
+
+
+def _stamp(results: dict[str, Any], file: EventFile) -> int:
+    if results.get("timestamp") is not None:
+        return int(results["timestamp"])
+    if isinstance(file, ArrayFile):  # a recording that ends where its boxes are
+        return file.end
+    raise UserError(
+        f"{file.path}: a recording needs a time stamp, in microseconds: 'timestamp' of a data "
+        "set's samples, or --timestamp of tools/image_demo.py"
+    )
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+__all__ = ["LoadEvents"]

@@ -1,0 +1,41 @@
+"""The reader of a recording, by the ending of its name."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from ...runtime.errors import MissingFileError, UserError
+from .arrays import ArrayFile
+from .dat import DatFile
+from .raw import RawFile
+from .stream import EventFile
+
+READERS: dict[str, Callable[[str], EventFile]] = {
+    ".dat": DatFile,
+    ".raw": RawFile,
+    ".npy": ArrayFile,
+    ".npz": ArrayFile,
+}
+
+
+def open_events(path: str | Path) -> EventFile:
+    """The recording in ``path``; the last files opened stay open (mapped) in this process.
+
+    Raises:
+        MissingFileError: there is no such file.
+        UserError: no reader knows its ending, or its content is not what the ending says.
+    """
+    reader = READERS.get(Path(path).suffix.lower())
+    if reader is None:
+        raise UserError(f"{path}: events are read from {', '.join(READERS)}")
+    if not Path(path).is_file():
+        raise MissingFileError(f"there is no event file {str(path)!r}")
+    return _opened(str(path), Path(path).stat().st_mtime_ns, reader)
+
+
+@lru_cache(maxsize=64)
+def _opened(path: str, _written: int, reader: Callable[[str], EventFile]) -> EventFile:
+    return reader(path)
+
+
+__all__ = ["READERS", "open_events"]

@@ -1,0 +1,174 @@
+"""Prophesee's detection sets as mmdet sets: a sample is a time stamp that has boxes.
+
+A folder a split, in it ``<name>_td.dat`` beside ``<name>_bbox.npy``, as Prophesee hands them out:
+
+    data/gen1/train/17-03-30_12-53-58_1037500000_1097500000_td.dat
+                    17-03-30_12-53-58_1037500000_1097500000_bbox.npy
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmdet.datasets.base_det_dataset import BaseDetDataset
+from mmengine.logging import print_log
+from mmengine.registry import DATASETS
+
+from ...runtime.errors import MissingFileError, UserError
+from .boxes import corners, read_boxes
+from .rules import ALL, BoxRules
+
+_BOXES = "_bbox.npy"
+
+
+@DATASETS.register_module()
+class PropheseeDataset(BaseDetDataset):
+    """Event recordings with boxes in Prophesee's layout.
+
+    Boxes are cut off at the border of the sensor. Those without area are dropped, with a warning
+    that counts them, and so are samples of training that are left without boxes.
+
+    Args:
+        data_root: holds a folder for each split.
+        split: the folder to read, such as ``'train'``.
+        size: height and width of the sensor, pixels.
+        rules: which boxes to leave out, of
+            :class:`~sakd_dense.datasets.events.rules.BoxRules` or the name of known ones
+            (``'gen1'``): for training, where boxes that are not evaluated would mislead. None: no
+            box is. For a test set give them to the metric, which applies them to predictions, too.
+        event_suffix: what the name of a recording has in place of ``_bbox.npy``; ``'.raw'`` reads
+            RAW files.
+        kwargs: of ``mmdet.datasets.BaseDetDataset``. ``metainfo=dict(classes=...)`` chooses a part
+            of the classes: boxes of the others are left out in silence.
+
+    Raises:
+        MissingFileError: for a missing folder or recording.
+        UserError: for a folder without boxes, and boxes that are none or of an unknown class.
+    """
+
+    METAINFO: dict[str, Any] = {}
+    size: tuple[int, int] = (240, 304)
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = "train",
+        size: tuple[int, int] | None = None,
+        rules: str | dict[str, Any] | None = None,
+        event_suffix: str = "_td.dat",
+        **kwargs: Any,
+    ) -> None:
+        self.split = split
+        self.size = (int(size[0]), int(size[1])) if size else self.size
+        self.rules = BoxRules.of(rules)
+        self.event_suffix = event_suffix
+        self._known = tuple(self.METAINFO.get("classes", ()))
+        super().__init__(data_root=data_root, **kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        folder = Path(self.data_root, self.split)
+        name = type(self).__name__
+        if not folder.is_dir():
+            raise MissingFileError(
+                f"{name}: there is no folder {str(folder)!r}. Put the data set (or a link to it) "
+                "there, or set data_root and split in the config"
+            )
+        files = sorted(folder.glob(f"*{_BOXES}"))
+        if not files:
+            raise UserError(f"{name}: {str(folder)!r} holds no *{_BOXES}")
+        self._without_area = 0
+        samples = [sample for file in files for sample in self._samples(file)]
+        if self._without_area:
+            print_log(
+                f"{name}: {self._without_area} boxes of {str(folder)!r} have no area within the "
+                "sensor: dropped",
+                logger="current",
+                level=logging.WARNING,
+            )
+        if not self.test_mode:
+            samples = [s for s in samples if s["instances"]]
+        # COCO's evaluation tells images by number.
+        return [{**sample, "img_id": i} for i, sample in enumerate(samples)]
+
+    def _samples(self, file: Path) -> list[dict[str, Any]]:
+        events = file.with_name(file.name.removesuffix(_BOXES) + self.event_suffix)
+        if not events.is_file():
+            raise MissingFileError(f"{file}: the recording of these boxes, {events}, is missing")
+        height, width = self.size
+        rules = self.rules or ALL
+        return [
+            dict(
+                img_path=str(events),
+                timestamp=t,
+                height=height,
+                width=width,
+                instances=self._instances(boxes, f"{file} at t = {t} us"),
+            )
+            for t, boxes in read_boxes(file).items()
+            if rules.takes_time(t)
+        ]
+
+    def _instances(self, boxes: np.ndarray, where: str) -> list[dict[str, Any]]:
+        """The boxes as ``dict(bbox=[x1, y1, x2, y2], bbox_label, ignore_flag)``, in pixels."""
+        chosen = tuple(self.metainfo["classes"])
+        known = self._known or chosen
+        found = []
+        finite = np.isfinite(np.stack([boxes[n].astype(np.float64) for n in "xywh"])).all(0)
+        if not finite.all():
+            raise UserError(f"{where}: a box of x, y, w, h that are no numbers; correct the file")
+        takes = (self.rules or ALL).takes_boxes(boxes["w"], boxes["h"])
+        for box, label, taken in zip(
+            corners(boxes, self.size), boxes["class_id"], takes, strict=True
+        ):
+            if label >= len(known):
+                raise UserError(
+                    f"{where}: a box of class {label}, known are 0 to {len(known) - 1} ({known}); "
+                    "correct the file, or take the data set class that has it"
+                )
+            if known[label] not in chosen or not taken:
+                continue
+            if box[2] <= box[0] or box[3] <= box[1]:
+                self._without_area += 1
+                continue
+            found.append(
+                dict(bbox=box.tolist(), bbox_label=chosen.index(known[label]), ignore_flag=0)
+            )
+        return found
+
+
+@DATASETS.register_module()
+class Gen1Dataset(PropheseeDataset):
+    """Prophesee's GEN1 Automotive Detection Dataset: 304x240 pixels, cars and pedestrians.
+
+    de Tournemire et al., "A Large Scale Event-based Detection Dataset for Automotive",
+    arXiv:2001.08499: 39 hours in recordings of 60 s, boxes at 1, 2 or 4 Hz.
+    """
+
+    METAINFO = {
+        "classes": ("car", "pedestrian"),
+        "palette": [(230, 120, 20), (20, 140, 60)],
+    }
+
+
+@DATASETS.register_module()
+class OneMpxDataset(PropheseeDataset):
+    """Prophesee's 1 Megapixel Automotive Detection Dataset: 1280x720 pixels, seven classes.
+
+    Perot et al., "Learning to Detect Objects with a 1 Megapixel Event Camera", NeurIPS 2020, which
+    trains on the first three: ``metainfo=dict(classes=('pedestrian', 'two wheeler', 'car'))``.
+    """
+
+    METAINFO = {
+        "classes": (
+            "pedestrian", "two wheeler", "car", "truck", "bus", "traffic sign", "traffic light",
+        ),
+        "palette": [
+            (20, 140, 60), (150, 60, 200), (230, 120, 20), (200, 30, 60), (30, 110, 220),
+            (220, 190, 0), (0, 170, 190),
+        ],
+    }  # fmt: skip
+    size = (720, 1280)
+
+
+__all__ = ["Gen1Dataset", "OneMpxDataset", "PropheseeDataset"]

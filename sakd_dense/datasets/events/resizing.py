@@ -1,0 +1,53 @@
+"""Resizing that keeps counts: events move to the pixel that takes their place."""
+
+from typing import Any
+
+import numpy as np
+from mmdet.datasets.transforms import Resize
+from mmengine.registry import TRANSFORMS
+
+from ...runtime.errors import UserError
+
+
+@TRANSFORMS.register_module()
+class ResizeEvents(Resize):
+    """Makes frames smaller, as a coarser sensor would have seen the events: counts add up.
+
+    Boxes, masks and label maps are resized as by mmdet's ``Resize``, whose arguments it takes.
+    mmdet's own also resizes frames, by interpolation: its values are no whole numbers, which
+    counts as multiplications (``sakd_dense.energy``).
+
+    Raises:
+        UserError: for a scale that makes frames larger.
+    """
+
+    def _resize_img(self, results: dict[str, Any]) -> None:
+        image = results.get("img")
+        if image is None:
+            return
+        height, width = image.shape[:2]
+        new_width, new_height = results["scale"]
+        if self.keep_ratio:
+            factor = min(
+                max(new_width, new_height) / max(height, width),
+                min(new_width, new_height) / min(height, width),
+            )
+            new_height, new_width = int(height * factor + 0.5), int(width * factor + 0.5)
+        if not (0 < new_height <= height and 0 < new_width <= width):
+            raise UserError(
+                f"ResizeEvents: from {width}x{height} to {new_width}x{new_height}: events can only "
+                "be put together; take mmdet's Resize to make frames larger"
+            )
+        image = np.add.reduceat(image, _starts(height, new_height), axis=0)
+        results["img"] = np.add.reduceat(image, _starts(width, new_width), axis=1)
+        results["img_shape"] = (new_height, new_width)
+        results["scale_factor"] = (new_width / width, new_height / height)
+        results["keep_ratio"] = self.keep_ratio
+
+
+def _starts(size: int, new: int) -> np.ndarray:
+    """The first old pixel of each new one."""
+    return -(-np.arange(new) * size // new)
+
+
+__all__ = ["ResizeEvents"]

@@ -1,0 +1,70 @@
+"""Boxes that Prophesee's own evaluation leaves out.
+
+The boxes of the first half second, before which a network has seen too little, and small ones: of
+true boxes and of predictions alike. Source: Perot et al., "Learning to Detect Objects with a 1
+Megapixel Event Camera", NeurIPS 2020, and the toolbox's ``filter_boxes``,
+https://github.com/prophesee-ai/prophesee-automotive-dataset-toolbox, ``src/io/box_filtering.py``
+(30 and 10 pixels for Gen1's sensor, 60 and 20 for the one of 1 Mpx).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class BoxRules:
+    """A box is taken if it is later than ``skip`` and neither its diagonal nor a side is too short.
+
+    Attributes:
+        skip: microseconds at the beginning of a recording; a box at that very time is left out.
+        diagonal: the shortest diagonal that is taken, pixels of the sensor.
+        side: the shortest side that is taken, pixels.
+    """
+
+    skip: int = -1
+    diagonal: float = 0
+    side: float = 0
+
+    @classmethod
+    def of(cls, rules: "str | Mapping[str, Any] | BoxRules | None") -> "BoxRules | None":
+        """The rules of a name, or of a dict of the attributes above.
+
+        Raises:
+            UserError: there are no rules of that name, or no such attributes.
+        """
+        if rules is None or isinstance(rules, BoxRules):
+            return rules
+        if isinstance(rules, str):
+            if rules not in KNOWN:
+                raise UserError(
+                    f"rules={rules!r}: take one of {tuple(KNOWN)}, or a dict of numbers"
+                )
+            return KNOWN[rules]
+        try:
+            return cls(**rules)
+        except TypeError as error:
+            names = tuple(cls.__dataclass_fields__)
+            raise UserError(f"rules={dict(rules)}: known are {names} ({error})") from error
+
+    def takes_time(self, t: int) -> bool:
+        """Whether boxes at ``t`` (microseconds) are taken."""
+        return t > self.skip
+
+    def takes_boxes(self, width: np.ndarray, height: np.ndarray) -> np.ndarray:
+        """Marks the boxes of these sides that are taken, ``[N]`` bool."""
+        long = width**2 + height**2 >= self.diagonal**2
+        return long & (width >= self.side) & (height >= self.side)
+
+
+ALL = BoxRules()
+KNOWN = {
+    "gen1": BoxRules(skip=500_000, diagonal=30, side=10),
+    "1mpx": BoxRules(skip=500_000, diagonal=60, side=20),
+}
+
+__all__ = ["ALL", "KNOWN", "BoxRules"]

@@ -1,0 +1,60 @@
+"""The time axis of a batch of event frames, hidden from upstream's preprocessors."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ..runtime.errors import UserError
+
+TIME = ("first", "mean", "channels")
+
+
+def check_time(time: str) -> str:
+    """``time``.
+
+    Raises:
+        UserError: it is none of :data:`TIME`.
+    """
+    if time not in TIME:
+        raise UserError(f"time={time!r}: take one of {TIME}")
+    return time
+
+
+def fold_time(inputs: Any, name: str, one_size: bool = False) -> tuple[list[Tensor], int]:
+    """Streams ``[T, C, H, W]`` as images ``[T*C, H, W]``, which upstream's code knows; and T.
+
+    Args:
+        inputs: a list of streams, or a stack of them.
+        name: of who asks, for messages.
+        one_size: whether H and W must be the same as well.
+
+    Raises:
+        UserError: for streams of other axes, or of several lengths.
+    """
+    streams = list(inputs)
+    shapes = sorted({tuple(s.shape) for s in streams})
+    shared = {shape if one_size else shape[:2] for shape in shapes}
+    if len(shared) != 1 or len(shapes[0]) != 4:
+        raise UserError(
+            f"{name}: a batch of shapes {shapes}: every stream must be [T, C, H, W] of one shape"
+            f"{'' if one_size else ' but for H and W'}"
+        )
+    return [s.flatten(0, 1) for s in streams], shapes[0][0]
+
+
+def unfold_time(images: Tensor, steps: int, time: str) -> Tensor:
+    """A batch ``[B, T*C, H, W]`` as a model takes it.
+
+    Args:
+        images: the batch.
+        steps: T.
+        time: ``'first'``: ``[T, B, C, H, W]``, for a spiking backbone; ``'mean'``: the mean over T,
+            ``[B, C, H, W]``; ``'channels'``: as it is. The last two are for an ANN.
+    """
+    if time == "channels":
+        return images
+    frames = images.unflatten(1, (steps, -1))
+    return frames.transpose(0, 1) if time == "first" else frames.mean(1)
+
+
+__all__ = ["TIME", "check_time", "fold_time", "unfold_time"]

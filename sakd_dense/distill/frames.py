@@ -1,0 +1,62 @@
+"""Event frames for a teacher: an ANN has no time axis.
+
+By default it sees their mean. One whose own ``data_preprocessor`` has ``time='channels'`` sees all
+T frames, one behind the other as channels; its first convolution has T weights where the student's
+has one. At T equal frames ``x`` it gives ``(w_1 + ... + w_T) * x``, so level 1 gives the student,
+which sees one frame at a time, the sum of the weights over T.
+"""
+
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from ..runtime.errors import UserError
+from ..transfer.read import Checkpoint
+from ..transfer.weights import one_model
+
+
+def stacks_frames(teacher: nn.Module) -> bool:
+    """Whether it sees the frames as channels."""
+    return getattr(getattr(teacher, "data_preprocessor", None), "time", None) == "channels"
+
+
+def frames_for(teacher: nn.Module, inputs: Tensor) -> Tensor:
+    """Returns the teacher's view of the student's input.
+
+    Args:
+        teacher: the ANN.
+        inputs: frames ``[T, B, C, H, W]``; images ``[B, C, H, W]`` stay as they are.
+
+    Raises:
+        UserError: it was trained on another number of frames.
+    """
+    if inputs.dim() != 5:
+        return inputs
+    if not stacks_frames(teacher):
+        return inputs.mean(0)
+    seen = inputs.transpose(0, 1).flatten(1, 2)
+    wanted = _first_convolution(teacher.backbone)[1].in_channels
+    if seen.shape[1] != wanted:
+        raise UserError(
+            f"SAKDHook: the teacher takes {wanted} channels, and {inputs.shape[0]} frames of "
+            f"{inputs.shape[2]} are {seen.shape[1]}: train it on as many frames as the student's"
+        )
+    return seen
+
+
+def summed_over_frames(checkpoint: Checkpoint, student: nn.Module) -> Checkpoint:
+    """The checkpoint of a teacher of stacked frames, for a student that sees one at a time."""
+    source = one_model(checkpoint)
+    name, convolution = _first_convolution(student)
+    weight, ours = source.state.get(f"{name}.weight"), convolution.weight
+    if weight is None or weight.dim() != 4 or weight.shape[1] % ours.shape[1]:
+        return source  # what does not fit is said by level 1
+    summed = weight.unflatten(1, (-1, ours.shape[1])).sum(1)
+    return replace(source, state={**source.state, f"{name}.weight": summed})
+
+
+def _first_convolution(model: nn.Module) -> tuple[str, nn.Conv2d]:
+    return next((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
+
+
+__all__ = ["frames_for", "stacks_frames", "summed_over_frames"]
