@@ -151,7 +151,7 @@ def displayable(image: np.ndarray, bgr: bool, top: float | None = None) -> np.nd
 
 
 def _busy(counts: np.ndarray) -> float:
-    """Returns the 95th percentile of the pixels with events: the few busiest must not hide the others."""
+    """Returns the 95th percentile over pixels with events: the few busiest must not hide others."""
     return float(np.quantile(counts[counts > 0], 0.95)) if counts.any() else 1.0
 
 
