@@ -5,7 +5,9 @@
   python benchmarks/fuzz.py --examples 200 --cases checkpoint hook
 
 Each try ends in success or in a UserError that names the thing; whatever else is printed with its
-input, and the exit status is 1. The cases: tests/helpers/fuzzing.py. The tests run a few of each.
+input, and the exit status is 1. A file is given to several readers: that is one try, and a success
+if each of them reads it or refuses it as it should. The cases: tests/helpers/fuzzing.py and
+fuzz_files.py. The tests run a few of each.
 """
 
 import argparse
@@ -26,7 +28,8 @@ from hypothesis import seed as seeded
 from measure import machine, write_json
 from mmengine.logging import MMLogger
 
-from tests.helpers.fuzzing import CASES, folder, tried
+from tests.helpers.fuzz_values import folder
+from tests.helpers.fuzzing import CASES, tried
 
 
 def fuzz(name: str, examples: int, seed: int) -> dict[str, Any]:

@@ -240,13 +240,15 @@ def _paybacks(runner: Any) -> list[Any]:
 
 def _skip_untouched(iterator: Any) -> None:
     # Its loader draws a number when it starts, which the uninterrupted run has drawn long ago.
-    skip = iterator.skip_iter
+    skip = getattr(iterator, "skip_iter", None)
+    if skip is None:  # older versions of MMEngine load what they skip
+        return
 
     def skip_iter(iterations: int) -> None:
         del iterator.skip_iter
         with untouched_random_state():
             skip(iterations)
-            iterator._ensure_iterator()
+            getattr(iterator, "_ensure_iterator", lambda: None)()
 
     iterator.skip_iter = skip_iter
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from sakd_dense.runtime.errors import UserError
-from tests.helpers import fuzzing
+from sakd_dense.transfer.read import load_safely
+from tests.helpers import fuzz_files, fuzz_values, fuzzing
 
 
 @pytest.mark.parametrize("name", sorted(fuzzing.CASES))
@@ -34,11 +35,11 @@ def test_it_ends_in_success_or_in_an_error_that_says_something(name: str):
 
 @pytest.mark.parametrize("tenth", range(10))
 def test_a_checkpoint_cut_at_a_tenth_is_refused(tenth: int):
-    content = fuzzing.teacher_bytes()
-    file = fuzzing.folder() / "cut.pth"
+    content = fuzz_values.teacher_bytes()
+    file = fuzz_values.folder() / "cut.pth"
     file.write_bytes(content[: len(content) * tenth // 10])
     with pytest.raises(UserError, match=r"cut\.pth"):
-        fuzzing.load_safely(file)
+        load_safely(file)
 
 
 def test_a_changed_weight_is_refused_though_pytorch_reads_it(tmp_path: Path):
@@ -51,7 +52,7 @@ def test_a_changed_weight_is_refused_though_pytorch_reads_it(tmp_path: Path):
     read = torch.load(tmp_path / "a.pth", weights_only=True)
     assert not torch.equal(read["a"], weights["a"])
     with pytest.raises(UserError, match=r"a\.pth .*checksum"):
-        fuzzing.load_safely(tmp_path / "a.pth")
+        load_safely(tmp_path / "a.pth")
 
 
 def test_a_checkpoint_without_checksums_is_read(tmp_path: Path):
@@ -61,7 +62,7 @@ def test_a_checkpoint_without_checksums_is_read(tmp_path: Path):
         torch.save({"a": torch.rand(1000)}, tmp_path / "a.pth")
     finally:
         torch.serialization.set_crc32_options(before)
-    assert set(fuzzing.load_safely(tmp_path / "a.pth")) == {"a"}
+    assert set(load_safely(tmp_path / "a.pth")) == {"a"}
 
 
 def test_the_fuzzer_notices_a_traceback(monkeypatch):
@@ -71,4 +72,4 @@ def test_the_fuzzer_notices_a_traceback(monkeypatch):
     monkeypatch.setitem(fuzzing.CASES, "loss", (st.just(1), fails))
     with pytest.raises(TypeError):
         fuzzing.tried("loss", 1)
-    assert not os.path.exists(fuzzing.folder() / fuzzing.PROOF)
+    assert not os.path.exists(fuzz_values.folder() / fuzz_files.PROOF)
