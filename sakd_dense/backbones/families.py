@@ -54,7 +54,15 @@ class Cifar(ResidualBackbone):
 
 @MODELS.register_module()
 class SEWResNet(ResidualBackbone):
-    """SEW-ResNet: ``connect='ADD'``, ``'AND'`` or ``'IAND'``."""
+    """SEW-ResNet: ``connect='ADD'``, ``'AND'`` or ``'IAND'``.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense import SEWResNet
+        >>> backbone = SEWResNet(depth=18, base_channels=8, stem_channels=8, time_steps=2)
+        >>> [tuple(rates.shape) for rates in backbone(torch.rand(1, 3, 64, 64))]
+        [(1, 8, 16, 16), (1, 16, 8, 8), (1, 32, 4, 4), (1, 64, 2, 2)]
+    """
 
     connects = CONNECTS
 
@@ -83,6 +91,15 @@ class SEWResNet_CIFAR(Cifar, SEWResNet):  # noqa: N801  (upstream's name)
 class SpikingResNet(ResidualBackbone):
     """Spiking-ResNet: the block's last neuron fires on the sum of both branches, so that its
     output is 0 or 1.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense import SpikingResNet
+        >>> neuron = dict(type="NILIFNode", D=4)  # up to four spikes in one time step
+        >>> narrow = dict(base_channels=8, stem_channels=8)
+        >>> backbone = SpikingResNet(18, time_steps=1, neuron=neuron, **narrow)
+        >>> len(backbone(torch.rand(1, 3, 64, 64)))
+        4
     """
 
     connects = ("BEFORE",)

@@ -14,6 +14,11 @@ def check_time_steps(time_steps: Iterable[int]) -> tuple[int, ...]:
 
     Raises:
         UserError: for no T at all, a T below 1, one that is no whole number, or one given twice.
+
+    Example:
+        >>> from sakd_dense.timesteps import check_time_steps
+        >>> check_time_steps([1, 2, 4])
+        (1, 2, 4)
     """
     steps = tuple(time_steps)
     if not steps:

@@ -59,6 +59,14 @@ def to_sakd(
 
     Raises:
         UserError: no model, or no backbone that has a spiking twin.
+
+    Example:
+        >>> from sakd_dense import to_sakd
+        >>> from sakd_dense.config import load_config
+        >>> ann = load_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py")
+        >>> student = to_sakd(ann, "retinanet_r50.pth", time_steps=4)
+        >>> student.model.backbone.type, student.custom_hooks[-1].type
+        ('SEWResNet', 'SAKDHook')
     """
     if source not in SOURCES:
         raise UserError(f"source={source!r}: take one of {SOURCES}")

@@ -83,6 +83,12 @@ def config_file(name: str) -> str:
         UserError: the package is not one that carries configs.
         MissingPackageError: the package is not installed.
         MissingFileError: the package has no such config.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sakd_dense.config import config_file
+        >>> Path(config_file("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py")).name
+        'retinanet_r50_fpn_1x_coco.py'
     """
     if "::" not in name:
         return name

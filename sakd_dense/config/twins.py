@@ -36,6 +36,11 @@ def ann_of(model_cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
 
     Raises:
         UserError: there is no spiking backbone in it.
+
+    Example:
+        >>> from sakd_dense.config import ann_of
+        >>> ann_of(dict(type="RetinaNet", backbone=dict(type="SEWResNet", depth=50, time_steps=4)))
+        {'type': 'RetinaNet', 'backbone': {'type': 'ResNet', 'depth': 50}}
     """
     model: Any = copy.deepcopy(model_cfg)
     backbones = spiking_backbone_cfgs(model)
@@ -87,6 +92,12 @@ def spiking_of(
 
     Raises:
         UserError: no backbone in it has a spiking twin, or there is no such family.
+
+    Example:
+        >>> from sakd_dense.config import spiking_of
+        >>> model = dict(type="RetinaNet", backbone=dict(type="ResNet", depth=50))
+        >>> spiking_of(model, 4)["backbone"]
+        {'type': 'SEWResNet', 'depth': 50, 'time_steps': 4}
     """
     if family is not None and family not in PREFIXES:
         raise UserError(f"family={family!r}: take one of {PREFIXES}")

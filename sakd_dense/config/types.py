@@ -31,7 +31,13 @@ LOADERS = ("Pretrained", "SAKDTransfer")
 
 
 def type_name(kind: Any) -> str:
-    """``'ResNet'`` of ``'ResNet'``, ``'mmdet.ResNet'``, ``'mmdet.models...ResNet'`` or a class."""
+    """``'ResNet'`` of ``'ResNet'``, ``'mmdet.ResNet'``, ``'mmdet.models...ResNet'`` or a class.
+
+    Example:
+        >>> from sakd_dense.config import type_name
+        >>> type_name("mmdet.ResNet")
+        'ResNet'
+    """
     return (kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))).split(".")[-1]
 
 
@@ -57,7 +63,13 @@ def class_scope(cfg: Any) -> str | None:
 
 
 def ann_type(kind: Any) -> str | None:
-    """The ANN twin's type, or None if ``kind`` is not that of a spiking backbone of ours."""
+    """The ANN twin's type, or None if ``kind`` is not that of a spiking backbone of ours.
+
+    Example:
+        >>> from sakd_dense.config import ann_type
+        >>> ann_type("SEWResNetV1c"), ann_type("ResNet")
+        ('ResNetV1c', None)
+    """
     name = type_name(kind)
     for prefix in PREFIXES:
         if name.startswith(prefix) and name.removeprefix(prefix) in ANN_TYPES:

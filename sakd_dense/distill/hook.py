@@ -93,6 +93,16 @@ class SAKDHook(Hook):
     Raises:
         UserError, MissingFileError: for a bad argument, and before training starts for a
             student that does not spike or a teacher that does not fit it.
+
+    Example:
+        >>> from sakd_dense import SAKDHook
+        >>> hook = SAKDHook(
+        ...     teacher=dict(checkpoint="retinanet_r50.pth"),  # read when training starts
+        ...     responses=dict(cls=1.0, box=1.0),
+        ...     prefixes="random",
+        ... )
+
+        In a config: ``custom_hooks=[dict(type='SAKDHook', teacher=dict(checkpoint=...))]``.
     """
 
     @typed

@@ -40,6 +40,11 @@ def cost_of(
 
     Raises:
         UserError: there are no costs of that name, or a cost is below 0.
+
+    Example:
+        >>> from sakd_dense.energy import cost_of
+        >>> cost_of("fp32").e_mac_pj, cost_of("fp32", e_ac=0.1).e_ac_pj
+        (4.6, 0.1)
     """
     if name not in COSTS:
         raise UserError(f"cost={name!r}: take one of {tuple(COSTS)}")

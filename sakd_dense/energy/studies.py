@@ -52,6 +52,12 @@ def study(
         MissingFileError: for a checkpoint that is not there.
         UserError: for one that does not fit, for bad ``time_steps``, a model that does not spike,
             a config without a test set, and for ``samples`` or costs that cannot be.
+
+    Example:
+        >>> from mmengine.config import Config
+        >>> from sakd_dense import study
+        >>> cfg = Config.fromfile("configs/retinanet_sew18_sakd_bccd.py")  # doctest: +SKIP
+        >>> print(study(cfg, "SNN.pth", (1, 4), samples=8).table())  # doctest: +SKIP
     """
     costs = cost_of(cost, e_mac, e_ac)
     if samples < 1:

@@ -48,6 +48,14 @@ def export_nir(
 
     Raises:
         ExportError: for what NIR cannot express, and for a file that gives something else.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense import SEWResNet, export_nir
+        >>> neuron = dict(type="IFNode", v_reset=0.0)  # NIR has no soft reset
+        >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8, neuron=neuron).eval()
+        >>> images = torch.rand(1, 3, 32, 32)
+        >>> difference = export_nir(backbone, "student.nir", images)  # doctest: +SKIP
     """
     from spikingjelly.activation_based.nir_exchange import export_to_nir
 

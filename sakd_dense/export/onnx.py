@@ -36,6 +36,13 @@ def export_onnx(
     Raises:
         ExportError: for neurons other than IF, LIF, I-LIF and NI-LIF, and for a file that gives
             something else.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense import SEWResNet, export_onnx
+        >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8, time_steps=2).eval()
+        >>> images = torch.rand(1, 3, 32, 32)
+        >>> share = export_onnx(backbone, "student.onnx", images)  # doctest: +SKIP
     """
     original, module = module, copy.deepcopy(module).eval()
     _unroll(module)

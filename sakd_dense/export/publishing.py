@@ -104,6 +104,10 @@ def publish(
     Raises:
         MissingFileError, UserError: for a checkpoint that cannot be read or fitted into
             ``form``, another suffix, or a config without a spiking backbone.
+
+    Example:
+        >>> from sakd_dense import publish
+        >>> file = publish("work_dirs/run/epoch_12.pth", "student.safetensors")  # doctest: +SKIP
     """
     out = Path(out)
     if out.suffix not in SUFFIXES:

@@ -71,6 +71,17 @@ class SpikeCounter:
         model: whose neurons are read; a backbone is one, too.
         silence: count the neurons that never fire as well, which takes another look at every
             output.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense import SEWResNet
+        >>> from sakd_dense.firing import SpikeCounter
+        >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8, time_steps=4).eval()
+        >>> counter = SpikeCounter(backbone)
+        >>> with torch.no_grad(), counter.counting():
+        ...     _ = backbone(torch.rand(1, 3, 64, 64))
+        >>> sorted(counter.rates([1, 4])), len(counter.layers)
+        ([1, 4], 20)
     """
 
     def __init__(self, model: nn.Module, silence: bool = False) -> None:

@@ -50,12 +50,26 @@ class Clock:
 
 
 def repeat_in_time(x: Tensor, time_steps: int) -> Tensor:
-    """``[B, ...]`` -> ``[T, B, ...]`` without a copy: direct encoding, the same at every t."""
+    """``[B, ...]`` -> ``[T, B, ...]`` without a copy: direct encoding, the same at every t.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons import repeat_in_time
+        >>> tuple(repeat_in_time(torch.rand(2, 3, 8, 8), 4).shape)
+        (4, 2, 3, 8, 8)
+    """
     return x.unsqueeze(0).expand(time_steps, *x.shape)
 
 
 def rate(sequence: Tensor) -> Tensor:
-    """Firing rate ``[B, ...]`` of a sequence ``[T, B, ...]``: the mean over T; contiguous."""
+    """Firing rate ``[B, ...]`` of a sequence ``[T, B, ...]``: the mean over T; contiguous.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons import rate
+        >>> rate(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))  # T = 2, B = 2
+        tensor([1.0000, 0.5000])
+    """
     if sequence.dim() == 5 and channels_last(sequence.flatten(0, 1)):
         # As it lies: a mean across strides takes 30 times as long.
         laid = sequence.permute(0, 1, 3, 4, 2)

@@ -53,7 +53,13 @@ def _class_of(modules: Sequence[Any], name: Any, what: str, base: type) -> type:
 
 
 def build_surrogate(cfg: Mapping[str, Any] | str) -> nn.Module:
-    """A SpikingJelly surrogate gradient from ``'ATan'`` or ``dict(type='ATan', alpha=2.0)``."""
+    """A SpikingJelly surrogate gradient from ``'ATan'`` or ``dict(type='ATan', alpha=2.0)``.
+
+    Example:
+        >>> from sakd_dense.neurons import build_surrogate
+        >>> build_surrogate(dict(type="ATan", alpha=3.0)).alpha
+        3.0
+    """
     args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
     cls = _class_of(
         (sj_surrogate,),
@@ -83,6 +89,13 @@ def build_node(
 
     Raises:
         UserError: for an unknown type or an argument that the neuron does not take.
+
+    Example:
+        >>> from sakd_dense.neurons import build_node
+        >>> cfg = dict(type="LIFNode", tau=2.0, surrogate_function="ATan")
+        >>> node = build_node(cfg, time_steps=4)
+        >>> type(node).__name__, node.step_mode
+        ('LIFNode', 'm')
     """
     args: dict[str, Any] = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
     cls: Any = _class_of((counts, sj_neuron), args.pop("type", None), "neuron", nn.Module)

@@ -48,6 +48,12 @@ def sweep(
         MissingFileError: for a checkpoint that is not there.
         UserError: for one that does not fit, for bad ``time_steps``, for a config without a test
             set, and for a model of which several T cannot be read.
+
+    Example:
+        >>> from mmengine.config import Config
+        >>> from sakd_dense import sweep
+        >>> cfg = Config.fromfile("configs/retinanet_sew18_sakd_bccd.py")  # doctest: +SKIP
+        >>> print(sweep(cfg, "SNN.pth", (1, 2, 4)).table())  # doctest: +SKIP
     """
     steps = None if time_steps is None else check_time_steps(time_steps)
     if isinstance(cfg_or_runner, Runner):

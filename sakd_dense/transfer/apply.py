@@ -51,6 +51,16 @@ def transfer(
         TransferError: keys are unexplained, or a weight is not finite.
         UserError: the file cannot be read, it holds several models of which none is named,
             ``model`` does, or ``part`` is unknown.
+
+    Example:
+        >>> import torch
+        >>> from mmdet.models import ResNet
+        >>> from sakd_dense import SEWResNet, transfer
+        >>> ann = ResNet(18, base_channels=8, stem_channels=8)
+        >>> torch.save(ann.state_dict(), "ann.pth")
+        >>> report = transfer(SEWResNet(18, base_channels=8, stem_channels=8), "ann.pth")
+        >>> len(report.loaded), list(report.left)
+        (120, [])
     """
     if part not in SCOPES_OF_TRANSFER:
         raise UserError(f"part={part!r}: take one of {SCOPES_OF_TRANSFER}")

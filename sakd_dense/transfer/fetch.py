@@ -83,8 +83,13 @@ def local_file(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         MissingFileError: there is no such file, or it cannot be downloaded.
-        UserError: the scheme is not known.
+        UserError: the scheme is not known, or ``path`` is something else, such as weights.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(
+            f"checkpoint: a {type(path).__name__} is given; take a path or an address (torch.save "
+            "writes weights to a file)"
+        )
     name = os.fspath(path)
     if "://" not in name:
         file = Path(name).expanduser()

@@ -85,6 +85,10 @@ def declare_head(
 
     Raises:
         UserError: for a kind that is not known, or not exactly one output of scores.
+
+    Example:
+        >>> from sakd_dense.distill.responses import declare_head
+        >>> declare_head("MyHead", "scores", "boxes", "quality")
     """
     flat = [k for o in outputs for k in (o if isinstance(o, tuple) else (o,))]
     unknown = [k for k in flat if k not in ERRORS and k not in SPECIAL]
