@@ -131,7 +131,7 @@ def test_wrong_paths_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="is a folder"):
         read_state_dict(tmp_path)
     with pytest.raises(ValueError, match="checkpoint: a dict is given; take a path"):
-        read_checkpoint({"w": torch.ones(1)})
+        read_state_dict({"w": torch.ones(1)})
     with pytest.raises(ValueError, match="unknown scheme ftp://"):
         read_state_dict("ftp://host/c.pth")
     with pytest.raises(FileNotFoundError, match="torchvision has no model 'resnet51'.*resnet50"):
