@@ -45,54 +45,58 @@ DEFAULT_PREFIX_WEIGHT = 8.0
 class SAKDHook(Hook):
     """Self-Architectural Knowledge Distillation (Qiu et al., Neural Networks 178:106475, 2024).
 
-    The paper gives the two levels; losses, weights, stages and schedules are ours and
+    The paper defines the two levels. The losses, weights, stages and schedules are ours and
     measured (docs/notebook.md); the authors' code has others (docs/distillation.md).
 
-    The teacher lives in this hook: the student's state dict, optimizer and checkpoints are those
-    of the plain detector. The terms join the loss dict inside the student's own forward, so that
-    DDP, AMP, gradient accumulation and EMA see one forward and one loss.
+    The hook holds the teacher. The student's state dict, optimizer and checkpoints are those of
+    the plain detector. The terms join the loss dict inside the student's own forward, so that DDP,
+    AMP, gradient accumulation and EMA see one forward and one loss.
 
     Args:
         teacher: ``dict(checkpoint=..., config=None, dtype=None, weights='auto')``. Without
-            ``config`` the teacher is derived from the student's config by putting the ANN backbone
-            back. Of event frames it sees the mean, or, where its own config's
-            ``data_preprocessor`` has ``time='channels'``, all T (:mod:`.frames`). ``dtype``
-            (``'bfloat16'``, ``'float16'``): it computes in that precision, quicker where the
-            hardware knows it; None: as the student does. ``weights``: which, where the
-            checkpoint holds several, as in :func:`sakd_dense.transfer.transfer`.
-        transfer: level 1: start from the teacher's weights. ``'head'``: from those of its neck and
-            head alone; the backbone starts from its ``init_cfg`` (a distilled SNN, such
-            as a classifier: ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``).
-            ``load_from`` and ``resume`` win.
-        calibrate: level 1 of neurons that fire integers: the number of training batches on which
-            their thresholds are fitted to what the teacher's weights give
-            (:func:`sakd_dense.transfer.calibrate`); 0: they start as configured.
+            ``config`` the hook derives the teacher from the student's config by putting the ANN
+            backbone back. For event frames the teacher sees the mean, or all T if its config's
+            ``data_preprocessor`` has ``time='channels'`` (:mod:`.frames`). ``dtype``
+            (``'bfloat16'``, ``'float16'``) sets the teacher's precision; None: the student's.
+            ``weights`` chooses among several sets of weights in the checkpoint, as in
+            :func:`sakd_dense.transfer.transfer`.
+        transfer: level 1. True: the student starts from the teacher's weights. ``'head'``: its
+            neck and head do; the backbone starts from its ``init_cfg``, for example a distilled
+            classifier's (``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``). False:
+            the student starts from ``init_cfg``. ``load_from`` and ``resume`` take precedence.
+        calibrate: the number of training batches on which thresholds of neurons that fire integers
+            are fitted to the teacher's activations (:func:`sakd_dense.transfer.calibrate`); 0:
+            they start as configured.
         features: a feature loss with its ``weight``, e.g. ``dict(type='FeaturePKD', weight=1.0)``
-            (also ``FeatureMSE``, ``FeatureCWD``); None: off. At every backbone output. With
-            ``adaptor=1`` (or 3, a kernel size) a learned convolution and BatchNorm stands before
-            it at every stage, as in the authors' code (:mod:`.adaptors`): part of the run and its
-            checkpoints, of no student.
+            (also ``FeatureMSE``, ``FeatureCWD``), computed at every backbone output; None: off.
+            ``adaptor=1`` (or 3, a kernel size) puts a learned convolution and BatchNorm before
+            the loss at every stage, as in the authors' code (:mod:`.adaptors`). Adaptors belong to
+            the run and its checkpoints, and to no student.
         responses: weights of the response's terms, e.g. ``dict(cls=1.0, box=1.0)``; None: off.
-            Which terms there are is the kind of head's, see :mod:`sakd_dense.distill.responses`.
-            Without them the teacher may have been trained on other classes.
-        judge: a weight: the teacher's frozen neck and head read the student's features, and what
-            they say is compared, by the terms of ``responses``, with what they say of the
-            teacher's own (:mod:`.judge`); 0: off. Its worth: docs/distillation.md.
-        prefixes: what is taught beside T: ``'random'`` (one t < T an iteration), ``'all'``, the t
-            to teach (an int), or None; ``'image'``: ``prefix_share`` of the images is read at a
-            random t < T in place of T, by the same neck, head and losses: no second pass, and
-            ``prefix_weight`` and ``prefix_targets`` have no part in it.
+            The terms depend on the kind of head (:mod:`sakd_dense.distill.responses`). Without
+            responses the teacher may have been trained on other classes.
+        judge: the weight of a second comparison (:mod:`.judge`); 0: off. The teacher's frozen neck
+            and head read the student's features, and their predictions are compared with those
+            from the teacher's own features by the terms of ``responses``. Not measured yet.
+        prefixes: the prefixes that are taught beside T: ``'random'`` (one t < T an iteration),
+            ``'all'``, one t (an int), or None. ``'image'``: a share ``prefix_share`` of the images
+            is read at a random t < T instead of T, by the same neck, head and losses, without a
+            second pass; ``prefix_weight`` and ``prefix_targets`` do not apply.
         prefix_share: for ``prefixes='image'``, from 0 to 1.
-        prefix_weight: the weight of all that is taught at prefixes.
-        counts: the D to teach, one drawn in each iteration, of neurons that fire integers: one
-            checkpoint then serves all of them; None: the config's alone.
+        prefix_weight: the weight of all terms at prefixes.
+        counts: values of D to teach, one drawn in each iteration, for neurons that fire integers.
+            One checkpoint then serves all of them. None: the config's D alone.
         prefix_targets: ``'teacher'``; ``'labels'`` and ``'both'`` are controls.
 
-    A weight is a number or a schedule ``dict(start=1.0, stop=0.0, begin=0.5, end=1.0)``.
+    A weight is a number or a schedule ``dict(start=1.0, stop=0.0, begin=0.5, end=1.0)`` over the
+    share of the run that is done.
+
+    The hook adds these keys to the loss dict: ``loss_sakd_feat``, ``loss_sakd_TERM`` for each
+    term of the responses, ``loss_sakd_judge_TERM``, and the same with ``prefix_`` behind ``sakd_``.
 
     Raises:
-        UserError, MissingFileError: for a bad argument, and before training starts for a
-            student that does not spike or a teacher that does not fit it.
+        UserError, MissingFileError: for a bad argument; and before training starts, for a student
+            that does not spike or a teacher that does not fit it.
 
     Example:
         >>> from sakd_dense import SAKDHook
