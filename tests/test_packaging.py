@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
@@ -30,20 +31,45 @@ def pins() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> zipfile.ZipFile:
-    """A real wheel, built from a copy so that the checkout stays as it is."""
+def source(tmp_path_factory) -> Path:
+    """A copy of what is packaged, so that the checkout stays as it is."""
     source = tmp_path_factory.mktemp("source") / "checkout"
-    out = tmp_path_factory.mktemp("wheel")
     source.mkdir()
     skip = shutil.ignore_patterns("__pycache__", ".mim")
     for name in ("sakd_dense", "configs", "tools"):
         shutil.copytree(ROOT / name, source / name, ignore=skip)
     for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "model-index.yml", "LICENSE"):
         shutil.copyfile(ROOT / name, source / name)
+    return source
+
+
+def build_wheel(source: Path, out: Path) -> zipfile.ZipFile:
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--no-index", "-w", str(out), str(source)], check=True)
-    assert not (source / "sakd_dense" / ".mim").exists()
     return zipfile.ZipFile(next(out.glob("*.whl")))
+
+
+@pytest.fixture(scope="module")
+def wheel(source, tmp_path_factory) -> zipfile.ZipFile:
+    wheel = build_wheel(source, tmp_path_factory.mktemp("wheel"))
+    assert not (source / "sakd_dense" / ".mim").exists()
+    return wheel
+
+
+@pytest.mark.slow
+def test_the_source_archive_gives_the_same_wheel(source, wheel, tmp_path):
+    command = [sys.executable, "setup.py", "-q", "sdist", "-d", tmp_path]
+    subprocess.run(command, cwd=source, check=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        archive.extractall(tmp_path, filter="data")
+    again = build_wheel(next(p for p in tmp_path.iterdir() if p.is_dir()), tmp_path)
+    assert set(again.namelist()) == set(wheel.namelist())
+
+
+def test_the_version_is_that_of_the_citation():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == sakd_dense.__version__
+    assert f"## [{sakd_dense.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_wheel_carries_configs_tools_and_index(wheel):
