@@ -6,8 +6,10 @@ import logging
 import pkgutil
 
 import pytest
+from mmengine.registry import MODELS
 
 import sakd_dense
+from sakd_dense.config import types
 from sakd_dense.distill.responses import heads
 
 MODULES = [
@@ -17,10 +19,23 @@ MODULES = [
 ]
 
 
+def restore(known, before):
+    known.clear()
+    known.update(before)
+
+
 @pytest.mark.parametrize("name", MODULES)
-def test_examples(name, tmp_path, monkeypatch):
+def test_examples(name, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(heads, "_LAYOUTS", dict(heads._LAYOUTS))
+    for place, table in (  # what an example declares is undone
+        (heads, "_LAYOUTS"),
+        (types, "BACKBONE_TWINS"),
+        (types, "PART_TWINS"),
+        (MODELS, "_module_dict"),
+    ):
+        known = getattr(place, table)
+        before = dict(known)
+        request.addfinalizer(lambda known=known, before=before: restore(known, before))
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)  # logs have dates
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 

@@ -67,6 +67,11 @@ def declare_backbone(upstream: type[nn.Module] | str) -> None:
     Args:
         upstream: a convolutional backbone whose activations are modules, or the name of its type,
             which is looked up in the scope of the model that is built.
+
+    Example:
+        >>> from mmdet.models import ResNet
+        >>> from sakd_dense.backbones import declare_backbone
+        >>> declare_backbone(type("MyNet", (ResNet,), {}))  # any network of your own
     """
     name = upstream if isinstance(upstream, str) else upstream.__name__
 

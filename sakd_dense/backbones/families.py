@@ -69,7 +69,13 @@ class SEWResNet(ResidualBackbone):
 
 @MODELS.register_module()
 class SEWResNetV1c(V1c, SEWResNet):
-    """SEW-ResNet with the stem of :class:`V1c`."""
+    """SEW-ResNet with the stem of :class:`V1c`.
+
+    Example:
+        >>> from sakd_dense.backbones import SEWResNetV1c
+        >>> SEWResNetV1c(depth=18, base_channels=8, stem_channels=8).time_steps
+        4
+    """
 
 
 @MODELS.register_module()
@@ -79,7 +85,13 @@ class SEWResNetV1d(V1d, SEWResNet):
 
 @MODELS.register_module()
 class SEWResNeXt(ResNeXt, SEWResNet):
-    """SEW-ResNeXt."""
+    """SEW-ResNeXt.
+
+    Example:
+        >>> from sakd_dense.backbones import SEWResNeXt
+        >>> SEWResNeXt(depth=50, groups=32, base_width=4, base_channels=64).layer1[0].conv2.groups
+        32
+    """
 
 
 @MODELS.register_module()

@@ -42,6 +42,14 @@ def find_spiking_backbone(model: nn.Module) -> SpikingBackbone:
 
     Raises:
         UserError: if there is none, or more than one.
+
+    Example:
+        >>> from torch import nn
+        >>> from sakd_dense import SEWResNet
+        >>> from sakd_dense.timesteps import find_spiking_backbone
+        >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8)
+        >>> find_spiking_backbone(nn.Sequential(backbone, nn.Identity())) is backbone
+        True
     """
     backbones = spiking_backbones(model)
     if not backbones:

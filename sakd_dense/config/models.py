@@ -11,7 +11,14 @@ from .types import LOADERS, dicts, type_name
 
 
 def initial_checkpoints(model_cfg: MutableMapping[str, Any]) -> list[str]:
-    """The checkpoints that the initialisation of a model and its parts would load."""
+    """The checkpoints that the initialisation of a model and its parts would load.
+
+    Example:
+        >>> from sakd_dense.config import initial_checkpoints
+        >>> init = dict(type="Pretrained", checkpoint="torchvision://resnet50")
+        >>> initial_checkpoints(dict(backbone=dict(type="ResNet", init_cfg=init)))
+        ['torchvision://resnet50']
+    """
     files = []
     for d in dicts(model_cfg):
         if type_name(d.get("type")) in LOADERS and isinstance(d.get("checkpoint"), str):
@@ -22,7 +29,13 @@ def initial_checkpoints(model_cfg: MutableMapping[str, Any]) -> list[str]:
 
 
 def without_checkpoints(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A deep copy of a model's config whose initialisation loads no checkpoint."""
+    """A deep copy of a model's config whose initialisation loads no checkpoint.
+
+    Example:
+        >>> from sakd_dense.config import without_checkpoints
+        >>> without_checkpoints(dict(type="Model", pretrained="resnet50.pth"))
+        {'type': 'Model', 'pretrained': None}
+    """
     model = copy.deepcopy(model_cfg)
     drop_checkpoints(model)
     return model
@@ -41,7 +54,13 @@ def drop_checkpoints(cfg: Any) -> None:
 
 
 def with_preprocessor(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """``cfg.model`` with the data_preprocessor that mmpretrain's configs keep beside it."""
+    """``cfg.model`` with the data_preprocessor that mmpretrain's configs keep beside it.
+
+    Example:
+        >>> from sakd_dense.config import with_preprocessor
+        >>> with_preprocessor(dict(model=dict(type="Model"), data_preprocessor=dict(mean=[0.5])))
+        {'type': 'Model', 'data_preprocessor': {'mean': [0.5]}}
+    """
     model = dict(cfg["model"])
     if cfg.get("data_preprocessor") is not None:
         model.setdefault("data_preprocessor", cfg["data_preprocessor"])

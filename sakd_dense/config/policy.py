@@ -21,6 +21,14 @@ def check_norm_policy(cfg: Config | MutableMapping[str, Any]) -> list[str]:
 
     Empty where level 1 is not from an ANN: without ``SAKDHook(transfer=True)``, ``SAKDTransfer``
     and ``Pretrained``, or with a ``load_from``, which comes last.
+
+    Example:
+        >>> from sakd_dense.config import check_norm_policy
+        >>> backbone = dict(type="SEWResNet", norm_eval=True)
+        >>> hook = dict(type="SAKDHook", teacher=dict(checkpoint="ann.pth"))
+        >>> cfg = dict(model=dict(type="RetinaNet", backbone=backbone), custom_hooks=[hook])
+        >>> [line.partition(":")[0] for line in check_norm_policy(cfg)]
+        ['SEWResNet(norm_eval=True)']
     """
     if cfg.get("load_from"):
         return []

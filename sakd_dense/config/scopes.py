@@ -119,6 +119,11 @@ def load_config(name: str, options: dict[str, Any] | None = None) -> Config:
     Raises:
         MissingFileError: there is no such file.
         UserError: the file cannot be read, or is written for mmdet 2.x or mmseg 0.x.
+
+    Example:
+        >>> from sakd_dense.config import load_config
+        >>> load_config("sakd_dense::retinanet_sew18_sakd_digits.py").model.backbone.type
+        'SEWResNet'
     """
     file = config_file(name)
     if not Path(file).is_file():

@@ -15,7 +15,13 @@ from .types import spiking_backbone_cfgs, type_name
 
 
 def sakd_hook(cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
-    """The config (not a copy) of the ``SAKDHook`` of a whole config; empty if there is none."""
+    """The config (not a copy) of the ``SAKDHook`` of a whole config; empty if there is none.
+
+    Example:
+        >>> from sakd_dense.config import sakd_hook
+        >>> sakd_hook(dict(custom_hooks=[dict(type="SAKDHook", calibrate=0)]))["calibrate"]
+        0
+    """
     hooks = cfg.get("custom_hooks") or []
     return next((h for h in hooks if type_name(h.get("type")) == "SAKDHook"), {})
 
@@ -32,6 +38,12 @@ def teacher_config(student: Mapping[str, Any], config: Any = None) -> dict[str, 
     Args:
         student: the student's ``cfg.model``.
         config: None, the path of a config file, a whole config or a model config.
+
+    Example:
+        >>> from sakd_dense.config import teacher_config
+        >>> backbone = dict(type="SEWResNet", depth=50, time_steps=4)
+        >>> teacher_config(dict(type="RetinaNet", backbone=backbone))["backbone"]
+        {'type': 'ResNet', 'depth': 50}
     """
     if config is None:
         return dict(ann_of(dict(student)))

@@ -98,7 +98,14 @@ def _has_type(cfg: Any) -> bool:
 
 
 def spiking_backbone_cfgs(cfg: Any) -> list[MutableMapping[str, Any]]:
-    """The configs (not copies) of every spiking backbone in ``cfg``."""
+    """The configs (not copies) of every spiking backbone in ``cfg``.
+
+    Example:
+        >>> from sakd_dense.config import spiking_backbone_cfgs
+        >>> model = dict(type="RetinaNet", backbone=dict(type="SEWResNet", depth=18))
+        >>> [b["depth"] for b in spiking_backbone_cfgs(model)]
+        [18]
+    """
     return [d for d in dicts(cfg) if _has_type(d) and ann_type(d["type"])]
 
 

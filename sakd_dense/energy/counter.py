@@ -45,6 +45,14 @@ class Operations:
     Attributes:
         dense: MACs, had the layer multiplied at every step.
         strict_mac, strict_ac, count_mac, count_ac: see :mod:`sakd_dense.energy.conventions`.
+
+    Example:
+        >>> from sakd_dense.energy import Operations
+        >>> convolution = Operations(dense=4e9, strict_mac=4e9, count_ac=1e9)
+        >>> f"{convolution.millijoule('strict', 4.6, 0.9):.1f}"
+        '18.4'
+        >>> f"{convolution.millijoule('count', 4.6, 0.9):.1f}"
+        '0.9'
     """
 
     dense: float = 0

@@ -28,7 +28,14 @@ SUFFIXES = (".pth", ".safetensors")
 
 
 def weights_hash(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 of names, types, shapes and values: the same whatever file they lie in."""
+    """SHA-256 of names, types, shapes and values: the same whatever file they lie in.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.export import weights_hash
+        >>> weights_hash({"w": torch.ones(2)}) == weights_hash({"w": torch.ones(2)})
+        True
+    """
     digest = hashlib.sha256()
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous()

@@ -77,6 +77,16 @@ def unroll(
     Returns:
         The copy; the names of the layers that read slots; those of the layers that still multiply,
         because what they read are no counts of one step: the image, averages, an ANN's features.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense import SpikingResNet
+        >>> from sakd_dense.export import unroll
+        >>> narrow = dict(base_channels=8, stem_channels=8)
+        >>> counts = SpikingResNet(18, time_steps=1, neuron=dict(type="NILIFNode", D=4), **narrow)
+        >>> binary, slots, multiply = unroll(counts.eval(), lambda m: m(torch.rand(1, 3, 64, 64)))
+        >>> len(slots), multiply
+        (19, ['conv1'])
     """
     model = copy.deepcopy(model).eval()
     with torch.no_grad(), reads(model, WorthOfSpikes(model)) as read:

@@ -25,6 +25,11 @@ class Spikes:
         silent: neurons without a spike in all T steps of an image, summed over images; NaN if they
             were not counted.
         neurons: number of neurons, summed over images.
+
+    Example:
+        >>> from sakd_dense.firing import Spikes
+        >>> Spikes(spikes=30, neuron_steps=400, silent=70, neurons=100).rate
+        0.075
     """
 
     spikes: float = 0

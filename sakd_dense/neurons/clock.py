@@ -19,6 +19,14 @@ class Clock:
             that they are given ``[B, C, H, W]`` and repeat it; None: every neuron is given T steps.
         payback: counts the elements that these neurons have run.
         reads: (B, T) -> ``[B]``, the time step up to which each image is read; None: T.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons import Clock, SpikingNeuron
+        >>> neuron = SpikingNeuron("IFNode", Clock(time_steps=4))
+        >>> spikes = neuron(torch.full((4 * 2, 1, 1, 1), 0.6))  # T*B images, T outermost
+        >>> spikes.flatten().tolist()
+        [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0]
     """
 
     def __init__(self, time_steps: int) -> None:

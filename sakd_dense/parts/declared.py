@@ -26,6 +26,13 @@ def declare_part(
         name: instead of ``Spiking<upstream>``.
         defaults: arguments of ``upstream`` that are set where a config does not, in the student and
             in its teacher alike.
+
+    Example:
+        >>> from mmdet.models.necks import FPN
+        >>> from sakd_dense.parts import SpikingNeck, declare_part
+        >>> neck = declare_part(type("MyFPN", (FPN,), {}), SpikingNeck)
+        >>> neck.__name__
+        'SpikingMyFPN'
     """
     name = name or f"Spiking{upstream.__name__}"
     part = _class_of(upstream, kind, name, **defaults)

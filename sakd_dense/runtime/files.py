@@ -30,6 +30,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         UserError: the disk is full.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sakd_dense.runtime import replacing
+        >>> with replacing("table.txt") as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> Path("table.txt").read_text()
+        'whole'
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

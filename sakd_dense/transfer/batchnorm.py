@@ -38,6 +38,14 @@ def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int
     Raises:
         UserError: ``num_batches`` < 1, or the loader is empty. The statistics are as before then,
             as after any error.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense import SEWResNet
+        >>> from sakd_dense.transfer import reestimate
+        >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8)
+        >>> reestimate(backbone, [torch.rand(2, 3, 64, 64)], num_batches=1)
+        1
     """
     if num_batches < 1:
         raise UserError(f"num_batches={num_batches}: take at least 1")

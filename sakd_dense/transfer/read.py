@@ -68,6 +68,13 @@ def load_safely(path: str | os.PathLike[str]) -> Any:
         MissingFileError: there is no such file.
         UserError: the file is cut short, is no checkpoint, or holds objects that loading would
             have to execute.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.transfer import load_safely
+        >>> torch.save(dict(state_dict=dict(w=torch.ones(2))), "c.pth")
+        >>> load_safely("c.pth")["state_dict"]["w"]
+        tensor([1., 1.])
     """
     file = local_file(path)
     stamp, content = _handed_on.pop(file.resolve(), (None, None))
@@ -166,6 +173,13 @@ def read_checkpoint(source: Source, weights: str = "auto") -> Checkpoint:
 
     Raises:
         MissingFileError, UserError: as :func:`load_safely`, and if there are no such weights.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.transfer import read_checkpoint
+        >>> torch.save(dict(state_dict={"module.w": torch.ones(2)}), "c.pth")
+        >>> list(read_checkpoint("c.pth").state)
+        ['w']
     """
     if isinstance(source, Checkpoint):
         return source

@@ -80,6 +80,16 @@ def calibrate(
 
     Raises:
         UserError: ``num_batches`` < 1, an unknown ``by``, or the loader is empty.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense import SpikingResNet
+        >>> from sakd_dense.transfer import calibrate
+        >>> narrow = dict(base_channels=8, stem_channels=8)
+        >>> student = SpikingResNet(18, time_steps=1, neuron=dict(type="NILIFNode", D=4), **narrow)
+        >>> errors = calibrate(student.eval(), [torch.rand(2, 3, 64, 64)], num_batches=1)
+        >>> len(errors)
+        17
     """
     if num_batches < 1:
         raise UserError(f"num_batches={num_batches}: take at least 1")

@@ -30,6 +30,11 @@ class SceneParameters:
         overlap: largest part of the smaller of two boxes that the other may cover, in per cent.
         contrast: least difference of brightness between digit and background, of 255.
         seed: of everything.
+
+    Example:
+        >>> from sakd_dense.datasets import SceneParameters
+        >>> SceneParameters(counts=(8, 2, 2)).size
+        (96, 96)
     """
 
     size: tuple[int, int] = (96, 96)

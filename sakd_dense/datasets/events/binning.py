@@ -24,6 +24,14 @@ def count_events(
         size: height and width of the sensor.
         window: start and stop in microseconds: bins of equal duration. None: bins of equal numbers
             of events, the later ones one fewer where that does not come out even.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import Events, count_events
+        >>> t, x, y, p = np.array([[10, 20, 90], [3, 3, 4], [0, 0, 1], [1, 1, 0]])
+        >>> frames = count_events(Events(t, x, y, p.astype(np.uint8)), 2, (4, 6), window=(0, 100))
+        >>> frames.shape, frames[0, 0, 0, 3].item(), frames[1, 1, 1, 4].item()
+        ((2, 2, 4, 6), 2.0, 1.0)
     """
     height, width = size
     if window is None:

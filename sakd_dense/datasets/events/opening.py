@@ -24,6 +24,14 @@ def open_events(path: str | Path) -> EventFile:
     Raises:
         MissingFileError: there is no such file.
         UserError: no reader knows its ending, or its content is not what the ending says.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import Events, open_events, write_dat
+        >>> t, x, y, p = np.array([[10, 20, 90], [3, 3, 4], [0, 0, 1], [1, 1, 0]])
+        >>> write_dat("recording.dat", Events(t, x, y, p.astype(np.uint8)), size=(4, 6))
+        >>> open_events("recording.dat").size
+        (4, 6)
     """
     reader = READERS.get(Path(path).suffix.lower())
     if reader is None:

@@ -18,6 +18,12 @@ class Events:
         t: ``[N]`` int64, microseconds by the clock of the recording.
         x, y: ``[N]`` integers, pixels from the left and from the top.
         p: ``[N]`` uint8, 1 for brighter and 0 for darker.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import Events
+        >>> t, x, y, p = np.array([[10, 20], [3, 4], [0, 1], [1, 0]])
+        >>> events = Events(t, x, y, p.astype(np.uint8))
     """
 
     t: np.ndarray
