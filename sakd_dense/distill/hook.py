@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -24,6 +23,7 @@ from ..transfer import transfer
 from ..transfer.read import Checkpoint, read_checkpoint
 from ..transfer.thresholds import calibrate_on
 from .adaptors import KEY, Adaptors, channels_of, join_optimizer, kernel_size_of, resume
+from .arguments import DTYPES, check_arguments
 from .frames import stacks_frames, summed_over_frames
 from .prefixes import check, draw, draw_count, draw_reads, read_at
 from .responses import Response, find_response
@@ -32,9 +32,6 @@ from .teacher import build_teacher, check_classes, resized_outside_backbone
 from .terms import Terms
 from .wrappers import on_loss, student_of
 
-#: In which the teacher computes.
-DTYPES = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-TARGETS = ("teacher", "labels", "both")
 #: Measured on BCCD (docs/notebook.md): MSE, PKD and CWD are level; PKD spikes less than MSE.
 DEFAULT_FEATURES = dict(type="FeaturePKD", weight=1.0)
 #: Measured there as well: of 1, 2, 4 and 8 the best on val at every T, level with 4 within noise.
@@ -124,30 +121,8 @@ class SAKDHook(Hook):
         prefix_share: float = 0.5,
         judge: float | Mapping[str, Any] = 0.0,
     ) -> None:
-        unknown = sorted(set(teacher) - {"checkpoint", "config", "dtype", "weights"})
-        if unknown or not teacher.get("checkpoint"):
-            raise UserError(
-                f"SAKDHook: teacher={dict(teacher)!r}: give dict(checkpoint='...'), "
-                "config='...' where the teacher cannot be derived from the student's config, "
-                "dtype='bfloat16' where it shall compute in that, and weights='ema' (or 'raw', or "
-                "a name) where the checkpoint holds several sets of weights"
-            )
-        if teacher.get("dtype") not in DTYPES:
-            raise UserError(
-                f"SAKDHook: teacher=dict(dtype={teacher['dtype']!r}): take one of "
-                + ", ".join(map(repr, DTYPES))
-            )
-        if transfer not in (True, False, "head"):
-            raise UserError(f"SAKDHook: transfer={transfer!r}: take True, False or 'head'")
-        if isinstance(calibrate, bool) or not isinstance(calibrate, int) or calibrate < 0:
-            raise UserError(f"SAKDHook: calibrate={calibrate!r}: take a number of batches, or 0")
+        check_arguments(teacher, transfer, calibrate, features, prefix_share, prefix_targets)
         check(prefixes)
-        if not 0 <= prefix_share <= 1:
-            raise UserError(f"SAKDHook: prefix_share={prefix_share!r}: take a number from 0 to 1")
-        if prefix_targets not in TARGETS:
-            raise UserError(f"SAKDHook: prefix_targets={prefix_targets!r}: take one of {TARGETS}")
-        if features is not None and "type" not in features:
-            raise UserError(f"SAKDHook: features={dict(features)!r} names no type")
         self.teacher_args = dict(teacher)
         self.teacher_dtype = DTYPES[teacher.get("dtype")]
         self.transfer = transfer
