@@ -226,6 +226,10 @@ def is_spikes(t):
     return t.dim() == 4 and t.is_floating_point() and t.any() and torch.equal(t, t.round())
 
 
+def tensors_alive():
+    return [t for t in gc.get_objects() if type(t) is torch.Tensor]
+
+
 @pytest.mark.parametrize("depth", [18, 50])
 @pytest.mark.parametrize("compressed", [False, True])
 def test_no_spikes_are_kept_as_floats(monkeypatch, depth, compressed):
@@ -233,14 +237,15 @@ def test_no_spikes_are_kept_as_floats(monkeypatch, depth, compressed):
     fused = dict(type="LIFNode", v_reset=None, backend="compiled")
     # Strided 1x1 convolutions of fewer channels are given a contiguous copy (memory_format.py).
     model = excite(small(depth, neuron=fused, compress_spikes=compressed, base_channels=16))
-    kept = []
+    kept, before = [], tensors_alive()  # other tests may have left some
     with saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         loss = sum(out.sum() for out in model(torch.randn(2, 3, 64, 64)))
     assert any(not is_spikes(t) for t in kept)  # what convolutions give, for BatchNorm and neuron
     assert any(is_spikes(t) for t in kept) != compressed
     kept.clear()  # or the graph, whose hooks hold it, would hold itself
     if compressed:  # nor by anything else that Python can reach, while the graph lives
-        alive = [t for t in gc.get_objects() if type(t) is torch.Tensor and is_spikes(t)]
+        known = {id(t) for t in before}
+        alive = [t for t in tensors_alive() if id(t) not in known and is_spikes(t)]
         assert loss.requires_grad and not alive
 
 
