@@ -1,18 +1,13 @@
 """Batches of event frames for detectors."""
 
-from collections.abc import Sequence
-from typing import Any
-
-import torch
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmengine.registry import MODELS
 
-from ...runtime.errors import UserError
-from ..time_axis import check_time, fold_time, unfold_time
+from .batches import EventBatches
 
 
 @MODELS.register_module()
-class EventDetDataPreprocessor(DetDataPreprocessor):
+class EventDetDataPreprocessor(EventBatches, DetDataPreprocessor):
     """Pads, stacks and normalises event frames ``[T, C, H, W]`` of a detector.
 
     Args:
@@ -27,54 +22,5 @@ class EventDetDataPreprocessor(DetDataPreprocessor):
         UserError: for another ``time``, for colours, for streams of other axes or several T.
     """
 
-    def __init__(
-        self,
-        time: str = "first",
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        refuse_colours(type(self).__name__, kwargs)
-        check_scale(mean, std)
-        super().__init__(**kwargs)
-        self.time = check_time(time)
-        keep_scale(self, mean, std)
 
-    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        images, steps = fold_time(data["inputs"], type(self).__name__)
-        images = [scaled(self, image, steps) for image in self.cast_data(images)]
-        batch = super().forward({**data, "inputs": images}, training)
-        batch["inputs"] = unfold_time(batch["inputs"], steps, self.time)
-        return batch
-
-
-def refuse_colours(name: str, kwargs: dict[str, Any]) -> None:
-    """Raises UserError where colours are to be swapped."""
-    colours = {k: kwargs[k] for k in ("bgr_to_rgb", "rgb_to_bgr") if kwargs.get(k)}
-    if colours:
-        raise UserError(f"{name}: {colours}: frames are counts and have no colours; leave it out")
-
-
-def check_scale(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
-    """Raises UserError where one of the two is missing, or of another length."""
-    if (mean is None) != (std is None) or (mean and std and len(mean) != len(std)):
-        raise UserError(f"mean={mean} and std={std}: give both, of one length, or neither")
-
-
-def keep_scale(module: Any, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
-    """Gives a preprocessor the buffers ``mean`` and ``std``, ``[C, 1, 1]``, of polarities."""
-    for name, values in (("mean", mean), ("std", std)):
-        tensor = None if values is None else torch.tensor(values, dtype=torch.float).view(-1, 1, 1)
-        module.register_buffer(name, tensor, persistent=False)
-
-
-def scaled(module: Any, image: torch.Tensor, steps: int) -> torch.Tensor:
-    """Frames ``[T*C, H, W]`` in float32, normalised by polarity if that is asked for."""
-    image = image.float()
-    if module.mean is None:
-        return image
-    frames = image.unflatten(0, (steps, -1))
-    return ((frames - module.mean) / module.std).flatten(0, 1)
-
-
-__all__ = ["EventDetDataPreprocessor", "check_scale", "keep_scale", "refuse_colours", "scaled"]
+__all__ = ["EventDetDataPreprocessor"]
