@@ -26,6 +26,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from tracks import TRACKS
 
+from sakd_dense.config.teacher import sakd_hook
 from sakd_dense.config.types import ANN_TYPES, ann_type, spiking_part_cfgs
 from sakd_dense.runtime.amp import with_amp
 from sakd_dense.timesteps import grid, sweep
@@ -87,9 +88,10 @@ def config(track: str, arm: str, seed: int) -> Config:
     if arm == "teacher":
         cfg.default_hooks.checkpoint.update(save_best=TRACKS[track].metric)
         return cfg
+    shipped = sakd_hook(cfg).get("teacher") or {}
     cfg.custom_hooks = []
     if "hook" in args:
-        teacher = dict(checkpoint=trained(track, "teacher", seed))
+        teacher = dict(shipped, checkpoint=trained(track, "teacher", seed))
         cfg.custom_hooks = [dict(type="SAKDHook", teacher=teacher, **args["hook"])]
     elif "level1" in args:
         source = trained(track, "teacher", seed)

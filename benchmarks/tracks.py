@@ -38,7 +38,7 @@ def _coco_person(cfg: Config, split: str) -> None:
     cfg.test_evaluator.ann_file = cfg.test_dataloader.dataset.data_root + data["ann_file"]
 
 
-def _camvid(cfg: Config, split: str) -> None:
+def _split(cfg: Config, split: str) -> None:
     cfg.test_dataloader.dataset.split = split
 
 
@@ -114,7 +114,7 @@ TRACKS = {
         "benchmarks/configs/fcn_sew18_sakd_camvid-small.py",
         "mIoU",
         1,
-        _camvid,
+        _split,
         _first,
     ),
     "camvid-small-full": Track(
@@ -122,7 +122,7 @@ TRACKS = {
         "benchmarks/configs/fcn_sew18-full_sakd_camvid-small.py",
         "mIoU",
         1,
-        _camvid,
+        _split,
         _first,
         taught_by="camvid-small",
     ),
@@ -131,7 +131,31 @@ TRACKS = {
         "benchmarks/configs/unet_sakd_camvid.py",
         "mIoU",
         1,
-        _camvid,
+        _split,
+        _first,
+    ),
+    "digit-events": Track(
+        "configs/retinanet_r18_digit-events.py",
+        "configs/retinanet_sew18_sakd_digit-events.py",
+        "coco/bbox_mAP",
+        3,
+        _split,
+        _first,
+    ),
+    "digit-events-channels": Track(
+        "configs/retinanet_r18_digit-events_channels.py",
+        "benchmarks/configs/retinanet_sew18_sakd_digit-events_channels.py",
+        "coco/bbox_mAP",
+        3,
+        _split,
+        _first,
+    ),
+    "digit-events-fcn": Track(
+        "configs/fcn_r18_digit-events.py",
+        "configs/fcn_sew18_sakd_digit-events.py",
+        "mIoU",
+        1,
+        _split,
         _first,
     ),
     "cifar10-small": Track(
