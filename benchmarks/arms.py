@@ -176,6 +176,8 @@ ARMS: dict[str, dict[str, Any]] = {
     # Two images a batch, as COCO's recipes have: BatchNorm trained; its statistics re-estimated at
     # the end; or re-estimated before the first iteration, and then left.
     "counts-1x4-batch2": dict(counts(4), batch_size=2),
+    # The statistics of SyncBN over two processes of two images.
+    "counts-1x4-batch4": dict(counts(4), batch_size=4),
     "counts-1x4-batch2-end": dict(counts(4), batch_size=2, hooks=[REESTIMATE]),
     "counts-1x4-batch2-frozen": dict(
         counts(4, backbone=dict(norm_eval=True)), batch_size=2, load="counts-1x4-untrained"

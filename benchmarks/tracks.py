@@ -69,6 +69,14 @@ TRACKS = {
         _bccd,
         _first,
     ),
+    "bccd-gn": Track(
+        "benchmarks/configs/retinanet_r18-gn_bccd.py",
+        "benchmarks/configs/retinanet_sew18-gn_sakd_bccd.py",
+        "coco/bbox_mAP",
+        3,
+        _bccd,
+        _first,
+    ),
     "bccd-full": Track(
         "configs/retinanet_r18-full_bccd.py",
         "configs/retinanet_sew18-full_sakd_bccd.py",
