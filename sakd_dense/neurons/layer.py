@@ -22,7 +22,7 @@ from .compiling import Payback, saving
 from .counts import spike_count, spikes_of
 from .dynamics import Dynamics
 from .fused import fire
-from .sequences import unrepeated
+from .sequences import aligned, unrepeated
 
 #: Who runs a neuron: SpikingJelly; one compiled pass (IF and LIF); the better of the two.
 BACKENDS = ("auto", "spikingjelly", "compiled")
@@ -200,7 +200,8 @@ class SpikingNeuron(nn.Module):
             before: ``spikes(norm(x) + identity)`` instead.
         """
         steps = self.clock.time_steps
-        x = self.in_time(x)
+        identity = None if identity is None else aligned(identity)
+        x = self.in_time(aligned(x))
         dynamics, owned = self._fused(x), norm is not None
         fused_norm = norm if dynamics is not None and fits(norm, x) else None
         if norm is not None and fused_norm is None:
@@ -221,7 +222,7 @@ class SpikingNeuron(nn.Module):
             )
         if before and identity is not None:
             x, identity = x + identity, None
-        spikes = self._spikes(x)
+        spikes = aligned(self._spikes(x))
         return spikes if identity is None else spikes + identity
 
     def in_time(self, x: Tensor) -> Tensor:

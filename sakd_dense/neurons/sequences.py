@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,8 @@ def unrepeated(x: Tensor, steps: int) -> tuple[Tensor, int]:
     """``[T*B, ...]`` or ``[T, B, ...]`` -> ``[t*B, ...]`` and t: 1 where all steps are the same."""
     if x.dim() == 4:
         return x, steps
+    if len(x) == 1:
+        return x.squeeze(0), steps
     return (x[0], 1) if x.stride(0) == 0 else (x.flatten(0, 1), steps)
 
 
@@ -25,6 +29,35 @@ def laid_out_as(x: Tensor, reference: Tensor) -> Tensor:
     return x.contiguous(
         memory_format=torch.channels_last if channels_last(reference) else torch.contiguous_format
     )
+
+
+class _Aligned(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _restrided(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _restrided(grad)
+
+
+def _restrided(x: Tensor) -> Tensor:
+    if not channels_last(x):
+        return x
+    channels, height, width = x.shape[1:]
+    return x.as_strided(x.shape, (x[0].numel(), 1, width * channels, channels))
+
+
+def aligned(x: Tensor) -> Tensor:
+    """``x``, whose own strides and whose gradient's name their layout even if it is one image.
+
+    One image in channels last that was a sequence of T = 1 may have the stride of a pixel in the
+    axis of images. PyTorch's backward of BatchNorm (2.12, CPU) then reads it, or the gradient, in
+    the wrong order where the other of the two is contiguous; it does not say so.
+    """
+    if x.dim() != 4 or len(x) != 1 or not (torch.is_grad_enabled() and x.requires_grad):
+        return x
+    return _Aligned.apply(x)
 
 
 def grid(x: Tensor, steps: int, by_channel: bool) -> Tensor:
@@ -65,6 +98,7 @@ def output_buffer(x: Tensor, steps: int, identity: Tensor | None, owned: bool) -
 
 
 __all__ = [
+    "aligned",
     "as_separate_steps",
     "channels_last",
     "from_grid",

@@ -21,6 +21,25 @@ def test_counts_are_kept_as_bytes(connect):
         torch.testing.assert_close(a.grad, b.grad, msg=n)
 
 
+@pytest.mark.parametrize("neuron", [dict(type="NILIFNode", D=4), dict(type="ILIFNode", D=4), None])
+@pytest.mark.parametrize("connect", ["ADD", "BEFORE"])
+@pytest.mark.parametrize("depth", [18, 50])
+def test_one_image_at_one_step_has_its_own_gradients(depth, connect, neuron):
+    """One image in channels last has no stride of its own, which PyTorch's BatchNorm gets wrong."""
+    model = excite(small(depth, connect=connect, neuron=neuron, time_steps=1)).eval().double()
+    x = torch.randn(2, 3, 64, 64, dtype=torch.double)
+
+    def gradients(x):
+        model.zero_grad()
+        sum(o.square().mean() for o in model(x)).backward()
+        return {n: p.grad.clone() for n, p in model.named_parameters()}
+
+    both, first, second = gradients(x), gradients(x[:1]), gradients(x[1:])
+    for name, grad in both.items():
+        mean = (first[name] + second[name]) / 2
+        torch.testing.assert_close(mean, grad, msg=lambda m, n=name: n + m)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

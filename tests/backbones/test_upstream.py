@@ -19,6 +19,7 @@ from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.transfer import calibrate, transfer
 from tests.helpers.upstream_backbones import CASES, NAMES, built, config, images, lively
 
+COUNTS = dict(type="NILIFNode", D=4)
 #: What the default run tries.
 FEW = ("mmdet.CSPDarknet", "mmdet.HRNet", "mmseg.CGNet", "mmseg.UNet", "mmpretrain.VGG")
 FAMILY = [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
@@ -65,6 +66,29 @@ def test_parameters_are_the_anns_and_no_activation_is_left(name):
     assert model.neurons and not [m for m in model.modules() if isinstance(m, ACTIVATIONS)]
     again = spiking_of(ann_of(model_cfg), 3, package)["backbone"]
     assert again["type"] == f"Spiking{kind}"
+
+
+@pytest.mark.parametrize("neuron", [None, COUNTS], ids=["binary", "counts"])
+@pytest.mark.parametrize("name", FAMILY)
+def test_gradients_of_one_image_at_a_time_are_those_of_both(name, neuron):
+    """At T = 1 as well, where one image in channels last has no stride of its own."""
+    model, x = lively(name), images().double()
+    if neuron is not None:
+        counting = built({**config(name), "neuron": neuron}, name.split(".")[0])
+        counting.load_state_dict(model.state_dict(), strict=False)  # all but the thresholds
+        model = counting.eval()
+    model.double().time_steps = 3 if neuron is None else 1
+
+    def gradients(x):
+        model.zero_grad()
+        sum(o.square().mean() for o in features(model, x)).backward()
+        return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+    both, first, second = gradients(x), gradients(x[:1]), gradients(x[1:])
+    assert any(grad.any() for grad in both.values())
+    for name, grad in both.items():
+        mean = (first[name] + second[name]) / 2
+        torch.testing.assert_close(mean, grad, msg=lambda m, n=name: n + m)
 
 
 @torch.no_grad()
