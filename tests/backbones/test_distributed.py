@@ -6,7 +6,8 @@ import torch
 from tests.helpers.processes import run_script
 from tests.helpers.upstream_backbones import NAMES
 
-# In double precision, where no rounding decides whether a neuron fires. In eval mode: BatchNorm's batch statistics are those of a process, with or without neurons.
+# In double precision, where no rounding decides whether a neuron fires. In eval mode: BatchNorm's
+# batch statistics are those of a process, with or without neurons.
 SCRIPT = """
 import os
 import sys
