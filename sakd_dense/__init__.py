@@ -25,7 +25,14 @@ patch_config_scopes()
 
 # What registers something.
 from . import backbones, distill, firing, parts, timesteps, transfer  # noqa: E402, F401
-from .runtime import amp, broken_images, checkpoint_hook, finite, heap  # noqa: E402, F401
+from .runtime import (  # noqa: E402, F401
+    amp,
+    broken_images,
+    checkpoint_hook,
+    finite,
+    heap,
+    known_classes,
+)
 
 if find_spec("mmdet") is not None:  # the data sets build on mmdet's; mmseg's users may lack it
     from . import datasets  # noqa: F401

@@ -19,6 +19,7 @@ from sakd_dense.commands.arguments import (
     file_name,
     reported,
 )
+from sakd_dense.commands.data_errors import data_and_disk_named
 from sakd_dense.commands.prepare import apply_run_arguments
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.teacher import teacher_file
@@ -80,17 +81,18 @@ def main(argv: list[str] | None = None) -> None:
     for file in (args.checkpoint, teacher):
         if file is not None:
             verify_checkpoint(file, hand_on=True)
-    report = study(
-        cfg,
-        args.checkpoint,
-        args.time_steps,
-        args.samples,
-        args.cost,
-        args.e_mac,
-        args.e_ac,
-        teacher,
-        args.estimators,
-    )
+    with data_and_disk_named(cfg):
+        report = study(
+            cfg,
+            args.checkpoint,
+            args.time_steps,
+            args.samples,
+            args.cost,
+            args.e_mac,
+            args.e_ac,
+            teacher,
+            args.estimators,
+        )
     longest = max(report.readings)
     texts = (report.layers(longest), report.summary(), report.estimates(), report.notes())
     print("\n\n".join([f"\n{args.config}  {args.checkpoint}", *filter(None, texts)]))

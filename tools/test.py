@@ -24,6 +24,7 @@ from sakd_dense.commands.arguments import (
     file_name,
     reported,
 )
+from sakd_dense.commands.data_errors import data_and_disk_named
 from sakd_dense.commands.prepare import apply_run_arguments, keep_freed_memory, start_processes
 from sakd_dense.commands.tta import draw_to, use_tta
 from sakd_dense.config.scopes import load_config
@@ -108,10 +109,11 @@ def main(argv: list[str] | None = None) -> None:
     start_processes(cfg)
     how = args.time_steps, args.timed_batches, not args.no_fuse
     result: SweepResult | CountGrid
-    if args.counts:
-        result = grid(cfg, args.checkpoint, args.counts, *how)
-    else:
-        result = sweep(cfg, args.checkpoint, *how)
+    with data_and_disk_named(cfg):
+        if args.counts:
+            result = grid(cfg, args.checkpoint, args.counts, *how)
+        else:
+            result = sweep(cfg, args.checkpoint, *how)
     if not is_main_process():
         return
     plot = args.plot or (args.out and str(Path(args.out).with_suffix(".png")))

@@ -25,7 +25,8 @@ from sakd_dense.commands.arguments import (
     add_sakd_arguments,
     reported,
 )
-from sakd_dense.commands.guards import data_and_disk_named, guard_run, tidy
+from sakd_dense.commands.data_errors import data_and_disk_named
+from sakd_dense.commands.guards import guard_run, tidy
 from sakd_dense.commands.prepare import (
     apply_run_arguments,
     apply_sakd,

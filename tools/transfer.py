@@ -13,11 +13,13 @@ import argparse
 
 import _startup  # noqa: F401 - before torch is loaded
 import torch
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, set_random_seed
+from torch import nn
 
 from sakd_dense import __version__
 from sakd_dense.commands.arguments import CONFIG_HELP, file_name, reported
+from sakd_dense.commands.data_errors import data_and_disk_named
 from sakd_dense.config.models import with_preprocessor, without_checkpoints
 from sakd_dense.config.scopes import load_config
 from sakd_dense.runtime import UserError
@@ -100,6 +102,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def measure(model: nn.Module, cfg: Config, args: argparse.Namespace) -> None:
+    """Fits thresholds and BatchNorm's statistics to the data of ``cfg``, as the arguments ask.
+
+    Raises:
+        UserError: thresholds are asked for, and no neuron has one.
+    """
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
+    if args.calibrate and not calibrate(model, loader, args.calibrate):
+        raise UserError(
+            f"--calibrate {args.calibrate}: {args.to} has no neurons with a threshold to fit; "
+            "leave it out, or give the model neuron=dict(type='NILIFNode', D=4)"
+        )
+    if args.reestimate_bn:
+        reestimate(model, loader, args.reestimate_bn)
+
+
 @reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
@@ -117,14 +135,8 @@ def main(argv: list[str] | None = None) -> None:
         raise
     if args.reestimate_bn or args.calibrate:
         model.to("cuda" if torch.cuda.is_available() else "cpu")
-        loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
-        if args.calibrate and not calibrate(model, loader, args.calibrate):
-            raise UserError(
-                f"--calibrate {args.calibrate}: {args.to} has no neurons with a threshold to fit; "
-                "leave it out, or give the model neuron=dict(type='NILIFNode', D=4)"
-            )
-        if args.reestimate_bn:
-            reestimate(model, loader, args.reestimate_bn)
+        with data_and_disk_named(cfg):
+            measure(model, cfg, args)
     meta = checkpoint.meta
     kept = {k: meta[k] for k in ("dataset_meta",) if k in meta and report.part == "all"}
     origin = dict(checkpoint=args.checkpoint, part=report.part, keys=len(report.loaded))

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from ..config.types import dicts
 from ..runtime.broken_images import BrokenImageHook
 from ..runtime.checkpoint_hook import WholeCheckpointHook
-from ..runtime.errors import MissingFileError, UserError
-from ..runtime.files import is_full, remove_leftovers
+from ..runtime.errors import UserError
+from ..runtime.files import remove_leftovers
 from ..runtime.finite import FiniteLossHook
+from ..runtime.known_classes import KnownClassesHook
 from ..transfer.read import load_safely
 
 
 def guard_run(runner: Runner) -> None:
-    """Whole checkpoints, losses that are numbers, images that can be read; in place.
+    """Whole checkpoints, finite losses, images that can be read, known classes; in place.
 
     On the runner and not in the config, which a run writes to its work dir: upstream's tools must
     be able to read that. Hooks of these types, or other checkpoint hooks, that the config names
@@ -35,7 +31,7 @@ def guard_run(runner: Runner) -> None:
     for place, hook in enumerate(hooks):
         if type(hook) is CheckpointHook:
             hooks[place] = WholeCheckpointHook.of(hook)
-    for kind in (FiniteLossHook, BrokenImageHook):
+    for kind in (FiniteLossHook, BrokenImageHook, KnownClassesHook):
         if not any(isinstance(hook, kind) for hook in hooks):
             runner.register_hook(kind())
 
@@ -112,46 +108,4 @@ def _is_dict(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-@contextmanager
-def data_and_disk_named(cfg: Config) -> Iterator[None]:
-    """Inside the block, data that is not there and a full disk are a user's errors.
-
-    Raises:
-        MissingFileError: a file under a ``data_root`` (or any named by ``ann_file``) is missing.
-        UserError: the disk is full.
-    """
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        if is_full(error):
-            raise UserError(
-                f"the disk (or a quota) is full: {error}. Checkpoints that are there are whole: "
-                "make room and go on by --resume"
-            ) from error
-        missing = _missing_data(cfg, error)
-        if missing is None:
-            raise
-        raise MissingFileError(missing) from error
-
-
-def _missing_data(cfg: Config, error: Exception) -> str | None:
-    name = getattr(error, "filename", None)
-    missing = isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR)
-    if not missing or not isinstance(name, str | os.PathLike):
-        return None
-    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        for dataset in dicts(cfg.get(loader) or {}):
-            places = [dataset.get("data_root"), dataset.get("ann_file")]
-            for place in places:
-                if isinstance(place, str) and place and os.fspath(name).startswith(place):
-                    return (
-                        f"data: {os.fspath(name)} does not exist ({loader}: "
-                        f"{dataset.get('type', 'data set')}, data_root={places[0]!r}): put the "
-                        "data there, or name its place by --cfg-options"
-                    )
-    return None
-
-
-__all__ = ["data_and_disk_named", "guard_run", "newest_whole_checkpoint", "tidy", "why_no_resume"]
+__all__ = ["guard_run", "newest_whole_checkpoint", "tidy", "why_no_resume"]

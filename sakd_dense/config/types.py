@@ -28,6 +28,7 @@ EVENT_PREPROCESSORS = (
 )
 #: Initialisers that load a checkpoint.
 LOADERS = ("Pretrained", "SAKDTransfer")
+DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
 
 def type_name(kind: Any) -> str:

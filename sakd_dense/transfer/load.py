@@ -19,6 +19,7 @@ from ..config.teacher import sakd_hook, teacher_of
 from ..config.types import class_scope
 from ..runtime.broken_images import BrokenImageHook
 from ..runtime.errors import UserError
+from ..runtime.known_classes import KnownClassesHook
 from .fit import Policy, fit
 from .read import Source, read_checkpoint
 from .weights import Checkpoint, one_model
@@ -150,6 +151,7 @@ def runner_for_test(cfg: Config, checkpoint: str | None) -> tuple[Runner, str]:
     cfg.setdefault("work_dir", "work_dirs/test")
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     runner.register_hook(BrokenImageHook())
+    runner.register_hook(KnownClassesHook())
     return runner, checkpoint
 
 

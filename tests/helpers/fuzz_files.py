@@ -1,4 +1,4 @@
-"""Files that are fuzzed: checkpoints, event frames, annotations, results."""
+"""Files that are fuzzed: checkpoints, event frames, results."""
 
 import io
 import os
@@ -6,7 +6,6 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,17 +14,14 @@ from hypothesis import strategies as st
 from mmengine.registry import TRANSFORMS
 
 from sakd_dense.commands.guards import newest_whole_checkpoint
-from sakd_dense.datasets.voc import BCCDDataset
 from sakd_dense.runtime.errors import UserError
 from sakd_dense.timesteps import SweepResult
 from sakd_dense.transfer import read_checkpoint, transfer, verify_checkpoint
 from sakd_dense.transfer.load import load_for_test
 from sakd_dense.transfer.read import load_safely
 from tests.helpers.fuzz_values import (
-    NUMBERS,
     SCALARS,
     VALUES,
-    WORDS,
     folder,
     student,
     teacher_bytes,
@@ -185,40 +181,6 @@ def events(content: bytes) -> None:
         except UserError as error:
             assert str(file) in str(error)
         assert not (folder() / PROOF).exists()
-
-
-XML = b"""<?xml version="1.0"?><annotation><size><width>20</width><height>16</height></size>
-<object><name>RBC</name><difficult>0</difficult>
-<bndbox><xmin>2</xmin><ymin>3</ymin><xmax>9</xmax><ymax>8</ymax></bndbox></object></annotation>"""
-TEXTS = st.one_of(WORDS, NUMBERS.map(str), st.text(max_size=8))
-ANNOTATIONS = st.one_of(
-    damaged(lambda: XML),
-    st.tuples(st.sampled_from([b"RBC", b"20", b"16", b">2<", b">9<", b">0<"]), TEXTS).map(
-        lambda pair: XML.replace(pair[0], pair[1].encode("utf-8", "ignore"))
-    ),
-    st.just(b"<!DOCTYPE x [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;'>]>" + XML),
-)
-
-
-@cache
-def voc() -> Path:
-    from PIL import Image
-
-    root = folder() / "voc"
-    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
-        (root / name).mkdir(parents=True)
-    Image.new("RGB", (20, 16)).save(root / "JPEGImages" / "a.jpg")
-    (root / "ImageSets" / "Main" / "train.txt").write_text("a\n")
-    return root
-
-
-def annotations(content: bytes) -> None:
-    (voc() / "Annotations" / "a.xml").write_bytes(content)
-    try:
-        data = BCCDDataset(data_root=str(voc()), ann_file="ImageSets/Main/train.txt", pipeline=[])
-        list(map(data.get_data_info, range(len(data))))
-    except UserError as error:
-        assert "a.xml" in str(error), error
 
 
 JSON = st.one_of(

@@ -16,7 +16,7 @@ from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.terms import Terms
 from sakd_dense.neurons.layer import build_node
 from sakd_dense.runtime.errors import UserError
-from tests.helpers import fuzz_files
+from tests.helpers import fuzz_annotations, fuzz_files
 from tests.helpers.fuzz_values import (
     NAMES,
     VALUES,
@@ -205,7 +205,8 @@ CASES: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], None]]] = {
     "checkpoint": (fuzz_files.CHECKPOINTS, fuzz_files.checkpoint),
     "weights": (fuzz_files.damaged(fuzz_files.teacher_bytes), fuzz_files.whole_means_equal),
     "events": (fuzz_files.EVENTS, fuzz_files.events),
-    "annotations": (fuzz_files.ANNOTATIONS, fuzz_files.annotations),
+    "annotations": (fuzz_annotations.ANNOTATIONS, fuzz_annotations.annotations),
+    "coco": (fuzz_annotations.COCO_FILES, fuzz_annotations.coco),
     "record": (fuzz_files.JSON, fuzz_files.record),
     "config": (configs(), config),
 }

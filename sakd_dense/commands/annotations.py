@@ -1,0 +1,147 @@
+"""What is wrong in an annotation file of COCO's format."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_HELP = "https://cocodataset.org/#format-data has the format"
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _size(value: Any) -> bool:
+    return _whole(value) and value > 0
+
+
+def _box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(_number, value))
+
+
+def _name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and "\0" not in value
+
+
+def _outline(value: Any) -> bool:
+    """Polygons ``[[x1, y1, x2, ...], ...]``, or a run-length code."""
+    if isinstance(value, Mapping):
+        size, counts = value.get("size"), value.get("counts")
+        if not (isinstance(size, list) and len(size) == 2 and all(map(_size, size))):
+            return False
+        if isinstance(counts, str):  # compressed: pycocotools alone reads it
+            return True
+        if not isinstance(counts, list) or not all(_whole(c) and c >= 0 for c in counts):
+            return False
+        return sum(counts) == size[0] * size[1]
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 and all(map(_number, p))
+            for p in value
+        )
+    )
+
+
+#: List -> key -> (check, what it should be); of those that every item has.
+_REQUIRED: dict[str, dict[str, tuple[Callable[[Any], bool], str]]] = {
+    "images": {
+        "id": (_whole, "a whole number"),
+        "file_name": (_name, "a file's name"),
+        "width": (_size, "a whole number of pixels"),
+        "height": (_size, "a whole number of pixels"),
+    },
+    "categories": {"id": (_whole, "a whole number"), "name": (_name, "a name")},
+    "annotations": {
+        "id": (_whole, "a whole number"),
+        "image_id": (_whole, "a whole number"),
+        "category_id": (_whole, "a whole number"),
+        "bbox": (_box, "[x, y, width, height] in pixels"),
+        "area": (_number, "a number of pixels"),
+    },
+}
+_OUTLINE = {"segmentation": (_outline, "polygons [[x1, y1, x2, ...]] or a run-length code")}
+
+
+def coco_fault(
+    file: str | Path, masks: bool = False, classes: Sequence[str] | None = None
+) -> str | None:
+    """What is wrong in an annotation file of COCO's format; None: nothing was found.
+
+    Args:
+        file: the file.
+        masks: every annotation must have a segmentation.
+        classes: those that the data set looks for; None: any.
+    """
+    try:
+        content = json.loads(Path(file).read_bytes())
+    except OSError:
+        return None  # missing: said elsewhere
+    except (ValueError, RecursionError) as error:
+        return f"{file} is no JSON file, or not a whole one: {error}"
+    fault = next(_faults(content, masks), None)
+    if fault is not None:
+        return f"{file}: {fault}; {_HELP}"
+    found = [category["name"] for category in content["categories"]]
+    if classes is not None and not set(classes) & set(found):
+        return (
+            f"{file}: none of its categories ({_short(found)}) is a class of the data set "
+            f"({_short(list(classes))}): set metainfo=dict(classes=...) and the head's num_classes"
+        )
+    return None
+
+
+def _faults(content: Any, masks: bool) -> Iterator[str]:
+    if not isinstance(content, Mapping):
+        yield f"a file of annotations holds an object, not a {type(content).__name__}"
+        return
+    for part, keys in _REQUIRED.items():
+        items = content.get(part)
+        if not isinstance(items, list):
+            yield f"{part!r} is {'missing' if items is None else 'no list'}"
+            continue
+        if not items and part != "annotations":  # a test set may have none
+            yield f"{part!r} is empty"
+        seen: set[Any] = set()
+        for number, item in enumerate(items):
+            where = f"{part}[{number}]"
+            if not isinstance(item, Mapping):
+                yield f"{where} is no object but {_short(item)}"
+                continue
+            outlined = part == "annotations" and (masks or bool(item.get("segmentation")))
+            for key, (good, what) in {**keys, **(_OUTLINE if outlined else {})}.items():
+                if key not in item:
+                    yield f"{where} has no {key!r} ({what})"
+                elif not good(item[key]):
+                    yield f"{where}[{key!r}] is {_short(item[key])}, not {what}"
+            if _whole(item.get("id")) and item["id"] in seen:
+                yield f"{where}: id {item['id']} occurs twice"
+            seen.add(item.get("id") if _whole(item.get("id")) else None)
+    yield from _wrong_sizes(content)
+
+
+def _wrong_sizes(content: Mapping[str, Any]) -> Iterator[str]:
+    """Run-length codes of another size than their image's; the rest of the file is right."""
+    sizes = {image["id"]: [image["height"], image["width"]] for image in content["images"]}
+    for number, annotation in enumerate(content["annotations"]):
+        code, size = annotation.get("segmentation"), sizes.get(annotation["image_id"])
+        if isinstance(code, Mapping) and size is not None and code["size"] != size:
+            where = f"annotations[{number}]['segmentation']['size']"
+            yield f"{where} is {code['size']}, its image {size} (height, width)"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+__all__ = ["coco_fault"]

@@ -1,0 +1,105 @@
+"""Data that is missing or damaged, and a full disk, as errors that name them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from ..config.types import DATALOADERS, dicts
+from ..runtime.errors import MissingFileError, UserError
+from ..runtime.files import is_full
+from .annotations import coco_fault
+
+# Where upstream reads annotations: a failure elsewhere has other causes.
+_READERS = ("pycocotools", "mmdet/datasets", "mmengine/dataset", "mmdet/evaluation")
+
+
+@contextmanager
+def data_and_disk_named(cfg: Config) -> Iterator[None]:
+    """Inside the block, bad data and a full disk are a user's errors.
+
+    Raises:
+        MissingFileError: a file under a ``data_root`` (or any named by ``ann_file``) is missing.
+        UserError: an annotation file is not in COCO's format, or the disk is full.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if is_full(error):
+            raise UserError(
+                f"the disk (or a quota) is full: {error}. Checkpoints that are there are whole: "
+                "make room and run the command again (a training: with --resume)"
+            ) from error
+        missing = _missing_data(cfg, error)
+        if missing is not None:
+            raise MissingFileError(missing) from error
+        fault = _annotation_fault(cfg, error)
+        if fault is not None:
+            raise UserError(fault) from error
+        raise
+
+
+def _missing_data(cfg: Config, error: Exception) -> str | None:
+    name = getattr(error, "filename", None)
+    missing = isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR)
+    if not missing or not isinstance(name, str | os.PathLike):
+        return None
+    for loader in DATALOADERS:
+        for dataset in dicts(cfg.get(loader) or {}):
+            places = [dataset.get("data_root"), dataset.get("ann_file")]
+            for place in places:
+                if isinstance(place, str) and place and os.fspath(name).startswith(place):
+                    return (
+                        f"data: {os.fspath(name)} does not exist ({loader}: "
+                        f"{dataset.get('type', 'data set')}, data_root={places[0]!r}): put the "
+                        "data there, or name its place by --cfg-options"
+                    )
+    return None
+
+
+def _annotation_fault(cfg: Config, error: BaseException) -> str | None:
+    """What is wrong in the annotation files of ``cfg``, if ``error`` comes from reading them.
+
+    Nothing is looked at before a run fails: COCO's annotations take ten seconds to read.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    empty = any(frame.name == "_serialize_data" for frame in frames)
+    places = [Path(frame.filename).as_posix() for frame in frames]
+    if not any(reader in place for place in places for reader in _READERS):
+        return None
+    for name in (*DATALOADERS, "val_evaluator", "test_evaluator"):
+        parts = list(dicts(cfg.get(name) or {}))
+        masks = any(part.get("with_mask") for part in parts)
+        for part in parts:
+            file = part.get("ann_file")
+            if isinstance(file, str) and file.endswith(".json"):
+                file = Path(part.get("data_root") or "", file)
+                fault = coco_fault(file, masks, _classes(part))
+                if fault is not None:
+                    return fault
+                if empty:
+                    return (
+                        f"{file}: no image is left for {part.get('type')}: look at its boxes, "
+                        f"filter_cfg={part.get('filter_cfg')!r} and indices"
+                    )
+    return None
+
+
+def _classes(part: Mapping[str, Any]) -> Sequence[str] | None:
+    """The classes that a data set looks for; None: it is no data set, or has none."""
+    metainfo = part.get("metainfo") or {}
+    kind = DATASETS.get(part.get("type")) if isinstance(part.get("type"), str) else None
+    return metainfo.get("classes", getattr(kind, "METAINFO", {}).get("classes"))
+
+
+__all__ = ["data_and_disk_named"]
