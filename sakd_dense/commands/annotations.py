@@ -1,4 +1,4 @@
-"""What is wrong in an annotation file of COCO's format."""
+"""Faults of annotation files in COCO's format."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _OUTLINE = {"segmentation": (_outline, "polygons [[x1, y1, x2, ...]] or a run-le
 def coco_fault(
     file: str | Path, masks: bool = False, classes: Sequence[str] | None = None
 ) -> str | None:
-    """What is wrong in an annotation file of COCO's format; None: nothing was found.
+    """Describes the first fault of an annotation file in COCO's format; None: it has none.
 
     Args:
         file: the file.

@@ -68,7 +68,7 @@ def _missing_data(cfg: Config, error: Exception) -> str | None:
 
 
 def _annotation_fault(cfg: Config, error: BaseException) -> str | None:
-    """What is wrong in the annotation files of ``cfg``, if ``error`` comes from reading them.
+    """Describes a fault of the annotation files of ``cfg``, if ``error`` comes from reading them.
 
     Nothing is looked at before a run fails: COCO's annotations take ten seconds to read.
     """
