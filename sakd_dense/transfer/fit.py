@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from .keys import backbone_prefix, match_keys, matches
+from .keys import match_keys, matches, prefixes
 from .report import ShapeDiffers, TransferReport
 from .weights import COUNTERS, Checkpoint, averaged_keys
 
@@ -79,7 +79,7 @@ def fit(
     report.left.update(checkpoint.others)
     names: Mapping[str, str | None]
     names = {k: k for k in source} if exact else match_keys(source, model, part)
-    prefix = "" if exact else backbone_prefix(model) or ""
+    prefix = "" if exact else prefixes(source, model)[1] or ""
     for old, new in names.items():
         if new is None and part != "all":
             side = "not part of the backbone" if part == "backbone" else "of the backbone"

@@ -63,6 +63,24 @@ def backbone_prefix(keys: Iterable[str]) -> str | None:
     return prefix
 
 
+def prefixes(source: Collection[str], target: Collection[str]) -> tuple[str | None, str | None]:
+    """The :func:`backbone_prefix` of a checkpoint's keys and of a model's.
+
+    A backbone may have a ``backbone.`` of its own (``BiSeNetV1``, ``ICNet``): its keys alone are
+    told from a whole model's by the names that they find in the other.
+    """
+    found = backbone_prefix(source), backbone_prefix(target)
+    if None in found:
+        return found
+    known = set(target)
+
+    def common(pair: tuple[str | None, str | None]) -> int:
+        old, new = (p or "" for p in pair)
+        return sum(new + k.removeprefix(old) in known for k in source if k.startswith(old))
+
+    return max(found, (None, found[1]), (found[0], None), key=common)
+
+
 def _has_backbone(key: str) -> bool:
     return key.startswith(BACKBONE) or f".{BACKBONE}" in key
 
@@ -73,7 +91,7 @@ def choose_part(source: Iterable[str], target: Iterable[str]) -> str:
     A checkpoint of a whole classifier going into a detector shares only the backbone with it.
     """
     source, target = list(source), list(target)
-    in_source, in_target = backbone_prefix(source), backbone_prefix(target)
+    in_source, in_target = prefixes(source, target)
     if in_source is None and _bare_classifier(source, target, in_target):
         return "all"
     if in_target is None:
@@ -100,7 +118,7 @@ def match_keys(source: Iterable[str], target: Iterable[str], part: str) -> dict[
         part: ``'all'``, ``'backbone'`` or ``'head'``.
     """
     source, target = list(source), list(target)
-    in_source, in_target = backbone_prefix(source), backbone_prefix(target)
+    in_source, in_target = prefixes(source, target)
     if part == "head":
         whole = match_keys(source, target, "all")
         inside = in_target or ""

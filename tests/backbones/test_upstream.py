@@ -121,13 +121,15 @@ def test_every_t_is_a_prefix_of_one_pass(name):
         torch.testing.assert_close(s[:2], t)
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["model", "backbone alone"])
 @pytest.mark.parametrize("name", FAMILY)
-def test_level_1_takes_the_anns_checkpoint_and_says_what_it_leaves(name, tmp_path):
+def test_level_1_takes_the_anns_checkpoint_and_says_what_it_leaves(name, alone, tmp_path):
     twin = built(ann_of(dict(type="Model", backbone=config(name)))["backbone"], name.split(".")[0])
     twin, model = (nn.ModuleDict(dict(backbone=m)) for m in (twin, lively(name)))
-    torch.save(twin.state_dict(), tmp_path / "ann.pth")
+    saved = twin["backbone"] if alone else twin
+    torch.save(saved.state_dict(), tmp_path / "ann.pth")
     report = transfer(model, str(tmp_path / "ann.pth"))
-    prelus = {f"{n}.weight" for n, m in twin.named_modules() if isinstance(m, nn.PReLU)}
+    prelus = {f"{n}.weight" for n, m in saved.named_modules() if isinstance(m, nn.PReLU)}
     assert set(report.loaded) == set(model.state_dict()) and set(report.left) == prelus
     for key, value in model.state_dict().items():
         assert torch.equal(value, twin.state_dict()[key])
