@@ -9,8 +9,8 @@
       work_dirs/imagenet1000/level1.pth --time-steps 1 2 4
   python tools/train.py benchmarks/configs/sew50_sakd_imagenet1000.py --amp
 
-The sorted file names are in the order of the classes. A random 250 pictures are in val.txt, the other
-750 in train.txt. A line is a name and its class.
+The sorted file names are in the order of the classes. A random 250 pictures are in val.txt, the
+other 750 in train.txt. A line is a name and its class.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """configs/sew50_sakd_imagenet.py on one picture of each class, 750 of them to distil from.
 
-`python benchmarks/imagenet_lists.py data/imagenet1000` writes the lists of pictures. The teacher is a
-ResNet-50 of caffe's strides; no label is used in training.
+`python benchmarks/imagenet_lists.py data/imagenet1000` writes the lists of pictures. The
+teacher is a ResNet-50 of caffe's strides; no label is used in training.
 """
 
 _base_ = "../../configs/sew50_sakd_imagenet.py"
