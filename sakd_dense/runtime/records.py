@@ -64,7 +64,12 @@ class Record:
         raise NotImplementedError
 
     def to_content(self) -> dict[str, Any]:
-        """The fields as JSON knows them."""
+        """The fields as JSON knows them.
+
+        Returns:
+            ``config``, ``checkpoint``, ``command``, ``versions``, ``date``, and the fields of the
+            subclass.
+        """
         return asdict(self)
 
     @classmethod

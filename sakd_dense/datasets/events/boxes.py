@@ -27,6 +27,9 @@ _NEEDED = ("x", "y", "w", "h", "class_id")
 def read_boxes(path: str | Path) -> dict[int, np.ndarray]:
     """Boxes by time stamp in the order of time, each ``[N]`` of the file's own structure.
 
+    Returns:
+        The boxes of each time stamp, by its microseconds.
+
     Raises:
         MissingFileError: there is no such file.
         UserError: it holds something else, or was cut short.
