@@ -111,9 +111,10 @@ class Terms:
             progress: share of the run that is done, 0..1.
 
         Returns:
-            ``loss_sakd_feat``; ``loss_sakd_TERM`` and, with a judge, ``loss_sakd_judge_TERM`` for each
-            term of the response; at prefixes the same with ``prefix_`` behind ``sakd_``, and
-            ``loss_sakd_prefix_label_NAME`` for the model's own losses. A term of weight 0 is left out.
+            ``loss_sakd_feat``; ``loss_sakd_TERM`` and, with a judge, ``loss_sakd_judge_TERM`` for
+            each term of the response; at prefixes the same with ``prefix_`` behind ``sakd_``, and
+            ``loss_sakd_prefix_label_NAME`` for the model's own losses. A term of weight 0 is left
+            out.
         """
         sequences, rates = self._backbone_call()
         response = None
