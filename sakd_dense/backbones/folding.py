@@ -23,8 +23,8 @@ def fold_batchnorm(module: nn.Module) -> None:
     BatchNorms behind anything else, stay as they are.
 
     Example:
-        >>> from sakd_dense.backbones.folding import fold_batchnorm
         >>> from torch import nn
+        >>> from sakd_dense.backbones.folding import fold_batchnorm
         >>> stem = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8))
         >>> fold_batchnorm(stem)
         >>> [type(layer).__name__ for layer in stem]

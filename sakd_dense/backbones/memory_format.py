@@ -15,8 +15,8 @@ def plain_convolutions(module: nn.Module) -> Iterator[nn.Conv2d]:
     """Those in ``module`` that may be channels last; none that mmcv's operators hold.
 
     Example:
-        >>> from sakd_dense.backbones.memory_format import plain_convolutions
         >>> from torch import nn
+        >>> from sakd_dense.backbones.memory_format import plain_convolutions
         >>> len(list(plain_convolutions(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))))
         1
     """
@@ -35,8 +35,8 @@ def guard_operators(module: nn.Module) -> None:
     since it takes 32 at a time. Strided 1x1 convolutions of few channels get contiguous images too.
 
     Example:
-        >>> from sakd_dense.backbones.memory_format import guard_operators
         >>> from torch import nn
+        >>> from sakd_dense.backbones.memory_format import guard_operators
         >>> strided = nn.Conv2d(8, 16, 1, stride=2)
         >>> guard_operators(strided)
         >>> len(strided._forward_pre_hooks)
@@ -70,8 +70,8 @@ def take_channels_last(module: nn.Module) -> nn.Module:
 
     Example:
         >>> import torch
-        >>> from sakd_dense.backbones.memory_format import take_channels_last
         >>> from torch import nn
+        >>> from sakd_dense.backbones.memory_format import take_channels_last
         >>> x = take_channels_last(nn.Identity())(torch.zeros(1, 3, 4, 4))
         >>> x.is_contiguous(memory_format=torch.channels_last)
         True
@@ -85,8 +85,8 @@ def give_contiguous(module: nn.Module) -> nn.Module:
 
     Example:
         >>> import torch
-        >>> from sakd_dense.backbones.memory_format import give_contiguous
         >>> from torch import nn
+        >>> from sakd_dense.backbones.memory_format import give_contiguous
         >>> images = torch.zeros(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
         >>> give_contiguous(nn.Identity())(images).is_contiguous()
         True
@@ -100,8 +100,8 @@ def leave_contiguous(module: nn.Module) -> nn.Module:
 
     Example:
         >>> import torch
-        >>> from sakd_dense.backbones.memory_format import leave_contiguous
         >>> from torch import nn
+        >>> from sakd_dense.backbones.memory_format import leave_contiguous
         >>> features = torch.zeros(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
         >>> leave_contiguous(nn.Identity())(features).is_contiguous()
         True

@@ -14,9 +14,8 @@ class PackedConv2d(nn.Conv2d):
     else it is the convolution that it was made from, whose parameters it holds.
 
     Example:
-        >>> import torch
-        >>> from sakd_dense.backbones.packing import PackedConv2d
         >>> from torch import nn
+        >>> from sakd_dense.backbones.packing import PackedConv2d
         >>> conv = nn.Conv2d(3, 8, 3)
         >>> packed = PackedConv2d.of(conv)
         >>> packed.weight is conv.weight

@@ -29,8 +29,8 @@ class SavedInput:
 
     Example:
         >>> import torch
-        >>> from sakd_dense.backbones.saved_spikes import SavedInput
         >>> from torch import nn
+        >>> from sakd_dense.backbones.saved_spikes import SavedInput
         >>> spikes = torch.ones(1, 3, 8, 8)
         >>> tuple(SavedInput(spikes, compressed=True).into(nn.Conv2d(3, 8, 3)).shape)
         (1, 8, 6, 6)
@@ -117,8 +117,8 @@ def checkpointed(
 
     Example:
         >>> import torch
-        >>> from sakd_dense.backbones.saved_spikes import checkpointed
         >>> from torch import nn
+        >>> from sakd_dense.backbones.saved_spikes import checkpointed
         >>> conv, spikes = nn.Conv2d(3, 8, 3), torch.ones(1, 3, 8, 8)
         >>> out = checkpointed(lambda given: conv(given()), spikes, of=conv, compressed=True)
         >>> tuple(out.shape)

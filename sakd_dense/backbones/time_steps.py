@@ -39,9 +39,9 @@ def spiking_backbones(model: nn.Module) -> dict[str, SpikingBackbone]:
         Each spiking backbone under the name of its module; empty for an ANN.
 
     Example:
+        >>> from torch import nn
         >>> from sakd_dense import SEWResNet
         >>> from sakd_dense.backbones.time_steps import spiking_backbones
-        >>> from torch import nn
         >>> model = nn.ModuleDict(dict(backbone=SEWResNet(18, base_channels=8, stem_channels=8)))
         >>> list(spiking_backbones(model))
         ['backbone']

@@ -27,7 +27,7 @@ def as_teacher(student: Tensor, teacher: Tensor) -> Tensor:
         >>> import torch
         >>> from sakd_dense.distill.judge import as_teacher
         >>> rates = torch.arange(8.0).view(2, 1, 2, 2) / 8
-        >>> f"{as_teacher(rates, 3 * rates + 1).mean():.2f}"  # that of the teacher
+        >>> f"{as_teacher(rates, 3 * rates + 1).mean():.2f}"  # the mean of the teacher
         '2.31'
     """
     centred, variance, _ = _moments(student)

@@ -169,7 +169,7 @@ def estimate(
         names: of :data:`ESTIMATORS`.
 
     Returns:
-        By estimator, then by part: mJ an image. The parts of ``simple`` are ``arithmetic``,
+        mJ an image by estimator, then by part. The parts of ``simple`` are ``arithmetic``,
         ``weights`` and ``neuron states``.
 
     Raises:

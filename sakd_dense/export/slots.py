@@ -54,9 +54,9 @@ class OverSlots(nn.Module):
 
     Example:
         >>> import torch
+        >>> from torch import nn
         >>> from sakd_dense.export import OverSlots
         >>> from sakd_dense.neurons.steps import Worth
-        >>> from torch import nn
         >>> worth = Worth(torch.tensor(0.5), most=4, sources=frozenset(["sn1"]))
         >>> OverSlots(nn.Linear(1, 1, bias=False), worth).slots.most
         4

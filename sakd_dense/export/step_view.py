@@ -114,8 +114,8 @@ def folded(conv: nn.Module, norm: nn.Module | None) -> nn.Conv2d:
     """``norm(conv(x))`` as a plain convolution of one group.
 
     Example:
-        >>> from sakd_dense.export.step_view import folded
         >>> from torch import nn
+        >>> from sakd_dense.export.step_view import folded
         >>> conv = folded(nn.Conv2d(4, 8, 3, groups=2, bias=False), nn.BatchNorm2d(8))
         >>> conv.groups, conv.bias is None
         (1, False)
@@ -135,8 +135,8 @@ def plain(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
 
     Example:
         >>> import torch
-        >>> from sakd_dense.export.step_view import plain
         >>> from torch import nn
+        >>> from sakd_dense.export.step_view import plain
         >>> plain(nn.Conv2d(4, 8, 3, stride=2), torch.zeros(8, 2, 3, 3), bias=None)
         Conv2d(2, 8, kernel_size=(3, 3), stride=(2, 2), bias=False)
     """

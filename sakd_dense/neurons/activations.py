@@ -69,9 +69,9 @@ def replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: 
         The number of activations replaced; one that several modules share becomes a layer in each.
 
     Example:
+        >>> from torch import nn
         >>> from sakd_dense.neurons import Clock
         >>> from sakd_dense.neurons.activations import replace_activations
-        >>> from torch import nn
         >>> layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.SiLU())
         >>> replace_activations(layers, "LIFNode", Clock(4)), type(layers[1]).__name__
         (2, 'SpikingNeuron')

@@ -15,8 +15,8 @@ class Statistics(NamedTuple):
 
     Example:
         >>> import torch
-        >>> from sakd_dense.neurons.batchnorm import take_statistics
         >>> from torch import nn
+        >>> from sakd_dense.neurons.batchnorm import take_statistics
         >>> take_statistics(nn.BatchNorm2d(2).eval(), torch.zeros(1, 2, 4, 4)).mean
         tensor([0., 0.])
     """
@@ -34,8 +34,8 @@ def is_observed(module: nn.Module) -> bool:
     A fused pass computes that output together with what follows and never calls the module.
 
     Example:
-        >>> from sakd_dense.neurons.batchnorm import is_observed
         >>> from torch import nn
+        >>> from sakd_dense.neurons.batchnorm import is_observed
         >>> norm = nn.BatchNorm2d(8)
         >>> _ = norm.register_forward_hook(lambda *_: None)
         >>> is_observed(norm)
@@ -49,8 +49,8 @@ def fits(norm: nn.Module | None, x: Tensor) -> bool:
 
     Example:
         >>> import torch
-        >>> from sakd_dense.neurons.batchnorm import fits
         >>> from torch import nn
+        >>> from sakd_dense.neurons.batchnorm import fits
         >>> x = torch.zeros(2, 8, 4, 4)
         >>> fits(nn.BatchNorm2d(8), x), fits(nn.GroupNorm(2, 8), x)
         (True, False)
@@ -69,8 +69,8 @@ def take_statistics(norm: nn.BatchNorm2d, x: Tensor) -> Statistics:
 
     Example:
         >>> import torch
-        >>> from sakd_dense.neurons.batchnorm import take_statistics
         >>> from torch import nn
+        >>> from sakd_dense.neurons.batchnorm import take_statistics
         >>> norm = nn.BatchNorm2d(2)
         >>> take_statistics(norm, torch.ones(1, 2, 4, 4)).mean, norm.num_batches_tracked
         (tensor([1., 1.]), tensor(1))
@@ -100,8 +100,8 @@ def as_affine(
 
     Example:
         >>> import torch
-        >>> from sakd_dense.neurons.batchnorm import as_affine, take_statistics
         >>> from torch import nn
+        >>> from sakd_dense.neurons.batchnorm import as_affine, take_statistics
         >>> norm = nn.BatchNorm2d(2, eps=0.0).eval()
         >>> statistics = take_statistics(norm, torch.zeros(1, 2, 4, 4))
         >>> as_affine(statistics, weight=torch.tensor([2.0, 3.0]), bias=torch.ones(2))
@@ -120,8 +120,8 @@ def gradients(
 
     Example:
         >>> import torch
-        >>> from sakd_dense.neurons.batchnorm import gradients, take_statistics
         >>> from torch import nn
+        >>> from sakd_dense.neurons.batchnorm import gradients, take_statistics
         >>> norm, x = nn.BatchNorm2d(2, eps=0.0).eval(), torch.zeros(1, 2, 4, 4)
         >>> statistics = take_statistics(norm, x)
         >>> needed = [False, False, True]

@@ -173,9 +173,9 @@ def reads(model: nn.Module, watch: WorthOfSpikes) -> Iterator[dict[str, list[Wor
 
     Example:
         >>> import torch
+        >>> from torch import nn
         >>> from sakd_dense.neurons import Clock, SpikingNeuron
         >>> from sakd_dense.neurons.steps import WorthOfSpikes, reads
-        >>> from torch import nn
         >>> model = nn.Sequential(SpikingNeuron("NILIFNode", Clock(1)), nn.Conv2d(3, 8, 1))
         >>> with reads(model, WorthOfSpikes(model)) as seen:
         ...     _ = model(torch.ones(1, 3, 2, 2))

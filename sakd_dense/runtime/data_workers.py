@@ -53,8 +53,8 @@ def seed_workers_by_epoch(loader: DataLoader, seed: int, epoch: int) -> None:
     Workers that persist are ended: their generators stand where no other run finds them.
 
     Example:
-        >>> from sakd_dense.runtime.data_workers import seed_workers_by_epoch
         >>> from torch.utils.data import DataLoader
+        >>> from sakd_dense.runtime.data_workers import seed_workers_by_epoch
         >>> loader = DataLoader([0, 1], num_workers=1)
         >>> seed_workers_by_epoch(loader, seed=0, epoch=3)
         >>> loader.worker_init_fn

@@ -12,8 +12,8 @@ def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator
     """``module.forward`` is ``forward`` inside the block, and what it was before after it.
 
     Example:
-        >>> from sakd_dense.runtime.patching import replaced_forward
         >>> from torch import nn
+        >>> from sakd_dense.runtime.patching import replaced_forward
         >>> layer = nn.Identity()
         >>> with replaced_forward(layer, lambda x: x + 1):
         ...     layer(1)
@@ -40,8 +40,8 @@ def outputs_as_in_training(module: nn.Module) -> Iterator[None]:
     Their own flag alone decides that; their BatchNorm and dropout stay in eval.
 
     Example:
-        >>> from sakd_dense.runtime.patching import outputs_as_in_training
         >>> from torch import nn
+        >>> from sakd_dense.runtime.patching import outputs_as_in_training
         >>> head = nn.Sequential(nn.BatchNorm2d(8)).eval()
         >>> with outputs_as_in_training(head):
         ...     head.training, head[0].training

@@ -22,7 +22,7 @@ def metric_columns(rows: Rows) -> dict[str, str]:
     first six numbers that the metrics gave. Some T may lack one.
 
     Returns:
-        The heading of each chosen metric, by the metric's name: ``{'coco/bbox_mAP_50': 'mAP50'}``.
+        The heading of each chosen metric by its name, such as ``{'coco/bbox_mAP_50': 'mAP50'}``.
     """
     names = dict.fromkeys(n for row in rows.values() for n in row if n not in (FIRING_RATE, MS))
     # A T may have none: mmdet gives no metrics for a detector that finds nothing.

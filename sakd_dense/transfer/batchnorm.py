@@ -94,8 +94,8 @@ def feed(model: nn.Module, batch: Any) -> None:
 
     Example:
         >>> import torch
-        >>> from sakd_dense.transfer.batchnorm import feed
         >>> from torch import nn
+        >>> from sakd_dense.transfer.batchnorm import feed
         >>> norm = nn.BatchNorm2d(2)
         >>> feed(norm, torch.ones(1, 2, 4, 4))
         >>> norm.num_batches_tracked

@@ -126,8 +126,8 @@ def load_for_test(model: nn.Module, checkpoint: Source) -> dict[str, Any]:
 
     Example:
         >>> import torch
-        >>> from sakd_dense.transfer import load_for_test
         >>> from torch import nn
+        >>> from sakd_dense.transfer import load_for_test
         >>> model = nn.Linear(2, 2)
         >>> torch.save(dict(state_dict=model.state_dict(), meta=dict(epoch=12)), "model.pth")
         >>> load_for_test(model, "model.pth")

@@ -17,9 +17,9 @@ def save_checkpoint(
     """Write ``{'state_dict', 'meta'}`` to ``path`` (to a temporary name first), on the CPU.
 
     Example:
+        >>> from torch import nn
         >>> from sakd_dense.transfer import read_checkpoint
         >>> from sakd_dense.transfer.save import save_checkpoint
-        >>> from torch import nn
         >>> save_checkpoint(nn.Linear(2, 2), "linear.pth", meta=dict(epoch=1))
         >>> read_checkpoint("linear.pth").meta
         {'epoch': 1}

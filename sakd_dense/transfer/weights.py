@@ -52,9 +52,8 @@ class Checkpoint:
         note: which weights were chosen of several; empty where there was no choice.
 
     Example:
-        >>> import torch
-        >>> from sakd_dense.transfer import Checkpoint, transfer
         >>> from torch import nn
+        >>> from sakd_dense.transfer import Checkpoint
         >>> source = Checkpoint("in memory", nn.Conv2d(3, 8, 3).state_dict())
         >>> str(source), list(source.state)
         ('in memory', ['weight', 'bias'])

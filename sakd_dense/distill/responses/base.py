@@ -102,10 +102,11 @@ class Response(ABC):
             samples: the batch's data samples (what they mark as to be ignored is left out).
 
         Returns:
-            The terms by name, those of ``terms`` that ``model`` has: ``cls`` of a classifier;
-            ``decode`` and ``aux`` of a segmentor; ``cls``, ``box``, ``quality`` and ``mask`` of a
-            dense head, and of a two-stage detector ``rpn_cls``, ``rpn_box``, ``rpn_quality`` and
-            ``seg`` as well. :class:`~sakd_dense.distill.SAKDHook` adds them to the loss dict as
+            The terms by name, those of ``terms`` that ``model`` has. A classifier has ``cls``, a
+            segmentor ``decode`` and ``aux``, a dense head ``cls``, ``box``, ``quality`` and
+            ``mask``, a head of queries ``cls``, ``box`` and ``mask``, a two-stage detector
+            ``rpn_cls``, ``rpn_box``, ``rpn_quality``, ``cls``, ``box``, ``mask`` and ``seg``.
+            :class:`~sakd_dense.distill.SAKDHook` adds them to the loss dict, weighted, as
             ``loss_sakd_cls`` and so on.
         """
 

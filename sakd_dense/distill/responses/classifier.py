@@ -32,9 +32,9 @@ class ClassifierResponse(Response):
 
     Example:
         >>> import torch
-        >>> from sakd_dense.distill.responses import ClassifierResponse
         >>> from mmpretrain.models import LinearClsHead
         >>> from torch import nn
+        >>> from sakd_dense.distill.responses import ClassifierResponse
         >>> model = nn.ModuleDict(dict(head=LinearClsHead(3, 8)))
         >>> scores = torch.eye(3)
         >>> ClassifierResponse(tau=2.0).compare(scores, scores, model)
