@@ -23,6 +23,14 @@ class Readout(nn.Module):
     Input: a tuple of ``[T, B, C, H, W]``. Output: the same (``output='sequence'``), or the
     firing rates, a tuple of ``[B, C, H, W]``. A module of its own, called once a forward, so that
     a PyTorch forward hook on it sees every time step (the sweep and level 2 read prefixes there).
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.backbones.base import Readout
+        >>> from sakd_dense.neurons import Clock
+        >>> readout = Readout(Clock(time_steps=4))
+        >>> tuple(readout((torch.ones(4, 2, 8, 4, 4),))[0].shape)
+        (2, 8, 4, 4)
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -43,6 +51,14 @@ class SpikingBackbone(BaseModule):
         time_steps: T, a plain attribute: it may be changed on a built model at any time.
         output: ``'rate'`` or ``'sequence'``.
         readout: the :class:`Readout`, the place to hook for single time steps.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense import SEWResNet  # a SpikingBackbone
+        >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8, out_indices=(3,))
+        >>> backbone.time_steps, backbone.output = 2, "sequence"
+        >>> tuple(backbone(torch.rand(1, 3, 64, 64))[0].shape)
+        (2, 1, 64, 2, 2)
     """
 
     #: Whether images and weights are channels last on CPUs.

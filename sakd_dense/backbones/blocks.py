@@ -40,14 +40,30 @@ CONNECTS = ("ADD", "AND", "IAND")
 
 
 def connect(out: Tensor, identity: Tensor, kind: str) -> Tensor:
-    """The SEW function g (same shapes in and out)."""
+    """The SEW function g (same shapes in and out).
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.backbones.blocks import connect
+        >>> spikes, identity = torch.tensor([0.0, 1.0, 1.0]), torch.tensor([1.0, 0.0, 1.0])
+        >>> connect(spikes, identity, "ADD"), connect(spikes, identity, "IAND")
+        (tensor([1., 1., 2.]), tensor([1., 0., 0.]))
+    """
     if kind == "ADD":
         return out + identity
     return out * identity if kind == "AND" else identity * (1.0 - out)
 
 
 class ResidualBlock(BaseModule):
-    """Base of the basic and the bottleneck block: connection, checkpointing, norm names."""
+    """Base of the basic and the bottleneck block: connection, checkpointing, norm names.
+
+    Example:
+        >>> from sakd_dense import SEWResNet
+        >>> from sakd_dense.backbones.blocks import ResidualBlock
+        >>> block = SEWResNet(18, base_channels=8, stem_channels=8).layer1[0]
+        >>> isinstance(block, ResidualBlock), block.connect
+        (True, 'ADD')
+    """
 
     expansion: int
     last_norm: str
@@ -172,7 +188,14 @@ class ResidualBlock(BaseModule):
 
 
 class BasicBlock(ResidualBlock):
-    """3x3, 3x3: depths 18 and 34."""
+    """3x3, 3x3: depths 18 and 34.
+
+    Example:
+        >>> from sakd_dense import SEWResNet
+        >>> block = SEWResNet(18, base_channels=8, stem_channels=8).layer1[0]
+        >>> type(block).__name__, tuple(block.conv2.weight.shape)
+        ('BasicBlock', (8, 8, 3, 3))
+    """
 
     expansion = 1
     last_norm = "norm2"
@@ -228,6 +251,12 @@ class Bottleneck(ResidualBlock):
         expansion: channels out of the block over those within (2: mmpretrain's wide ResNets).
         dcn: the 3x3 convolution is this deformable one (``dict(type='DCNv2', ...)``).
         plugins: ``dict(cfg=dict(type=...), position='after_conv2')`` each.
+
+    Example:
+        >>> from sakd_dense import SEWResNet
+        >>> block = SEWResNet(50, base_channels=8, stem_channels=8).layer1[0]
+        >>> type(block).__name__, tuple(block.conv3.weight.shape)
+        ('Bottleneck', (32, 8, 1, 1))
     """
 
     expansion = 4

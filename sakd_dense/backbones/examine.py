@@ -91,6 +91,14 @@ def examine(backbone: "UpstreamBackbone", channels: int) -> None:
 
     Raises:
         UserError: an activation is called as a function, or there is attention.
+
+    Example:
+        >>> from mmengine.registry import MODELS
+        >>> from sakd_dense.backbones.examine import examine
+        >>> backbone = MODELS.build(dict(type="SpikingMobileNetV2", _scope_="mmdet"))
+        >>> examine(backbone, channels=3)
+        >>> backbone.repeats_images, backbone.channels_last
+        (False, True)
     """
     training = {m: m.training for m in backbone.modules()}
     steps = backbone.time_steps

@@ -80,7 +80,13 @@ class SEWResNetV1c(V1c, SEWResNet):
 
 @MODELS.register_module()
 class SEWResNetV1d(V1d, SEWResNet):
-    """SEW-ResNet with stem and shortcuts of :class:`V1d`."""
+    """SEW-ResNet with stem and shortcuts of :class:`V1d`.
+
+    Example:
+        >>> from sakd_dense.backbones import SEWResNetV1d
+        >>> SEWResNetV1d(depth=18, base_channels=8, stem_channels=8).layer2[0].downsample[0]
+        AvgPool2d(kernel_size=2, stride=2, padding=0)
+    """
 
 
 @MODELS.register_module()
@@ -96,7 +102,15 @@ class SEWResNeXt(ResNeXt, SEWResNet):
 
 @MODELS.register_module()
 class SEWResNet_CIFAR(Cifar, SEWResNet):  # noqa: N801  (upstream's name)
-    """SEW-ResNet with the stem of :class:`Cifar`."""
+    """SEW-ResNet with the stem of :class:`Cifar`.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.backbones import SEWResNet_CIFAR
+        >>> backbone = SEWResNet_CIFAR(depth=18, base_channels=8, stem_channels=8)
+        >>> tuple(backbone(torch.rand(1, 3, 32, 32))[-1].shape)
+        (1, 64, 4, 4)
+    """
 
 
 @MODELS.register_module()
@@ -119,22 +133,49 @@ class SpikingResNet(ResidualBackbone):
 
 @MODELS.register_module()
 class SpikingResNetV1c(V1c, SpikingResNet):
-    """Spiking-ResNet with the stem of :class:`V1c`."""
+    """Spiking-ResNet with the stem of :class:`V1c`.
+
+    Example:
+        >>> from mmengine.registry import MODELS
+        >>> narrow = dict(base_channels=8, stem_channels=8)
+        >>> MODELS.build(dict(type="SpikingResNetV1c", depth=18, **narrow)).deep_stem
+        True
+    """
 
 
 @MODELS.register_module()
 class SpikingResNetV1d(V1d, SpikingResNet):
-    """Spiking-ResNet with stem and shortcuts of :class:`V1d`."""
+    """Spiking-ResNet with stem and shortcuts of :class:`V1d`.
+
+    Example:
+        >>> from sakd_dense.backbones import SpikingResNetV1d
+        >>> SpikingResNetV1d(depth=18, base_channels=8, stem_channels=8).layer2[0].downsample[0]
+        AvgPool2d(kernel_size=2, stride=2, padding=0)
+    """
 
 
 @MODELS.register_module()
 class SpikingResNeXt(ResNeXt, SpikingResNet):
-    """Spiking-ResNeXt."""
+    """Spiking-ResNeXt.
+
+    Example:
+        >>> from sakd_dense.backbones import SpikingResNeXt
+        >>> SpikingResNeXt(depth=50, groups=32, base_width=4).layer1[0].conv2.groups
+        32
+    """
 
 
 @MODELS.register_module()
 class SpikingResNet_CIFAR(Cifar, SpikingResNet):  # noqa: N801  (upstream's name)
-    """Spiking-ResNet with the stem of :class:`Cifar`."""
+    """Spiking-ResNet with the stem of :class:`Cifar`.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.backbones import SpikingResNet_CIFAR
+        >>> backbone = SpikingResNet_CIFAR(depth=18, base_channels=8, stem_channels=8)
+        >>> tuple(backbone(torch.rand(1, 3, 32, 32))[-1].shape)
+        (1, 64, 4, 4)
+    """
 
 
 __all__ = [

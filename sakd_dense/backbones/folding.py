@@ -21,6 +21,14 @@ def fold_batchnorm(module: nn.Module) -> None:
 
     "Follows" as registered: the convolution is the child right before it. Other norms, and
     BatchNorms behind anything else, stay as they are.
+
+    Example:
+        >>> from torch import nn
+        >>> from sakd_dense.backbones.folding import fold_batchnorm
+        >>> stem = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8))
+        >>> fold_batchnorm(stem)
+        >>> [type(layer).__name__ for layer in stem]
+        ['PackedConv2d', 'Identity']
     """
     before: str | None = None
     for name, child in list(module.named_children()):
@@ -55,6 +63,14 @@ def optimize_for_inference(backbone: nn.Module) -> nn.Module:
 
     BatchNorm is folded, as by :func:`fold_batchnorm`, and on CPUs images are channels last within
     the backbone and contiguous behind it.
+
+    Example:
+        >>> import torch
+        >>> from mmdet.models import ResNet
+        >>> from sakd_dense.backbones.folding import optimize_for_inference
+        >>> backbone = optimize_for_inference(ResNet(18, base_channels=8, stem_channels=8))
+        >>> type(backbone.norm1).__name__, len(backbone(torch.rand(1, 3, 64, 64)))
+        ('Identity', 4)
     """
     backbone.eval()  # mmdet's gives None
     fold_batchnorm(backbone)

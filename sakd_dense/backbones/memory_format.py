@@ -12,7 +12,14 @@ PLAIN = (nn.Conv2d, Conv2d)
 
 
 def plain_convolutions(module: nn.Module) -> Iterator[nn.Conv2d]:
-    """Those in ``module`` that may be channels last; none that mmcv's operators hold."""
+    """Those in ``module`` that may be channels last; none that mmcv's operators hold.
+
+    Example:
+        >>> from torch import nn
+        >>> from sakd_dense.backbones.memory_format import plain_convolutions
+        >>> len(list(plain_convolutions(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))))
+        1
+    """
     if type(module) in PLAIN:
         if not _wants_contiguous(module):
             yield module
@@ -26,6 +33,14 @@ def guard_operators(module: nn.Module) -> None:
 
     ``DCNv2`` reads any other layout as if it were that, and says nothing. ``DCN`` refuses T*B = 36,
     since it takes 32 at a time. Strided 1x1 convolutions of few channels get contiguous images too.
+
+    Example:
+        >>> from torch import nn
+        >>> from sakd_dense.backbones.memory_format import guard_operators
+        >>> strided = nn.Conv2d(8, 16, 1, stride=2)
+        >>> guard_operators(strided)
+        >>> len(strided._forward_pre_hooks)
+        1
     """
     for part in module.modules():
         if type(part) in PLAIN and _wants_contiguous(part):
@@ -51,25 +66,59 @@ def _wants_contiguous(conv: nn.Conv2d) -> bool:
 
 
 def take_channels_last(module: nn.Module) -> nn.Module:
-    """On CPUs, images enter ``module`` channels last."""
+    """On CPUs, images enter ``module`` channels last.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.backbones.memory_format import take_channels_last
+        >>> x = take_channels_last(nn.Identity())(torch.zeros(1, 3, 4, 4))
+        >>> x.is_contiguous(memory_format=torch.channels_last)
+        True
+    """
     module.register_forward_pre_hook(_channels_last)
     return module
 
 
 def give_contiguous(module: nn.Module) -> nn.Module:
-    """Images enter ``module`` contiguous."""
+    """Images enter ``module`` contiguous.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.backbones.memory_format import give_contiguous
+        >>> images = torch.zeros(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+        >>> give_contiguous(nn.Identity())(images).is_contiguous()
+        True
+    """
     module.register_forward_pre_hook(_contiguous)
     return module
 
 
 def leave_contiguous(module: nn.Module) -> nn.Module:
-    """A backbone's features leave it contiguous: heads call ``.view``."""
+    """A backbone's features leave it contiguous: heads call ``.view``.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.backbones.memory_format import leave_contiguous
+        >>> features = torch.zeros(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+        >>> leave_contiguous(nn.Identity())(features).is_contiguous()
+        True
+    """
     module.register_forward_hook(_contiguous_features)
     return module
 
 
 def laid_out(x: Tensor) -> Tensor:
-    """Images ``[B, C, H, W]`` as a backbone computes: channels last on CPUs."""
+    """Images ``[B, C, H, W]`` as a backbone computes: channels last on CPUs.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.backbones.memory_format import laid_out
+        >>> laid_out(torch.zeros(1, 3, 4, 4)).stride()
+        (48, 1, 12, 3)
+    """
     return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 
 

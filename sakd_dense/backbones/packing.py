@@ -12,6 +12,14 @@ class PackedConv2d(nn.Conv2d):
     PyTorch brings the weights into oneDNN's own layout in every call; here that is done in the
     first and kept (as much memory as the weights once more), until the weights change. Anywhere
     else it is the convolution that it was made from, whose parameters it holds.
+
+    Example:
+        >>> from torch import nn
+        >>> from sakd_dense.backbones.packing import PackedConv2d
+        >>> conv = nn.Conv2d(3, 8, 3)
+        >>> packed = PackedConv2d.of(conv)
+        >>> packed.weight is conv.weight
+        True
     """
 
     @classmethod

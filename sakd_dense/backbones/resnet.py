@@ -44,6 +44,12 @@ class ResidualBackbone(SpikingBackbone):
 
     Raises:
         UserError: for an argument outside its range.
+
+    Example:
+        >>> from sakd_dense import SEWResNet, SpikingResNet
+        >>> from sakd_dense.backbones import ResidualBackbone
+        >>> issubclass(SEWResNet, ResidualBackbone), SEWResNet.connects, SpikingResNet.connects
+        (True, ('ADD', 'AND', 'IAND'), ('BEFORE',))
     """
 
     connects: tuple[str, ...]

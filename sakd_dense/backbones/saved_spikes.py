@@ -26,6 +26,14 @@ class SavedInput:
     Args:
         x: spikes or sums of spikes.
         compressed: otherwise modules are called as they are.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.backbones.saved_spikes import SavedInput
+        >>> spikes = torch.ones(1, 3, 8, 8)
+        >>> tuple(SavedInput(spikes, compressed=True).into(nn.Conv2d(3, 8, 3)).shape)
+        (1, 8, 6, 6)
     """
 
     def __init__(self, x: Tensor, compressed: bool) -> None:
@@ -106,6 +114,15 @@ def checkpointed(
         *args: what ``run`` takes beside it.
         of: the module whose BatchNorms count the batch once.
         compressed: save ``x``, spikes, as bytes.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.backbones.saved_spikes import checkpointed
+        >>> conv, spikes = nn.Conv2d(3, 8, 3), torch.ones(1, 3, 8, 8)
+        >>> out = checkpointed(lambda given: conv(given()), spikes, of=conv, compressed=True)
+        >>> tuple(out.shape)
+        (1, 8, 6, 6)
     """
     return checkpoint(
         run,
@@ -117,7 +134,16 @@ def checkpointed(
 
 
 def check_spikes(neurons: Iterable[SpikingNeuron], summands: int) -> None:
-    """Raises UserError for neurons whose output, or a sum of ``summands`` of it, no byte holds."""
+    """Raises UserError for neurons whose output, or a sum of ``summands`` of it, no byte holds.
+
+    Example:
+        >>> from sakd_dense.backbones.saved_spikes import check_spikes
+        >>> from sakd_dense.neurons import Clock, SpikingNeuron
+        >>> neuron = SpikingNeuron(dict(type="ILIFNode", D=200), Clock(1))
+        >>> check_spikes([neuron], summands=2)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        sakd_dense.runtime.errors.UserError: compress_spikes=True: ILIFNode fires up to D=200, ...
+    """
     for neuron in neurons:
         gradient = getattr(neuron.node, "surrogate_function", None)
         kind = type(neuron.node).__name__

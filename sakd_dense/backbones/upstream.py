@@ -46,6 +46,14 @@ class UpstreamBackbone(SpikingBackbone):
     Raises:
         UserError: upstream's backbone has no activation that a neuron could replace, calls one as
             a function, or has attention.
+
+    Example:
+        >>> from mmengine.registry import MODELS
+        >>> from sakd_dense.backbones import UpstreamBackbone
+        >>> cfg = dict(type="SpikingMobileNetV2", _scope_="mmdet", time_steps=2)
+        >>> backbone = MODELS.build(cfg)
+        >>> isinstance(backbone, UpstreamBackbone), backbone.time_steps
+        (True, 2)
     """
 
     #: Set by :func:`.declared.declare_backbone`.

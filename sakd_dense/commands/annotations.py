@@ -81,6 +81,13 @@ def coco_fault(
         file: the file.
         masks: every annotation must have a segmentation.
         classes: those that the data set looks for; None: any.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sakd_dense.commands.annotations import coco_fault
+        >>> _ = Path("train.json").write_text('{"images": []}')
+        >>> coco_fault("train.json").partition(";")[0]
+        "train.json: 'images' is empty"
     """
     try:
         content = json.loads(Path(file).read_bytes())

@@ -20,7 +20,16 @@ CONFIG_HELP = "a config file, or one of a package: mmdet::retinanet/retinanet_r5
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """CONFIG, ``--cfg-options``, ``--work-dir`` and ``--launcher``."""
+    """CONFIG, ``--cfg-options``, ``--work-dir`` and ``--launcher``.
+
+    Example:
+        >>> from argparse import ArgumentParser
+        >>> from sakd_dense.commands import add_config_arguments
+        >>> parser = ArgumentParser()
+        >>> add_config_arguments(parser)
+        >>> parser.parse_args(["student.py", "--cfg-options", "train_cfg.max_epochs=2"]).cfg_options
+        {'train_cfg.max_epochs': 2}
+    """
     parser.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     parser.add_argument(
         "--cfg-options",
@@ -78,7 +87,16 @@ def add_sakd_arguments(parser: argparse.ArgumentParser) -> None:
 def add_time_steps(
     parser: argparse.ArgumentParser, nargs: str | None = "+", **options: Any
 ) -> None:
-    """``--time-steps``: one T (``nargs=None``) or several, refused unless they can be run."""
+    """``--time-steps``: one T (``nargs=None``) or several, refused unless they can be run.
+
+    Example:
+        >>> from argparse import ArgumentParser
+        >>> from sakd_dense.commands import add_time_steps
+        >>> parser = ArgumentParser()
+        >>> add_time_steps(parser)
+        >>> parser.parse_args(["--time-steps", "1", "2", "4"]).time_steps
+        [1, 2, 4]
+    """
     action = _checked_by(check_time_steps)
     parser.add_argument(
         "--time-steps", type=int, nargs=nargs, metavar="T", action=action, **options
@@ -129,6 +147,16 @@ def reported(main: Callable[..., None]) -> Callable[..., None]:
     """``main`` of a tool: a :class:`UserError` ends it with the message alone and exit status 1.
 
     Any other exception is a bug and keeps its traceback.
+
+    Example:
+        >>> from sakd_dense.commands import reported
+        >>> from sakd_dense.runtime import UserError
+        >>> @reported
+        ... def main(argv=None):
+        ...     raise UserError("samples=0: take at least 1")
+        >>> main()
+        Traceback (most recent call last):
+        SystemExit: error: samples=0: take at least 1
     """
 
     @wraps(main)

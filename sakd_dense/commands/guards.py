@@ -37,7 +37,16 @@ def guard_run(runner: Runner) -> None:
 
 
 def tidy(work_dir: str) -> None:
-    """Removes what a killed run has left half written in its work dir."""
+    """Removes what a killed run has left half written in its work dir.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sakd_dense.commands.guards import tidy
+        >>> Path("_unfinished-99999999_epoch_1.pth").touch()  # no such process
+        >>> tidy(".")
+        >>> Path("_unfinished-99999999_epoch_1.pth").exists()
+        False
+    """
     if int(os.environ.get("RANK", 0)) == 0 and Path(work_dir).is_dir():
         removed = remove_leftovers(work_dir)
         if removed:
@@ -53,6 +62,11 @@ def newest_whole_checkpoint(work_dir: str) -> str | None:
 
     Raises:
         UserError: there are checkpoints, and none is whole.
+
+    Example:
+        >>> from sakd_dense.commands.guards import newest_whole_checkpoint
+        >>> newest_whole_checkpoint("work_dirs/new") is None
+        True
     """
     folder, pointer = Path(work_dir), Path(work_dir) / "last_checkpoint"
     named = pointer.read_text().strip() if pointer.is_file() else ""
@@ -90,7 +104,16 @@ def _is_other(file: Path) -> bool:
 
 
 def why_no_resume(file: Path) -> str | None:
-    """Why a run cannot go on from ``file``; None: it can."""
+    """Why a run cannot go on from ``file``; None: it can.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import torch
+        >>> from sakd_dense.commands.guards import why_no_resume
+        >>> torch.save(dict(state_dict={}), "weights.pth")
+        >>> why_no_resume(Path("weights.pth"))
+        'weights.pth is no checkpoint of a run (it has no message_hub, meta)'
+    """
     try:
         content = load_safely(file)
     except UserError as error:

@@ -45,6 +45,16 @@ def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
 
     Raises:
         UserError: the config asks for ``torch.compile`` of a spiking model.
+
+    Example:
+        >>> from argparse import Namespace
+        >>> from mmengine.config import Config
+        >>> from sakd_dense.commands import apply_run_arguments
+        >>> cfg = Config()
+        >>> given = dict(config="student.py", work_dir=None, launcher="none", local_rank=None)
+        >>> apply_run_arguments(cfg, Namespace(**given))
+        >>> cfg.work_dir
+        'work_dirs/student'
     """
     if cfg.get("compile") and spiking_backbone_cfgs(cfg.get("model") or {}):
         raise UserError(
@@ -66,6 +76,15 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
 
     Raises:
         UserError: the config cannot do what an argument asks for.
+
+    Example:
+        >>> from argparse import Namespace
+        >>> from mmengine.config import Config
+        >>> from sakd_dense.commands import apply_training_arguments
+        >>> cfg = Config()
+        >>> apply_training_arguments(cfg, Namespace(amp=False, auto_scale_lr=False, resume="auto"))
+        >>> cfg.resume, cfg.load_from
+        (True, None)
     """
     if args.amp:
         if not cfg.get("optim_wrapper"):

@@ -29,6 +29,12 @@ class Case:
         configs: paths below the package's folder of configs, sorted.
         model: the config of the model, no checkpoint in it; None where no config could be read.
         error: why not.
+
+    Example:
+        >>> from sakd_dense.compat import Case
+        >>> case = Case("mmdet", ["retinanet/retinanet_r50_fpn_1x_coco.py"], dict(type="RetinaNet"))
+        >>> case.family, case.name
+        ('retinanet', 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py')
     """
 
     package: str
@@ -80,6 +86,11 @@ def find_cases(
         match: of the config's path below the package's folder of configs.
         progress: show a bar.
         backbones: one of :data:`BACKBONES`, or both (None).
+
+    Example:
+        >>> from sakd_dense.compat import find_cases
+        >>> [case.name for case in find_cases("mmdet", "retinanet/retinanet_r50_fpn_1x_*.py")]
+        ['mmdet::retinanet/retinanet_r50_fpn_1x_coco.py']
     """
     if package not in PACKAGES:
         raise UserError(f"package={package!r}: take one of {PACKAGES}")

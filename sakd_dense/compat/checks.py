@@ -58,6 +58,16 @@ def check(
         factors: where something fails, all is tried again on images of ``size`` times the next
             of these (900 queries need as many places, VGG's classifiers 224 pixels); what went
             furthest counts.
+
+    Returns:
+        The outcomes of ``build``, ``train``, ``predict`` and ``load``, and of a spiking model
+        those of ``responses`` and ``features``; where ``build`` fails, its outcome alone.
+
+    Example:
+        >>> from sakd_dense.compat import check, find_cases
+        >>> case = find_cases("mmpretrain", "resnet/resnet18_8xb16_cifar10.py")[0]
+        >>> check(case, spiking=False, size=32)  # doctest: +SKIP
+        {'build': 'ok', 'train': 'ok', 'predict': 'ok', 'load': 'ok'}
     """
     best: dict[str, str] = {}
     for factor in factors:

@@ -45,6 +45,9 @@ def batch_for(
 ) -> dict[str, Any]:
     """Returns a batch as a dataloader gives it: images of ``size`` with their labels, two for
     training, one for prediction (as upstream tests; some operators take no more).
+
+    Returns:
+        ``inputs`` and ``data_samples``; in training SoftTeacher, each is a dict by branch.
     """
     kinds: dict[str, Callable[..., dict[str, Any]]]
     kinds = dict(mmdet=_boxes, mmseg=_pixels, mmpretrain=_labels, BaseReID=_people)

@@ -49,7 +49,14 @@ def run_cases(
         options: ``size`` and ``time_steps`` of :func:`.checks.check`.
 
     Returns:
-        ``dict(versions=..., options=..., cases={key: dict(...)})``, as in the file.
+        ``versions``, ``options`` and ``cases``, as in the file. A case is a dict, by its key, of
+        ``name``, ``package``, ``family``, ``configs``, ``swapped`` (what :func:`.checks.check`
+        returns), ``unswapped`` (the same of the ANN, where it was run) and ``seconds``.
+
+    Example:
+        >>> from sakd_dense.compat import run_cases
+        >>> list(run_cases([], "compatibility.json", size=128))
+        ['versions', 'options', 'cases']
     """
     cases, out = list(cases), Path(out)
     result = _known(out, options)

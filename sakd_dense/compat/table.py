@@ -54,7 +54,14 @@ def share(rows: Iterable[Row], name: str) -> tuple[int, int]:
 
 
 def markdown(result: dict[str, Any], backbones: str = "resnet") -> str:
-    """The whole of ``docs/compatibility.md``, or for ``'other'`` of its sibling."""
+    """The whole of ``docs/compatibility.md``, or for ``'other'`` of its sibling.
+
+    Example:
+        >>> from sakd_dense.compat import markdown
+        >>> page = markdown(dict(versions=dict(mmdet="3.3.0"), options=dict(size=128), cases={}))
+        >>> "mmdet 3.3.0; size=128." in page.splitlines()
+        True
+    """
     rows = sorted(result["cases"].values(), key=lambda r: (r["package"], r["family"], r["name"]))
     known = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     how = ", ".join(f"{name}={value}" for name, value in result["options"].items())

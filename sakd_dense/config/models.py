@@ -72,6 +72,11 @@ def test_dataset_of(cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
 
     Raises:
         UserError: the config has no test set.
+
+    Example:
+        >>> from sakd_dense.config import test_dataset_of
+        >>> test_dataset_of(dict(test_dataloader=dict(dataset=dict(type="BCCDDataset"))))
+        {'type': 'BCCDDataset'}
     """
     dataset = (cfg.get("test_dataloader") or {}).get("dataset")
     if not dataset:
@@ -84,6 +89,12 @@ def check_test_loop(cfg: Mapping[str, Any]) -> None:
 
     Raises:
         UserError: the config has no test set, or no ``test_evaluator`` or ``test_cfg`` for it.
+
+    Example:
+        >>> from sakd_dense.config import check_test_loop
+        >>> check_test_loop(dict(model=dict(type="RetinaNet")))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        sakd_dense.runtime.errors.UserError: config: test_dataloader is missing or None, ...
     """
     test_dataset_of(cfg)
     for key in ("test_evaluator", "test_cfg"):

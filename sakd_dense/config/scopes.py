@@ -64,6 +64,14 @@ def patch_config_scopes() -> None:
 
     Safe to call more than once. Changes nothing that already works: with the original
     mmsegmentation installed, its entry stays as it is.
+
+    Example:
+        >>> from mmengine.config import Config
+        >>> from sakd_dense.config import patch_config_scopes
+        >>> patch_config_scopes()
+        >>> text = "_base_ = 'sakd_dense::retinanet_sew18_sakd_digits.py'"
+        >>> Config.fromstring(text, ".py").model.backbone.type
+        'SEWResNet'
     """
     if not _distribution_is_there("mmsegmentation") and find_spec("mmseg") is not None:
         MODULE2PACKAGE["mmseg"] = "mmseg"

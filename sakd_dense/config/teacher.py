@@ -27,7 +27,14 @@ def sakd_hook(cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
 
 
 def teacher_file(cfg: Mapping[str, Any]) -> str | None:
-    """The checkpoint of the teacher that a whole config names, if that file is there."""
+    """The checkpoint of the teacher that a whole config names, if that file is there.
+
+    Example:
+        >>> from sakd_dense.config import teacher_file
+        >>> hook = dict(type="SAKDHook", teacher=dict(checkpoint="not_there.pth"))
+        >>> teacher_file(dict(custom_hooks=[hook])) is None
+        True
+    """
     name = (sakd_hook(cfg).get("teacher") or {}).get("checkpoint")
     return name if name and Path(name).is_file() else None
 
@@ -71,6 +78,12 @@ def teacher_of(cfg: Mapping[str, Any], config: Any = None) -> dict[str, Any]:
 
     Raises:
         MissingFileError, UserError: as :func:`teacher_config`.
+
+    Example:
+        >>> from sakd_dense.config import load_config, teacher_of
+        >>> student = load_config("sakd_dense::retinanet_sew18_sakd_digits.py")
+        >>> teacher_of(student)["backbone"]["type"]
+        'ResNet'
     """
     if config is None:
         config = (sakd_hook(cfg).get("teacher") or {}).get("config")

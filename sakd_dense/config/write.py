@@ -25,8 +25,16 @@ def difference(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
 
     A dict that lost keys is given whole, with ``_delete_=True``; lists are given whole.
 
+    Returns:
+        The keys of ``new`` that ``base`` lacks or has otherwise, each with what MMEngine merges.
+
     Raises:
         UserError: a key of the outermost level vanished, which no config can say.
+
+    Example:
+        >>> from sakd_dense.config.write import difference
+        >>> difference(dict(a=1, b=dict(c=2)), dict(a=1, b=dict(c=3)))
+        {'b': {'c': 3}}
     """
     gone = sorted(set(base) - set(new))
     if gone:
@@ -78,6 +86,11 @@ def read_as_base(name: str) -> Config:
     Raises:
         UserError: it is a pure Python config (``with read_base():``), which only another pure
             Python config can have as its base.
+
+    Example:
+        >>> from sakd_dense.config import read_as_base
+        >>> read_as_base("sakd_dense::retinanet_sew18_sakd_digits.py").model.type
+        'RetinaNet'
     """
     if Config._is_lazy_import(config_file(name)):
         raise UserError(
@@ -101,6 +114,16 @@ def write_config(base: str, cfg: Config, out: str | os.PathLike[str], comment: s
 
     Raises:
         UserError: ``out`` is no ``.py`` file, or the file cannot say what ``cfg`` holds.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sakd_dense.config import read_as_base, write_config
+        >>> base = "sakd_dense::retinanet_sew18_sakd_digits.py"
+        >>> cfg = read_as_base(base)
+        >>> cfg.model.backbone.time_steps = 8
+        >>> write_config(base, cfg, "student.py")
+        >>> print(Path("student.py").read_text().splitlines()[-1])
+        model = dict(backbone=dict(time_steps=8))
     """
     file = Path(out)
     if file.suffix != ".py":

@@ -25,6 +25,12 @@ class CamVidDataset(BaseSegDataset):
     Raises:
         MissingFileError: for a missing folder, or an image without its label map.
         UserError: for a folder without images.
+
+    Example:
+        >>> from sakd_dense.datasets import CamVidDataset
+        >>> data = CamVidDataset(split="val", lazy_init=True)
+        >>> len(data.metainfo["classes"]), data.ignore_index
+        (11, 11)
     """
 
     METAINFO = {

@@ -25,6 +25,13 @@ class LoadEventFrames(BaseTransform):
     Raises:
         MissingFileError: for a file that is not there.
         UserError: for one that holds no frames of four axes.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import LoadEventFrames
+        >>> np.savez("stream.npz", frames=np.zeros((4, 2, 32, 32), np.uint8))
+        >>> LoadEventFrames()(dict(img_path="stream.npz"))["img"].shape
+        (4, 2, 32, 32)
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -62,6 +69,13 @@ class EventDataPreprocessor(ClsDataPreprocessor):
     Raises:
         UserError: for another ``time``, for colours, and for streams that are not all of the same
             shape.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.datasets import EventDataPreprocessor
+        >>> streams = [torch.zeros(4, 2, 32, 32), torch.zeros(4, 2, 32, 32)]
+        >>> EventDataPreprocessor(time="first")(dict(inputs=streams))["inputs"].shape
+        torch.Size([4, 2, 2, 32, 32])
     """
 
     def __init__(self, time: str = "first", **kwargs: Any) -> None:

@@ -38,6 +38,13 @@ class StrictVOCDataset(XMLDataset):
     Raises:
         MissingFileError: for a missing folder, list, annotation or image.
         UserError: for an object of an unknown class, a box that is not one, or an empty list.
+
+    Example:
+        >>> from sakd_dense.datasets import StrictVOCDataset
+        >>> classes = dict(classes=("cat", "dog"))
+        >>> ids = "ImageSets/Main/train.txt"
+        >>> StrictVOCDataset("data/pets", ids, metainfo=classes, lazy_init=True).ann_file
+        'data/pets/ImageSets/Main/train.txt'
     """
 
     def __init__(
@@ -156,6 +163,12 @@ class BCCDDataset(StrictVOCDataset):
     """Blood cells, 364 photographs of 640x480, split 205/87/72.
 
     Source: https://github.com/Shenggan/BCCD_Dataset (MIT), the folder ``BCCD`` as it is.
+
+    Example:
+        >>> from sakd_dense.datasets import BCCDDataset
+        >>> data = BCCDDataset("data/bccd", "ImageSets/Main/train.txt", lazy_init=True)
+        >>> data.metainfo["classes"]
+        ('RBC', 'WBC', 'Platelets')
     """
 
     METAINFO = {

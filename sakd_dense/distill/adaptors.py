@@ -26,6 +26,14 @@ class Adaptors(nn.ModuleList):
         channels: C of each stage.
         kernel_size: k, odd. The authors take 1 on ImageNet and 3 on CIFAR.
         seed: of their first weights, the same on every process.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.distill.adaptors import Adaptors
+        >>> adaptors = Adaptors([8, 16], kernel_size=1)
+        >>> features = torch.rand(2, 8, 4, 4), torch.rand(2, 16, 2, 2)
+        >>> [tuple(f.shape) for f in adaptors(features)]
+        [(2, 8, 4, 4), (2, 16, 2, 2)]
     """
 
     def __init__(self, channels: list[int], kernel_size: int, seed: int = 0) -> None:
@@ -59,6 +67,11 @@ def kernel_size_of(features: Mapping[str, Any]) -> int | None:
 
     Raises:
         UserError: it is no odd whole number of at least 1.
+
+    Example:
+        >>> from sakd_dense.distill.adaptors import kernel_size_of
+        >>> kernel_size_of(dict(type="FeatureMSE", adaptor=3))
+        3
     """
     size = features.get("adaptor")
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size % 2 != 1):
@@ -69,7 +82,14 @@ def kernel_size_of(features: Mapping[str, Any]) -> int | None:
 
 
 def channels_of(backbone: nn.Module) -> list[int]:
-    """C of each output of an ANN backbone."""
+    """C of each output of an ANN backbone.
+
+    Example:
+        >>> from mmdet.models import ResNet
+        >>> from sakd_dense.distill.adaptors import channels_of
+        >>> channels_of(ResNet(18, base_channels=8, stem_channels=8))
+        [8, 16, 32, 64]
+    """
     weight = next(p for p in backbone.parameters() if p.dim() == 4)
     with torch.no_grad():
         return [f.shape[1] for f in backbone(weight.new_zeros(1, weight.shape[1], 64, 64))]
@@ -82,6 +102,17 @@ def join_optimizer(runner: Any, adaptors: nn.Module) -> None:
 
     Raises:
         UserError: the runner has several optimizers.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from mmengine.optim import OptimWrapper
+        >>> from torch import nn, optim
+        >>> from sakd_dense.distill.adaptors import Adaptors, join_optimizer
+        >>> sgd = optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
+        >>> runner = SimpleNamespace(optim_wrapper=OptimWrapper(sgd), param_schedulers=[])
+        >>> join_optimizer(runner, Adaptors([8], kernel_size=1))
+        >>> [group["lr"] for group in sgd.param_groups]
+        [0.1, 0.1]
     """
     wrapper = runner.optim_wrapper
     if not isinstance(wrapper, OptimWrapper):
@@ -102,6 +133,13 @@ def resume(adaptors: nn.Module, checkpoint: Mapping[str, Any]) -> None:
 
     Raises:
         UserError: it has none, or those of another shape.
+
+    Example:
+        >>> from sakd_dense.distill.adaptors import KEY, Adaptors, resume
+        >>> trained, fresh = Adaptors([8], 1, seed=0), Adaptors([8], 1, seed=1)
+        >>> resume(fresh, {KEY: trained.state_dict()})
+        >>> fresh[0][0].weight.equal(trained[0][0].weight)
+        True
     """
     state = checkpoint.get(KEY)
     try:

@@ -20,7 +20,14 @@ def check_arguments(
     prefix_share: float,
     prefix_targets: str,
 ) -> None:
-    """Raises UserError for values that the hook cannot use; types are checked before."""
+    """Raises UserError for values that the hook cannot use; types are checked before.
+
+    Example:
+        >>> from sakd_dense.distill.arguments import check_arguments
+        >>> check_arguments(dict(checkpoint="ann.pth"), True, 10, None, 2.0, "teacher")
+        Traceback (most recent call last):
+        sakd_dense.runtime.errors.UserError: SAKDHook: prefix_share=2.0: take a number from 0 to 1
+    """
     unknown = sorted(set(teacher) - {"checkpoint", "config", "dtype", "weights"})
     if unknown or not teacher.get("checkpoint"):
         raise UserError(

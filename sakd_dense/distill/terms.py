@@ -109,6 +109,12 @@ class Terms:
             samples: its data samples (marks of what to ignore; labels at prefixes alone).
             prefixes: the t to teach beside T.
             progress: share of the run that is done, 0..1.
+
+        Returns:
+            ``loss_sakd_feat``; ``loss_sakd_TERM`` and, with a judge, ``loss_sakd_judge_TERM`` for
+            each term of the response; at prefixes the same with ``prefix_`` behind ``sakd_``, and
+            ``loss_sakd_prefix_label_NAME`` for the model's own losses. A term of weight 0 is left
+            out.
         """
         sequences, rates = self._backbone_call()
         response = None

@@ -87,6 +87,17 @@ class LayerCounter(BaseCounter):
 
     Attributes:
         layers: :class:`Operations` by module name, in the order of their first call.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense import SEWResNet
+        >>> from sakd_dense.energy import LayerCounter
+        >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8, time_steps=2).eval()
+        >>> counter = LayerCounter(backbone)
+        >>> with torch.no_grad(), counter.counting():
+        ...     _ = backbone(torch.rand(1, 3, 64, 64))
+        >>> counter.layers["conv1"].strict_ac, len(counter.layers)
+        (0, 20)
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -188,13 +199,29 @@ _DEFORMABLE = (
 
 
 def spiking_parts(model: nn.Module) -> list[nn.Module]:
-    """Its children (backbone, neck, head ...) that have neurons."""
+    """Its children (backbone, neck, head ...) that have neurons.
+
+    Example:
+        >>> from torch import nn
+        >>> from sakd_dense import SEWResNet
+        >>> from sakd_dense.energy.counter import spiking_parts
+        >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8)
+        >>> len(spiking_parts(nn.Sequential(backbone, nn.Identity())))
+        1
+    """
     children = list(model.children()) if not isinstance(model, SpikingBackbone) else [model]
     return [c for c in children if any(isinstance(m, SpikingNeuron) for m in c.modules())]
 
 
 def gates(model: nn.Module) -> list[str]:
-    """Names of the modules in its spiking parts whose outputs multiply spikes."""
+    """Names of the modules in its spiking parts whose outputs multiply spikes.
+
+    Example:
+        >>> from sakd_dense import SEWResNet
+        >>> from sakd_dense.energy.counter import gates
+        >>> gates(SEWResNet(18, base_channels=8, stem_channels=8))
+        []
+    """
     inside = {m for part in spiking_parts(model) for m in part.modules()}
     return [n for n, m in model.named_modules() if m in inside and isinstance(m, _GATES)]
 

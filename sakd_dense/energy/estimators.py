@@ -168,8 +168,22 @@ def estimate(
         cost: pJ an operation, for ``simple``.
         names: of :data:`ESTIMATORS`.
 
+    Returns:
+        mJ an image by estimator, then by part. The parts of ``simple`` are ``arithmetic``,
+        ``weights`` and ``neuron states``.
+
     Raises:
         UserError: there is no estimator of a name.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.config import load_config
+        >>> from sakd_dense.energy import cost_of, estimate
+        >>> from sakd_dense.transfer import build_for_test
+        >>> model = build_for_test(load_config("sakd_dense::sew18_sakd_digits.py"), None)
+        >>> batches = [dict(inputs=[torch.zeros(3, 40, 40)])]
+        >>> list(estimate(model, batches, 1, cost_of("fp32"), ["simple"])["simple"])
+        ['arithmetic', 'weights', 'neuron states']
     """
     unknown = sorted(set(names) - set(ESTIMATORS))
     if unknown:

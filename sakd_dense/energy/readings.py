@@ -17,7 +17,13 @@ from .counter import LayerCounter, Operations
 
 @dataclass
 class Layer:
-    """A layer's operations, an image, or a layer of neurons' spikes, over all images."""
+    """A layer's operations, an image, or a layer of neurons' spikes, over all images.
+
+    Example:
+        >>> from sakd_dense.energy import Layer, Operations
+        >>> (Layer(Operations(dense=2.0)) + Layer(Operations(dense=3.0))).operations.dense
+        5.0
+    """
 
     operations: Operations = field(default_factory=Operations)
     spikes: Spikes = field(default_factory=Spikes)
@@ -35,6 +41,13 @@ class Reading:
         images: over how many.
         estimates: mJ an image by estimator and part, see
             :func:`sakd_dense.energy.estimators.estimate`; empty if none was run.
+
+    Example:
+        >>> from sakd_dense.energy import Layer, Operations, Reading
+        >>> layers = {"backbone.conv1": Layer(Operations(dense=4.0)), "neck.conv": Layer()}
+        >>> reading = Reading(layers, images=1)
+        >>> reading.parts(), reading.total("backbone").operations.dense
+        (['backbone', 'neck'], 4.0)
     """
 
     layers: dict[str, Layer]
@@ -59,6 +72,16 @@ def measure(model: BaseModel, batches: Sequence[Any], time_steps: int | None = N
         model: in eval mode; its ``test_step`` is run.
         batches: as a dataloader gives them.
         time_steps: T to set on its spiking backbone; None leaves it as it is.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.config import load_config
+        >>> from sakd_dense.energy import measure
+        >>> from sakd_dense.transfer import build_for_test
+        >>> model = build_for_test(load_config("sakd_dense::sew18_sakd_digits.py"), None)
+        >>> reading = measure(model, [dict(inputs=[torch.zeros(3, 40, 40)])], time_steps=1)
+        >>> reading.images, reading.parts()
+        (1, ['backbone', 'head'])
     """
     operations, spikes = LayerCounter(model), SpikeCounter(model, silence=True)
     images = 0

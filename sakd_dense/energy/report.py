@@ -33,6 +33,14 @@ class EnergyReport(Record):
             (:class:`~sakd_dense.backbones.UpstreamBackbone`).
         gates: names of the modules in spiking parts whose outputs multiply spikes by a number
             between 0 and 1 (squeeze and excitation).
+
+    Example:
+        >>> from sakd_dense.energy import EnergyReport, Layer, Operations, Reading
+        >>> ann = Reading({"conv1": Layer(Operations(dense=1e9, strict_mac=1e9))}, images=8)
+        >>> costs = dict(e_mac=4.6, e_ac=0.9, e_mac_int8=0.23)
+        >>> report = EnergyReport(readings={4: ann}, teacher=ann, images=8, **costs)
+        >>> f"{report.millijoule(report.teacher.total().operations, 'strict'):.1f}"
+        '4.6'
     """
 
     description: ClassVar[str] = "an energy report that tools/energy.py --out wrote"
@@ -70,6 +78,9 @@ class EnergyReport(Record):
         """The ANN's pJ a MAC in int8, and with the D + 1 levels of neurons that fire integers.
 
         At T = 1 the latter computes what such a student does, on multipliers.
+
+        Returns:
+            ``int8`` and, of a student that fires integers, ``5 levels`` at D = 4.
         """
         found = {"int8": self.e_mac_int8}
         if self.most > 1:

@@ -57,7 +57,7 @@ def study(
         >>> from mmengine.config import Config
         >>> from sakd_dense import study
         >>> cfg = Config.fromfile("configs/retinanet_sew18_sakd_bccd.py")  # doctest: +SKIP
-        >>> print(study(cfg, "SNN.pth", (1, 4), samples=8).table())  # doctest: +SKIP
+        >>> print(study(cfg, "SNN.pth", (1, 4), samples=8).summary())  # doctest: +SKIP
     """
     costs = cost_of(cost, e_mac, e_ac)
     if samples < 1:

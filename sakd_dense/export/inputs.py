@@ -15,6 +15,15 @@ class RawModel(nn.Module):
 
     Args:
         model: of mmdet, mmseg or mmpretrain.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.config import load_config
+        >>> from sakd_dense.export import RawModel
+        >>> from sakd_dense.transfer import build_for_test
+        >>> model = build_for_test(load_config("sakd_dense::sew18_sakd_digits.py"), None)
+        >>> RawModel(model)(torch.zeros(1, 3, 40, 40)).shape
+        torch.Size([1, 10])
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -30,6 +39,15 @@ def first_image(cfg: Config, model: nn.Module) -> Tensor:
 
     Raises:
         UserError: the config has no test set.
+
+    Example:
+        >>> from sakd_dense.config import load_config
+        >>> from sakd_dense.export import first_image
+        >>> from sakd_dense.transfer import build_for_test
+        >>> cfg = load_config("sakd_dense::sew18_sakd_digits.py")
+        >>> cfg.test_dataloader.dataset.update(scenes=dict(counts=(1, 1, 1)), data_root="digits")
+        >>> first_image(cfg, build_for_test(cfg, None)).shape
+        torch.Size([1, 3, 40, 40])
     """
     item = DATASETS.build(copy.deepcopy(test_dataset_of(cfg)))[0]
     batch = dict(inputs=[item["inputs"]], data_samples=[item["data_samples"]])

@@ -98,7 +98,14 @@ def export_nir(
 def run_nir(
     path: str | os.PathLike[str], images: Tensor, time_steps: int, dt: float = DT
 ) -> Tensor:
-    """Runs a file of :func:`export_nir` in SpikingJelly and returns its output, averaged over T."""
+    """Runs a file of :func:`export_nir` in SpikingJelly and returns its output, averaged over T.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.export import run_nir
+        >>> images = torch.rand(1, 3, 32, 32)
+        >>> output = run_nir("student.nir", images, time_steps=4)  # doctest: +SKIP
+    """
     from spikingjelly.activation_based.nir_exchange import import_from_nir
 
     graph: nn.Module = import_from_nir(Path(path), dt=dt, dtype=images.dtype).eval()

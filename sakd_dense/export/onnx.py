@@ -73,7 +73,14 @@ def export_onnx(
 
 
 def run_onnx(path: str | os.PathLike[str], images: Tensor) -> list[Tensor]:
-    """The outputs of a file of :func:`export_onnx`, by onnxruntime on a CPU."""
+    """The outputs of a file of :func:`export_onnx`, by onnxruntime on a CPU.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.export import run_onnx
+        >>> images = torch.rand(1, 3, 32, 32)
+        >>> outputs = run_onnx("student.onnx", images)  # doctest: +SKIP
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -88,7 +95,14 @@ def differing(outputs: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
 
 
 def flat(output: object) -> list[Tensor]:
-    """Every tensor of nested lists and tuples, in order."""
+    """Every tensor of nested lists and tuples, in order.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.export.onnx import flat
+        >>> len(flat(([torch.ones(1), torch.ones(2)], torch.ones(3))))
+        3
+    """
     if isinstance(output, Tensor):
         return [output]
     return [t for part in output for t in flat(part)]  # type: ignore[attr-defined]

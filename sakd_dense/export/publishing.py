@@ -71,7 +71,13 @@ def torchvision_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def record_of(cfg: Config | None, sweep: SweepResult | None, meta: Mapping[str, Any]) -> dict:
-    """Returns the record of the weights for their user, as JSON can hold it."""
+    """Returns the record of the weights for their user, as JSON can hold it.
+
+    Returns:
+        ``sakd_dense`` (the version); ``classes``, if ``meta`` has them; ``backbone`` (``type``,
+        ``depth`` and the arguments of spiking), ``config`` and ``teacher``, of ``cfg``; ``metrics``
+        by T, of ``sweep``.
+    """
     record: dict[str, Any] = {"sakd_dense": __version__}
     classes = (meta.get("dataset_meta") or {}).get("classes")
     if classes:
@@ -107,6 +113,9 @@ def publish(
         form: ``'model'``: the whole model under its own names; ``'torchvision'``: the backbone
             under torchvision's, which SpikingJelly's models load as well. A ``.pth`` of that form
             is a bare state dict, as torchvision's are.
+
+    Returns:
+        The path of the file. Its record has the keys of :func:`record_of`, ``form`` and ``sha256``.
 
     Raises:
         MissingFileError, UserError: for a checkpoint that cannot be read or fitted into

@@ -25,7 +25,15 @@ from ..neurons.steps import Worth, WorthOfSpikes, reads
 
 
 class Slots(nn.Module):
-    """Counts as binary slots: ``[N, ...]`` -> ``[D * N, ...]`` of 0 and 1, the slots outermost."""
+    """Counts as binary slots: ``[N, ...]`` -> ``[D * N, ...]`` of 0 and 1, the slots outermost.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.export import Slots
+        >>> Slots(most=2)(torch.tensor([[0.0, 1.0, 2.0]]))
+        tensor([[0., 1., 1.],
+                [0., 0., 1.]])
+    """
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -43,6 +51,15 @@ class OverSlots(nn.Module):
     Args:
         layer: ``nn.Conv2d`` or ``nn.Linear``; its weights are copied.
         worth: of the spikes that it reads.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.export import OverSlots
+        >>> from sakd_dense.neurons.steps import Worth
+        >>> worth = Worth(torch.tensor(0.5), most=4, sources=frozenset(["sn1"]))
+        >>> OverSlots(nn.Linear(1, 1, bias=False), worth).slots.most
+        4
     """
 
     def __init__(self, layer: nn.Module, worth: Worth) -> None:

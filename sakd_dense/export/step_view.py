@@ -28,7 +28,14 @@ from ..runtime.errors import UserError
 
 
 class ExportError(UserError):
-    """Raised for a layer that a format cannot express; the message names the layer."""
+    """Raised for a layer that a format cannot express; the message names the layer.
+
+    Example:
+        >>> from sakd_dense.export import ExportError
+        >>> from sakd_dense.runtime import UserError
+        >>> issubclass(ExportError, UserError)
+        True
+    """
 
 
 class StepView(nn.Module):
@@ -44,6 +51,16 @@ class StepView(nn.Module):
             convolutions, plugins, norms that cannot be folded, neurons other than IF, LIF and those
             that fire integers, soft resets of the former, and pooling of a size that does not
             divide.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense import SEWResNet
+        >>> from sakd_dense.export import StepView
+        >>> neuron = dict(type="IFNode", v_reset=0.0)  # NIR has no soft reset
+        >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8, neuron=neuron).eval()
+        >>> images = torch.rand(1, 3, 64, 64)
+        >>> tuple(StepView(backbone, 3, images)(images).shape)
+        (1, 64, 2, 2)
     """
 
     def __init__(self, backbone: ResidualBackbone, stage: int, images: Tensor) -> None:
@@ -94,7 +111,15 @@ class _Block(nn.Module):
 
 
 def folded(conv: nn.Module, norm: nn.Module | None) -> nn.Conv2d:
-    """``norm(conv(x))`` as a plain convolution of one group."""
+    """``norm(conv(x))`` as a plain convolution of one group.
+
+    Example:
+        >>> from torch import nn
+        >>> from sakd_dense.export.step_view import folded
+        >>> conv = folded(nn.Conv2d(4, 8, 3, groups=2, bias=False), nn.BatchNorm2d(8))
+        >>> conv.groups, conv.bias is None
+        (1, False)
+    """
     if norm is not None:
         conv = fuse_conv_bn_eval(conv.eval(), norm.eval())
     outputs, inputs = conv.out_channels // conv.groups, conv.in_channels // conv.groups
@@ -106,7 +131,15 @@ def folded(conv: nn.Module, norm: nn.Module | None) -> nn.Conv2d:
 
 
 def plain(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """A convolution that moves as ``conv`` does, with another weight."""
+    """A convolution that moves as ``conv`` does, with another weight.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.export.step_view import plain
+        >>> plain(nn.Conv2d(4, 8, 3, stride=2), torch.zeros(8, 2, 3, 3), bias=None)
+        Conv2d(2, 8, kernel_size=(3, 3), stride=(2, 2), bias=False)
+    """
     outputs, inputs, *kernel = weight.shape
     made = nn.Conv2d(
         inputs, outputs, kernel, conv.stride, conv.padding, conv.dilation, bias=bias is not None
@@ -117,7 +150,14 @@ def plain(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
 
 
 def single(layer: SpikingNeuron, pool: nn.MaxPool2d | None = None) -> nn.Module:
-    """Its neurons, a step at a time, and the max pooling of their spikes."""
+    """Its neurons, a step at a time, and the max pooling of their spikes.
+
+    Example:
+        >>> from sakd_dense.export.step_view import single
+        >>> from sakd_dense.neurons import Clock, SpikingNeuron
+        >>> single(SpikingNeuron(dict(type="IFNode", v_reset=0.0), Clock(4))).step_mode
+        's'
+    """
     if isinstance(layer.node, neuron.ILIFNode):
         return _Counts(layer, pool)
     node = copy.deepcopy(layer.node)
@@ -194,7 +234,15 @@ def _check_pooling(backbone: ResidualBackbone, images: Tensor) -> None:
 
 
 def check_layers(part: nn.Module) -> None:
-    """Raises :class:`ExportError` for the first layer that NIR cannot express."""
+    """Raises :class:`ExportError` for the first layer that NIR cannot express.
+
+    Example:
+        >>> from sakd_dense import SEWResNet
+        >>> from sakd_dense.export.step_view import check_layers
+        >>> check_layers(SEWResNet(18, base_channels=8))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        sakd_dense.export.step_view.ExportError: sn1: NIR's neurons are reset to a value, and ...
+    """
     for name, module in part.named_modules():
         if isinstance(module, ResidualBlock):
             if module.connect in ("AND", "IAND"):

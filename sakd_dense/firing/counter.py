@@ -140,7 +140,11 @@ class SpikeCounter:
 
     @property
     def layers(self) -> dict[str, Spikes]:
-        """Spikes by module name, in the order of the first call, over all passes."""
+        """Spikes by module name, in the order of the first call, over all passes.
+
+        Returns:
+            The :class:`Spikes` of every layer of neurons, under the name of its module.
+        """
         return {
             name: sum((self._spikes(t, count) for t, count in passes.items()), Spikes())
             for name, passes in self._counts.items()

@@ -41,6 +41,11 @@ class FiringRateHook(Hook):
 
     Raises:
         UserError: for numbers that cannot be.
+
+    Example:
+        >>> from mmengine.registry import HOOKS
+        >>> HOOKS.build(dict(type="FiringRateHook", interval=10)).interval
+        10
     """
 
     priority = "NORMAL"

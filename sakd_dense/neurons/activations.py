@@ -33,7 +33,16 @@ ACTIVATIONS = (
 
 
 class SpikingConvModule(ConvModule):
-    """mmcv's ``ConvModule`` whose neuron computes the BatchNorm before it in the same pass."""
+    """mmcv's ``ConvModule`` whose neuron computes the BatchNorm before it in the same pass.
+
+    Example:
+        >>> from mmcv.cnn import ConvModule
+        >>> from sakd_dense.neurons import Clock
+        >>> from sakd_dense.neurons.activations import replace_activations
+        >>> conv = ConvModule(3, 8, 3, norm_cfg=dict(type="BN"))
+        >>> replace_activations(conv, "LIFNode", Clock(4)), type(conv).__name__
+        (1, 'SpikingConvModule')
+    """
 
     def forward(self, x: Tensor, activate: bool = True, norm: bool = True) -> Tensor:
         in_one_pass = (
@@ -58,6 +67,14 @@ def replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: 
 
     Returns:
         The number of activations replaced; one that several modules share becomes a layer in each.
+
+    Example:
+        >>> from torch import nn
+        >>> from sakd_dense.neurons import Clock
+        >>> from sakd_dense.neurons.activations import replace_activations
+        >>> layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.SiLU())
+        >>> replace_activations(layers, "LIFNode", Clock(4)), type(layers[1]).__name__
+        (2, 'SpikingNeuron')
     """
     count = 0
     # Elsewhere an activation may be called on tensors of several widths.

@@ -11,7 +11,15 @@ from .sequences import unrepeated
 
 
 class Statistics(NamedTuple):
-    """Of a BatchNorm: ``[C]`` each, and what its gradient depends on."""
+    """Of a BatchNorm: ``[C]`` each, and what its gradient depends on.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.neurons.batchnorm import take_statistics
+        >>> take_statistics(nn.BatchNorm2d(2).eval(), torch.zeros(1, 2, 4, 4)).mean
+        tensor([0., 0.])
+    """
 
     mean: Tensor
     variance: Tensor
@@ -24,12 +32,29 @@ def is_observed(module: nn.Module) -> bool:
     """Whether a forward hook waits for the output of ``module``, which then must run by itself.
 
     A fused pass computes that output together with what follows and never calls the module.
+
+    Example:
+        >>> from torch import nn
+        >>> from sakd_dense.neurons.batchnorm import is_observed
+        >>> norm = nn.BatchNorm2d(8)
+        >>> _ = norm.register_forward_hook(lambda *_: None)
+        >>> is_observed(norm)
+        True
     """
     return bool(module._forward_hooks)
 
 
 def fits(norm: nn.Module | None, x: Tensor) -> bool:
-    """Whether ``norm`` is a plain BatchNorm whose statistics PyTorch takes by itself."""
+    """Whether ``norm`` is a plain BatchNorm whose statistics PyTorch takes by itself.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.neurons.batchnorm import fits
+        >>> x = torch.zeros(2, 8, 4, 4)
+        >>> fits(nn.BatchNorm2d(8), x), fits(nn.GroupNorm(2, 8), x)
+        (True, False)
+    """
     if norm is None or type(norm) is not nn.BatchNorm2d:
         return False
     if is_observed(norm) or norm._forward_pre_hooks:
@@ -40,7 +65,16 @@ def fits(norm: nn.Module | None, x: Tensor) -> bool:
 
 @torch.no_grad()
 def take_statistics(norm: nn.BatchNorm2d, x: Tensor) -> Statistics:
-    """Those that ``norm`` uses for ``x``; in train mode it counts the batch, as PyTorch does."""
+    """Those that ``norm`` uses for ``x``; in train mode it counts the batch, as PyTorch does.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.neurons.batchnorm import take_statistics
+        >>> norm = nn.BatchNorm2d(2)
+        >>> take_statistics(norm, torch.ones(1, 2, 4, 4)).mean, norm.num_batches_tracked
+        (tensor([1., 1.]), tensor(1))
+    """
     if not norm.training and norm.running_mean is not None:
         mean, variance, of_batch = norm.running_mean, norm.running_var, False
     else:
@@ -62,7 +96,17 @@ def take_statistics(norm: nn.BatchNorm2d, x: Tensor) -> Statistics:
 def as_affine(
     statistics: Statistics, weight: Tensor | None, bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Scale and shift, ``[C]`` each, rounded as PyTorch does."""
+    """Scale and shift, ``[C]`` each, rounded as PyTorch does.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.neurons.batchnorm import as_affine, take_statistics
+        >>> norm = nn.BatchNorm2d(2, eps=0.0).eval()
+        >>> statistics = take_statistics(norm, torch.zeros(1, 2, 4, 4))
+        >>> as_affine(statistics, weight=torch.tensor([2.0, 3.0]), bias=torch.ones(2))
+        (tensor([2., 3.]), tensor([1., 1.]))
+    """
     inverse = statistics.inverse_std
     scale = inverse if weight is None else inverse * weight
     shift = -statistics.mean.double() * scale.double()
@@ -72,7 +116,18 @@ def as_affine(
 def gradients(
     grad: Tensor, x: Tensor, weight: Tensor | None, statistics: Statistics, needed: list[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The gradient by the output -> those by the input, the weight and the bias."""
+    """The gradient by the output -> those by the input, the weight and the bias.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.neurons.batchnorm import gradients, take_statistics
+        >>> norm, x = nn.BatchNorm2d(2, eps=0.0).eval(), torch.zeros(1, 2, 4, 4)
+        >>> statistics = take_statistics(norm, x)
+        >>> needed = [False, False, True]
+        >>> gradients(torch.ones_like(x), x, torch.ones(2), statistics, needed)[2]
+        tensor([16., 16.])
+    """
     return torch.ops.aten.native_batch_norm_backward(
         grad,
         x,

@@ -26,6 +26,13 @@ class Payback:
         elements: after how many of them a kernel is due; set it on the class for all counts.
         cached: the share of ``elements`` after which a kernel is due that lies in the cache.
         broken: compiling has failed in this process; nothing is due any more (set on the class).
+
+    Example:
+        >>> from sakd_dense.neurons.compiling import Payback
+        >>> payback = Payback()
+        >>> payback.count(time_steps=4, elements=1e6)
+        >>> payback.due(time_steps=4)
+        False
     """
 
     elements: float = 4e9
@@ -105,6 +112,13 @@ def saving(x: Tensor, integers: bool) -> float:
     Args:
         x: the input of a layer of neurons.
         integers: whether these fire integers.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.compiling import saving
+        >>> x = torch.zeros(4, 8, 16, 16)
+        >>> saving(x, integers=False), saving(x, integers=True)
+        (8192.0, 24576.0)
     """
     elements = x.numel() * (3.0 if integers else 1.0)
     if x.device.type == "cpu":
@@ -140,7 +154,14 @@ def _compiled(kernel: Callable[..., Any], dynamics: Hashable) -> Callable[..., A
 
 
 def run(kernel: Callable[..., Any], dynamics: Hashable, compiled: bool, *args: Any) -> Any:
-    """``kernel(dynamics, *args)``, by ``torch.compile`` where that works."""
+    """``kernel(dynamics, *args)``, by ``torch.compile`` where that works.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.compiling import run
+        >>> run(lambda scale, x: scale * x, 2.0, False, torch.ones(2))  # not compiled
+        tensor([2., 2.])
+    """
     if compiled and not Payback.broken:
         try:
             return _compiled(kernel, dynamics)(*args)

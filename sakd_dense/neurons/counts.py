@@ -43,6 +43,13 @@ class NILIFNode(neuron.ILIFNode):
         learn_threshold: :math:`\theta` is a parameter, not a buffer.
         detach_reset: no gradient passes through the reset.
         channels: of the input ``[T, B, C, H, W]``; None: one threshold for all of them.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.counts import NILIFNode
+        >>> neuron = NILIFNode(D=4, v_threshold=2.0)
+        >>> neuron(torch.tensor([[0.2, 0.6, 1.4, 9.0]]))  # T = 1
+        tensor([[0.0000, 0.5000, 1.5000, 2.0000]])
     """
 
     @typed
@@ -91,7 +98,14 @@ class NILIFNode(neuron.ILIFNode):
 
 
 def spikes_of(x: Tensor, step: Tensor) -> Tensor:
-    """``x``, ``[N, C, ...]``, as whole numbers of ``step``, ``[C]`` or ``[]``."""
+    """``x``, ``[N, C, ...]``, as whole numbers of ``step``, ``[C]`` or ``[]``.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.counts import spikes_of
+        >>> spikes_of(torch.tensor([[0.0, 0.5, 1.5]]), step=torch.tensor(0.5))
+        tensor([[0., 1., 3.]])
+    """
     return (x / (step.view(-1, *(1,) * (x.dim() - 2)) if step.dim() else step)).round()
 
 
@@ -100,6 +114,11 @@ def check_counts(counts: Iterable[int]) -> tuple[int, ...]:
 
     Raises:
         UserError: for no D at all, one that is no whole number of at least 1, or one given twice.
+
+    Example:
+        >>> from sakd_dense.neurons.counts import check_counts
+        >>> check_counts([1, 2, 4])
+        (1, 2, 4)
     """
     levels = tuple(counts)
     if not levels:
@@ -120,6 +139,13 @@ def at_counts(model: nn.Module, D: int | None) -> Iterator[None]:  # noqa: N803
 
     Raises:
         UserError: no neuron of ``model`` fires integers, or D is no whole number of at least 1.
+
+    Example:
+        >>> from sakd_dense.neurons.counts import NILIFNode, at_counts
+        >>> neuron = NILIFNode(D=4)
+        >>> with at_counts(neuron, 2):
+        ...     neuron.D
+        2
     """
     nodes = [] if D is None else [m for m in model.modules() if isinstance(m, neuron.ILIFNode)]
     if D is not None and not nodes:
@@ -146,6 +172,11 @@ def spike_count(D: int | None) -> surrogate.MultiLevelSpikeCount:  # noqa: N803 
 
     Raises:
         UserError: D is no whole number of at least 1.
+
+    Example:
+        >>> from sakd_dense.neurons.counts import spike_count
+        >>> spike_count(4).max_spike_count
+        4
     """
     if isinstance(D, bool) or not isinstance(D, int) or D < 1:
         raise UserError(f"D={D!r}: take a whole number of at least 1")

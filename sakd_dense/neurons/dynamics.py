@@ -52,6 +52,14 @@ class Dynamics:
         surrogate: ``(grad, U, **parameters) -> grad`` times the surrogate gradient at U.
         parameters: of the surrogate, as pairs.
         most: D, of a neuron that fires integers; None: spikes of 0 and 1.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons import build_node
+        >>> from sakd_dense.neurons.dynamics import Dynamics
+        >>> dynamics = Dynamics.of(build_node(dict(type="IFNode", v_reset=None), time_steps=2))
+        >>> dynamics.potentials([torch.tensor([0.6]), torch.tensor([0.6])])[0]  # spikes at each t
+        [tensor([0.]), tensor([1.])]
     """
 
     tau: float | None
@@ -143,17 +151,41 @@ def _window(grad: Tensor, u: Tensor, *, grad_min: float, grad_max: float, **_: A
 
 
 def each_step(x: Tensor, steps: int) -> list[Tensor]:
-    """``[T, ...]``, or ``[1, ...]`` for the same at every t -> T tensors, float32."""
+    """``[T, ...]``, or ``[1, ...]`` for the same at every t -> T tensors, float32.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.dynamics import each_step
+        >>> each_step(torch.tensor([[1.0, 2.0]]), 2)
+        [tensor([1., 2.]), tensor([1., 2.])]
+    """
     return [x[t if x.shape[0] == steps else 0].float() for t in range(steps)]
 
 
 def join(steps: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """T tensors -> ``[T, ...]``."""
+    """T tensors -> ``[T, ...]``.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.dynamics import join
+        >>> join([torch.zeros(2), torch.ones(2)], torch.float32)
+        tensor([[0., 0.],
+                [1., 1.]])
+    """
     return torch.stack([x.to(dtype) for x in steps])
 
 
 def fill(into: Steps, spikes: Sequence[Tensor], identity: Steps | None) -> None:
-    """Puts spikes, plus the shortcut of a SEW block where there is one, ``into`` T tensors."""
+    """Puts spikes, plus the shortcut of a SEW block where there is one, ``into`` T tensors.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.dynamics import fill
+        >>> out = [torch.zeros(2)]  # T = 1
+        >>> fill(out, [torch.tensor([0.0, 1.0])], identity=[torch.ones(2)])
+        >>> out
+        [tensor([1., 2.])]
+    """
     for t, spike in enumerate(spikes):
         into[t].copy_(spike if identity is None else spike + identity[t].float())
 

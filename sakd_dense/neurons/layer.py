@@ -144,6 +144,13 @@ class SpikingNeuron(nn.Module):
             (default) does so as soon as it pays: on a CPU, and on a GPU in half precision.
         clock: tells T.
         channels: of the input, where they are known.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons import Clock, SpikingNeuron
+        >>> layer = SpikingNeuron(dict(type="LIFNode", tau=2.0), Clock(time_steps=4))
+        >>> tuple(layer(torch.rand(4 * 2, 8, 16, 16)).shape)  # T*B images
+        (8, 8, 16, 16)
     """
 
     def __init__(

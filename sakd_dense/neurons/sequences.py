@@ -11,7 +11,16 @@ from .dynamics import Steps
 
 
 def unrepeated(x: Tensor, steps: int) -> tuple[Tensor, int]:
-    """``[T*B, ...]`` or ``[T, B, ...]`` -> ``[t*B, ...]`` and t: 1 where all steps are the same."""
+    """``[T*B, ...]`` or ``[T, B, ...]`` -> ``[t*B, ...]`` and t: 1 where all steps are the same.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons import repeat_in_time
+        >>> from sakd_dense.neurons.sequences import unrepeated
+        >>> images, steps = unrepeated(repeat_in_time(torch.zeros(2, 3, 8, 8), 4), 4)
+        >>> tuple(images.shape), steps
+        ((2, 3, 8, 8), 1)
+    """
     if x.dim() == 4:
         return x, steps
     if len(x) == 1:
@@ -20,12 +29,28 @@ def unrepeated(x: Tensor, steps: int) -> tuple[Tensor, int]:
 
 
 def channels_last(x: Tensor) -> bool:
-    """Whether ``x`` lies so in memory, and could not be called contiguous as well."""
+    """Whether ``x`` lies so in memory, and could not be called contiguous as well.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.sequences import channels_last
+        >>> x = torch.zeros(2, 3, 4, 4)
+        >>> channels_last(x), channels_last(x.contiguous(memory_format=torch.channels_last))
+        (False, True)
+    """
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 def laid_out_as(x: Tensor, reference: Tensor) -> Tensor:
-    """``x`` in the memory layout of ``reference``: channels last, or else contiguous."""
+    """``x`` in the memory layout of ``reference``: channels last, or else contiguous.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.sequences import laid_out_as
+        >>> x = torch.zeros(2, 3, 4, 4)
+        >>> laid_out_as(x, x.contiguous(memory_format=torch.channels_last)).stride()
+        (48, 1, 12, 3)
+    """
     return x.contiguous(
         memory_format=torch.channels_last if channels_last(reference) else torch.contiguous_format
     )
@@ -54,6 +79,13 @@ def aligned(x: Tensor) -> Tensor:
     One image in channels last that was a sequence of T = 1 may have the stride of a pixel in the
     axis of images. PyTorch's backward of BatchNorm (2.12, CPU) then reads it, or the gradient, in
     the wrong order where the other of the two is contiguous; it does not say so.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.sequences import aligned
+        >>> images = torch.zeros(2, 3, 4, 4)
+        >>> aligned(images) is images  # more than one image: nothing to do
+        True
     """
     if x.dim() != 4 or len(x) != 1 or not (torch.is_grad_enabled() and x.requires_grad):
         return x
@@ -61,7 +93,14 @@ def aligned(x: Tensor) -> Tensor:
 
 
 def grid(x: Tensor, steps: int, by_channel: bool) -> Tensor:
-    """``[T*B, C, H, W]`` -> ``[T, R, C, M]`` as it lies in memory; or ``[T, 1, 1, N]``."""
+    """``[T*B, C, H, W]`` -> ``[T, R, C, M]`` as it lies in memory; or ``[T, 1, 1, N]``.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.sequences import grid
+        >>> tuple(grid(torch.zeros(4 * 2, 3, 8, 8), steps=4, by_channel=True).shape)
+        (4, 2, 3, 64)
+    """
     last = channels_last(x)
     if not by_channel:
         return (x.permute(0, 2, 3, 1) if last else x).view(steps, 1, 1, -1)
@@ -71,7 +110,15 @@ def grid(x: Tensor, steps: int, by_channel: bool) -> Tensor:
 
 
 def from_grid(out: Tensor, like: Tensor) -> Tensor:
-    """A :func:`grid` of any T -> ``[T*B, C, H, W]``, with C, H, W and the layout of ``like``."""
+    """A :func:`grid` of any T -> ``[T*B, C, H, W]``, with C, H, W and the layout of ``like``.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.sequences import from_grid, grid
+        >>> x = torch.zeros(4 * 2, 3, 8, 8)
+        >>> tuple(from_grid(grid(x, steps=4, by_channel=True), like=x).shape)
+        (8, 3, 8, 8)
+    """
     if channels_last(like):
         return out.view(-1, *like.shape[2:], like.shape[1]).permute(0, 3, 1, 2)
     return out.view(-1, *like.shape[1:])
@@ -82,6 +129,12 @@ def as_separate_steps(x: Tensor, steps: int) -> Steps:
 
     They lie where ``x`` lies, but are no views of it: a compiled kernel copies views of one storage
     before it writes to them.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.sequences import as_separate_steps
+        >>> [tuple(step.shape) for step in as_separate_steps(torch.zeros(2, 3, 8), steps=2)]
+        [(3, 8), (3, 8)]
     """
     if steps == 1:  # one view is the whole storage; the way through DLPack takes longer
         return [x.detach()[0]]
@@ -90,7 +143,15 @@ def as_separate_steps(x: Tensor, steps: int) -> Steps:
 
 
 def output_buffer(x: Tensor, steps: int, identity: Tensor | None, owned: bool) -> Tensor:
-    """Memory for spikes ``[T, ...]``: that of ``x`` if it is ``owned`` and fits, or new memory."""
+    """Memory for spikes ``[T, ...]``: that of ``x`` if it is ``owned`` and fits, or new memory.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.sequences import output_buffer
+        >>> x = torch.zeros(2, 3, 8)
+        >>> output_buffer(x, steps=2, identity=None, owned=True) is x
+        True
+    """
     dtype = x.dtype if identity is None else torch.promote_types(x.dtype, identity.dtype)
     if owned and x.shape[0] == steps and x.dtype == dtype:
         return x

@@ -42,6 +42,13 @@ class Worth:
         step: what a spike adds to the value, ``[C]`` or ``[]``.
         most: the largest number of spikes.
         sources: the names of the neurons that fired them.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.steps import Worth
+        >>> worth = Worth(torch.tensor(0.5), most=4, sources=frozenset(["sn1"]))
+        >>> worth.spikes(torch.tensor([0.0, 0.5, 2.0]))
+        tensor([0., 1., 4.])
     """
 
     step: Tensor
@@ -58,6 +65,16 @@ class WorthOfSpikes:
 
     Args:
         model: whose neurons that fire integers are followed.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons import Clock, SpikingNeuron
+        >>> from sakd_dense.neurons.steps import WorthOfSpikes
+        >>> layer = SpikingNeuron(dict(type="NILIFNode", D=4, v_threshold=2.0), Clock(1))
+        >>> worth = WorthOfSpikes(layer)
+        >>> with worth.watching():
+        ...     worth.of(layer(torch.ones(1, 3, 2, 2))).step
+        tensor(0.5000)
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -152,7 +169,19 @@ def _side_by_side(parts: list[tuple[Worth | None, int]]) -> Worth | None:
 
 @contextmanager
 def reads(model: nn.Module, watch: WorthOfSpikes) -> Iterator[dict[str, list[Worth | None]]]:
-    """Records the inputs of every layer with weights inside the block, call by call, by name."""
+    """Records the inputs of every layer with weights inside the block, call by call, by name.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.neurons import Clock, SpikingNeuron
+        >>> from sakd_dense.neurons.steps import WorthOfSpikes, reads
+        >>> model = nn.Sequential(SpikingNeuron("NILIFNode", Clock(1)), nn.Conv2d(3, 8, 1))
+        >>> with reads(model, WorthOfSpikes(model)) as seen:
+        ...     _ = model(torch.ones(1, 3, 2, 2))
+        >>> {name: worths[0].most for name, worths in seen.items()}
+        {'1': 4}
+    """
     seen: dict[str, list[Worth | None]] = {}
     with ExitStack() as stack:
         for name, layer in model.named_modules():

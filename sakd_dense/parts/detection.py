@@ -30,6 +30,12 @@ class NormedHRFPN(HRFPN):
 
     Args:
         norm_cfg, act_cfg: of every convolution. Everything else is upstream's.
+
+    Example:
+        >>> from sakd_dense.parts.detection import NormedHRFPN
+        >>> neck = NormedHRFPN([8, 16], out_channels=8, num_outs=2)
+        >>> neck.reduction_conv.with_norm, neck.reduction_conv.with_activation
+        (True, True)
     """
 
     def __init__(

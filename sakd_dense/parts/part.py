@@ -29,6 +29,14 @@ class SpikingPart(nn.Module):
 
     Raises:
         UserError: the upstream class has no activation that neurons could replace.
+
+    Example:
+        >>> from mmengine.registry import MODELS
+        >>> from sakd_dense.parts import SpikingPart
+        >>> channels = dict(in_channels=[8, 16], out_channels=8)
+        >>> neck = MODELS.build(dict(type="SpikingFPN", num_outs=2, **channels))
+        >>> isinstance(neck, SpikingPart)
+        True
     """
 
     #: Arguments of upstream's class without which there would be nothing to fire.
@@ -68,7 +76,17 @@ class SpikingPart(nn.Module):
 
 
 class SpikingNeck(SpikingPart):
-    """Sequences in, sequences out."""
+    """Sequences in, sequences out.
+
+    Example:
+        >>> import torch
+        >>> from mmengine.registry import MODELS
+        >>> channels = dict(in_channels=[8, 16], out_channels=8)
+        >>> neck = MODELS.build(dict(type="SpikingFPN", num_outs=2, **channels))
+        >>> sequences = torch.ones(4, 1, 8, 8, 8), torch.ones(4, 1, 16, 4, 4)
+        >>> [tuple(s.shape) for s in neck(sequences)]
+        [(4, 1, 8, 8, 8), (4, 1, 8, 4, 4)]
+    """
 
     def forward(self, inputs: tuple[Tensor, ...], *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
         outputs = super().forward(self._fold(inputs), *args, **kwargs)
@@ -77,14 +95,31 @@ class SpikingNeck(SpikingPart):
 
 
 class SpikingDenseHead(SpikingPart):
-    """mmdet's one-stage heads: what they give, averaged over T."""
+    """mmdet's one-stage heads: what they give, averaged over T.
+
+    Example:
+        >>> import torch
+        >>> from mmengine.registry import MODELS
+        >>> head = dict(type="SpikingFCOSHead", num_classes=3, in_channels=8, feat_channels=32)
+        >>> scores, *_ = MODELS.build(head)([torch.ones(4, 1, 8, 8, 8)] * 5)
+        >>> tuple(scores[0].shape)
+        (1, 3, 8, 8)
+    """
 
     def forward(self, inputs: tuple[Tensor, ...], *args: Any, **kwargs: Any) -> Any:
         return self._over_time(super().forward(self._fold(inputs), *args, **kwargs))
 
 
 class SpikingDecodeHead(SpikingPart):
-    """mmseg's decode heads: the logits of ``conv_seg``, averaged over T."""
+    """mmseg's decode heads: the logits of ``conv_seg``, averaged over T.
+
+    Example:
+        >>> import torch
+        >>> from mmengine.registry import MODELS
+        >>> head = dict(type="SpikingFCNHead", in_channels=8, channels=8, num_classes=3, in_index=0)
+        >>> tuple(MODELS.build(head)([torch.ones(4, 1, 8, 8, 8)]).shape)
+        (1, 3, 8, 8)
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -63,6 +63,15 @@ def save_readings(result: SweepResult | CountGrid, path: str | os.PathLike[str])
     """Writes a PNG with one panel each for metrics, firing rate and ms an image, over T.
 
     Of a grid the panels show the main metric, a curve each D.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sakd_dense.report import save_readings
+        >>> from sakd_dense.timesteps import SweepResult
+        >>> rows = {1: {"mIoU": 40.0}, 4: {"mIoU": 45.5}}
+        >>> save_readings(SweepResult(rows=rows), "sweep.png")
+        >>> Path("sweep.png").is_file()
+        True
     """
     by_count: dict[int | None, dict[int | None, dict[str, float]]] = {}
     if isinstance(result, CountGrid):
@@ -138,7 +147,14 @@ def energy_bars(axes: "Axes", report: EnergyReport, convention: str) -> None:
 
 
 def save_energy(report: EnergyReport, path: str | os.PathLike[str]) -> None:
-    """Writes a PNG: a heat map of the firing rates, and bars of mJ beside the ANN's."""
+    """Writes a PNG: a heat map of the firing rates, and bars of mJ beside the ANN's.
+
+    Example:
+        >>> from sakd_dense.energy import EnergyReport
+        >>> from sakd_dense.report import save_energy
+        >>> report = EnergyReport.from_json("energy.json")  # doctest: +SKIP
+        >>> save_energy(report, "energy.png")  # doctest: +SKIP
+    """
     figure = new_figure(12, 5)
     figure.suptitle(Path(report.config).stem, fontsize=10)
     left, *right = figure.subplots(1, 1 + len(CONVENTIONS), width_ratios=(1.4, 1, 1))

@@ -34,6 +34,11 @@ def write_page(
 
     Raises:
         UserError: a run has no metric at any T, or another than the first.
+
+    Example:
+        >>> from sakd_dense.report import measure_run, open_run, write_page
+        >>> run = open_run("work_dirs/retinanet_sew18_sakd_digits")  # doctest: +SKIP
+        >>> write_page("report.html", [measure_run(run, (1, 2, 4), samples=8)])  # doctest: +SKIP
     """
     run = runs[0]
     metric = run.sweep.main_metric or "metric"

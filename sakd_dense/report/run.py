@@ -33,6 +33,15 @@ class Run:
         teacher: the ANN's checkpoint, if its file is still there.
         scalars: what was logged, one dict an entry, in the order of time.
         sweep, energy, teacher_sweep: the measurements that lie in the folder.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from mmengine.config import Config
+        >>> from sakd_dense.report import Run
+        >>> logged = [dict(step=50, loss=1.2), dict(step=100, mIoU=0.4)]
+        >>> run = Run(folder=Path("run"), cfg=Config(), checkpoint="epoch_1.pth", scalars=logged)
+        >>> run.logged_losses
+        [{'step': 50, 'loss': 1.2}]
     """
 
     folder: Path
@@ -58,7 +67,14 @@ class Run:
 
 @dataclass(kw_only=True)
 class MeasuredRun(Run):
-    """A run with its measurements; ``teacher_sweep`` is None where the teacher's file is gone."""
+    """A run with its measurements; ``teacher_sweep`` is None where the teacher's file is gone.
+
+    Example:
+        >>> from sakd_dense.report import measure_run, open_run
+        >>> run = open_run("work_dirs/retinanet_sew18_sakd_digits")  # doctest: +SKIP
+        >>> measured = measure_run(run, time_steps=(1, 2, 4), samples=8)  # doctest: +SKIP
+        >>> measured.values("coco/bbox_mAP")  # doctest: +SKIP
+    """
 
     sweep: SweepResult
     energy: EnergyReport
@@ -80,6 +96,11 @@ def open_run(folder: str | Path) -> Run:
         MissingFileError: there is no such folder, or no config or checkpoint in it.
         UserError: its model does not spike, its config has no test set, or a measurement cannot
             be read.
+
+    Example:
+        >>> from sakd_dense.report import open_run
+        >>> run = open_run("work_dirs/retinanet_sew18_sakd_digits")  # doctest: +SKIP
+        >>> print(run.name, run.checkpoint)  # doctest: +SKIP
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -122,6 +143,11 @@ def measure_run(run: Run, time_steps: Sequence[int], samples: int) -> MeasuredRu
         time_steps: the T of the sweep, if there is none yet; energy is measured at those of the
             sweep.
         samples: images for energy.
+
+    Example:
+        >>> from sakd_dense.report import measure_run, open_run
+        >>> run = open_run("work_dirs/retinanet_sew18_sakd_digits")  # doctest: +SKIP
+        >>> measured = measure_run(run, time_steps=(1, 2, 4), samples=8)  # doctest: +SKIP
     """
     cfg = copy.deepcopy(run.cfg)
     cfg.work_dir = str(run.folder / "report")

@@ -28,6 +28,11 @@ class Samples:
         models: ``(title, model, T)``; T is None for an ANN.
         meta: names and colours of the classes, as a data set's ``metainfo``.
         score_thr: boxes with a lower score are left out.
+
+    Example:
+        >>> from sakd_dense.report.samples import Samples
+        >>> Samples(meta=dict(classes=("car",)), score_thr=0.5).meta["classes"]
+        ('car',)
     """
 
     models: list[tuple[str, nn.Module, int | None]] = field(default_factory=list)
@@ -135,6 +140,11 @@ def sample_pictures(run: Run, time_steps: Sequence[int], count: int) -> list[lis
 
     Raises:
         UserError: the config has no test set.
+
+    Example:
+        >>> from sakd_dense.report import open_run, sample_pictures
+        >>> run = open_run("work_dirs/retinanet_sew18_sakd_digits")  # doctest: +SKIP
+        >>> rows = sample_pictures(run, time_steps=(1, 4), count=3)  # doctest: +SKIP
     """
     dataset_cfg = copy.deepcopy(test_dataset_of(run.cfg))
     samples = Samples.of_config(run.cfg, run.checkpoint, run.teacher, time_steps)

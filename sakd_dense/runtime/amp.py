@@ -21,6 +21,15 @@ class CPUAmpOptimWrapper(OptimWrapper):
     bfloat16 has float32's range, so no loss scale is needed and gradient accumulation and
     clipping are those of ``OptimWrapper``. Weights, gradients and optimizer states stay float32,
     and mmcv's operators (NMS, RoIAlign) compute in it: their CPU kernels know no bfloat16.
+
+    Example:
+        >>> from mmengine.registry import OPTIM_WRAPPERS
+        >>> from torch import nn, optim
+        >>> sgd = optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
+        >>> wrapper = OPTIM_WRAPPERS.build(dict(type="CPUAmpOptimWrapper", optimizer=sgd))
+        >>> with wrapper.optim_context(model := nn.Linear(2, 2)):
+        ...     model(torch.ones(1, 2)).dtype
+        torch.bfloat16
     """
 
     @contextmanager
@@ -36,7 +45,15 @@ class CPUAmpOptimWrapper(OptimWrapper):
 
 @contextmanager
 def autocast(device_type: str, dtype: torch.dtype) -> Iterator[None]:
-    """``torch.autocast``; under bfloat16, mmcv's operators compute in float32."""
+    """``torch.autocast``; under bfloat16, mmcv's operators compute in float32.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.runtime.amp import autocast
+        >>> with autocast("cpu", torch.bfloat16):
+        ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+        torch.bfloat16
+    """
     with torch.autocast(device_type, dtype):
         if dtype is torch.bfloat16:
             with mmcv_in_float32():
@@ -51,6 +68,15 @@ def mmcv_in_float32() -> Iterator[None]:
 
     So does the backward of what they computed here, also when it runs after the block. Blocks may
     be nested. Entering and leaving one takes about 30 microseconds.
+
+    Example:
+        >>> import torch
+        >>> from mmcv.ops import nms
+        >>> from sakd_dense.runtime.amp import mmcv_in_float32
+        >>> boxes = torch.tensor([[0, 0, 8, 8], [0, 0, 8, 8]], dtype=torch.bfloat16)
+        >>> with mmcv_in_float32():
+        ...     nms(boxes, torch.tensor([0.5, 0.9], dtype=torch.bfloat16), iou_threshold=0.5)[1]
+        tensor([1])
     """
     pairs = _operators()
     before = [(vars(kind)["forward"], kind._backward_cls) for kind, _ in pairs]
@@ -104,6 +130,12 @@ def with_amp(optim_wrapper: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         UserError: if the wrapper is of a type that has no mixed-precision twin.
+
+    Example:
+        >>> from sakd_dense.runtime.amp import with_amp
+        >>> wrapper = with_amp(dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1)))
+        >>> wrapper["type"] in ("AmpOptimWrapper", "CPUAmpOptimWrapper")
+        True
     """
     kind = optim_wrapper.get("type", "OptimWrapper")
     name = str(getattr(kind, "__name__", kind)).split(".")[-1]  # a class in pure Python configs

@@ -32,6 +32,15 @@ def typed(init: F) -> F:
 
     Raises:
         UserError: names the class, the argument, its value and what it may be.
+
+    Example:
+        >>> from sakd_dense.runtime.arguments import typed
+        >>> class Hook:
+        ...     @typed
+        ...     def __init__(self, interval: int = 10) -> None: ...
+        >>> Hook(interval="10")
+        Traceback (most recent call last):
+        sakd_dense.runtime.errors.UserError: Hook: interval='10': take a whole number
     """
     signature = inspect.signature(init)
     hints: dict[str, Any] = {}
@@ -50,7 +59,18 @@ def typed(init: F) -> F:
 
 
 def check_fields(instance: Any) -> None:
-    """The fields of a dataclass, checked as :func:`typed` checks arguments."""
+    """The fields of a dataclass, checked as :func:`typed` checks arguments.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from sakd_dense.runtime.arguments import check_fields
+        >>> @dataclass
+        ... class Settings:
+        ...     steps: int = 4
+        >>> check_fields(Settings(steps=4.5))
+        Traceback (most recent call last):
+        sakd_dense.runtime.errors.UserError: steps=4.5: take a whole number
+    """
     for name, hint in get_type_hints(type(instance)).items():
         if name in type(instance).__dataclass_fields__:
             check(name, getattr(instance, name), hint)
@@ -63,6 +83,12 @@ def check(what: str, value: Any, hint: Any) -> None:
         what: the class and the argument, for the message.
         value: that was given.
         hint: an annotation.
+
+    Example:
+        >>> from sakd_dense.runtime.arguments import check
+        >>> check("SAKDHook: calibrate", None, int)
+        Traceback (most recent call last):
+        sakd_dense.runtime.errors.UserError: SAKDHook: calibrate=None: take a whole number
     """
     if not _fits(value, hint):
         raise UserError(f"{what}={_short(value)}: take {_said(hint)}")

@@ -37,6 +37,11 @@ class BrokenImageHook(Hook):
     Raises:
         UserError: ``share`` is no number from 0 to 1; more images are broken; one of a test set is;
             the folder of the images is gone.
+
+    Example:
+        >>> from mmengine.registry import HOOKS
+        >>> HOOKS.build(dict(type="BrokenImageHook", share=0.01)).share
+        0.01
     """
 
     priority = "VERY_HIGH"  # before a hook reads from the loader
@@ -78,7 +83,15 @@ class BrokenImageHook(Hook):
 
 
 def plain_datasets(dataset: Any) -> Iterator[Any]:
-    """The data sets with a pipeline of their own inside of wrappers (concatenated, repeated)."""
+    """The data sets with a pipeline of their own inside of wrappers (concatenated, repeated).
+
+    Example:
+        >>> from mmengine.dataset import BaseDataset, ConcatDataset
+        >>> from sakd_dense.runtime.broken_images import plain_datasets
+        >>> parts = [BaseDataset(lazy_init=True), BaseDataset(lazy_init=True)]
+        >>> len(list(plain_datasets(ConcatDataset(parts, lazy_init=True))))
+        2
+    """
     for inner in getattr(dataset, "datasets", None) or ():
         yield from plain_datasets(inner)
     if hasattr(dataset, "dataset"):

@@ -47,6 +47,12 @@ class WholeCheckpointHook(CheckpointHook):
 
     Put it into a config as ``default_hooks = dict(checkpoint=dict(type='WholeCheckpointHook'))``;
     ``tools/train.py`` puts it in the place of every ``CheckpointHook``.
+
+    Example:
+        >>> from mmengine.registry import HOOKS
+        >>> hook = HOOKS.build(dict(type="WholeCheckpointHook", max_keep_ckpts=2))
+        >>> hook.max_keep_ckpts
+        2
     """
 
     file_backend: Any  # set by MMEngine's before_train

@@ -35,7 +35,13 @@ def _file(fact: str) -> Path | None:
 
 
 def is_marked(fact: str) -> bool:
-    """Whether a run on this machine has left a mark for ``fact``."""
+    """Whether a run on this machine has left a mark for ``fact``.
+
+    Example:
+        >>> from sakd_dense.runtime.compile_cache import is_marked
+        >>> is_marked("no run has found this")
+        False
+    """
     file = _file(fact)
     return file is not None and file.is_file()
 

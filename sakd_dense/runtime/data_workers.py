@@ -21,6 +21,15 @@ class SeedWorker:
     Attributes:
         first: what the loader would call, called before.
         seed, epoch, rank: of the run.
+
+    Example:
+        >>> import random
+        >>> from sakd_dense.runtime.data_workers import SeedWorker
+        >>> SeedWorker(None, seed=0, epoch=3, rank=0)(1)
+        >>> number = random.random()
+        >>> SeedWorker(None, seed=0, epoch=3, rank=0)(1)
+        >>> random.random() == number
+        True
     """
 
     first: Callable[[int], Any] | None
@@ -42,6 +51,14 @@ def seed_workers_by_epoch(loader: DataLoader, seed: int, epoch: int) -> None:
     """The workers of ``loader`` start anew, and draw by seed and epoch; without workers: nothing.
 
     Workers that persist are ended: their generators stand where no other run finds them.
+
+    Example:
+        >>> from torch.utils.data import DataLoader
+        >>> from sakd_dense.runtime.data_workers import seed_workers_by_epoch
+        >>> loader = DataLoader([0, 1], num_workers=1)
+        >>> seed_workers_by_epoch(loader, seed=0, epoch=3)
+        >>> loader.worker_init_fn
+        SeedWorker(first=None, seed=0, epoch=3, rank=0)
     """
     if not getattr(loader, "num_workers", 0):
         return

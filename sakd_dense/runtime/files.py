@@ -73,7 +73,14 @@ def _flush(path: Path) -> None:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether ``error`` says that a disk, a quota or a limit of the process is full."""
+    """Whether ``error`` says that a disk, a quota or a limit of the process is full.
+
+    Example:
+        >>> import errno
+        >>> from sakd_dense.runtime.files import is_full
+        >>> is_full(OSError(errno.ENOSPC, "No space left on device")), is_full(ValueError("T=0"))
+        (True, False)
+    """
     if isinstance(error, UserError):
         return False
     if isinstance(error, OSError) and error.errno is not None:
@@ -92,6 +99,13 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
 
     Returns:
         What was removed.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sakd_dense.runtime.files import remove_leftovers
+        >>> Path("_unfinished-99999999_epoch_1.pth").touch()  # no such process
+        >>> [file.name for file in remove_leftovers(".")]
+        ['_unfinished-99999999_epoch_1.pth']
     """
     removed = []
     for file in sorted(Path(folder).glob("_unfinished-*")):
@@ -118,6 +132,15 @@ def whole_local_files() -> Iterator[None]:
     """Inside the block MMEngine writes local files by :func:`replacing`, which it does in place.
 
     Its checkpoints go through ``LocalBackend``, with every strategy; so does what it dumps.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from mmengine.fileio import put_text
+        >>> from sakd_dense.runtime.files import whole_local_files
+        >>> with whole_local_files():
+        ...     put_text("whole", "last_checkpoint")
+        >>> Path("last_checkpoint").read_text()
+        'whole'
     """
     put, put_text = LocalBackend.put, LocalBackend.put_text
 

@@ -28,6 +28,11 @@ class FiniteLossHook(Hook):
 
     Raises:
         UserError: ``overflows`` is no whole number of at least 1.
+
+    Example:
+        >>> from mmengine.registry import HOOKS
+        >>> HOOKS.build(dict(type="FiniteLossHook")).overflows
+        20
     """
 
     priority = "HIGH"  # before what logs, counts or saves
@@ -55,7 +60,17 @@ class FiniteLossHook(Hook):
 
 
 def not_finite(outputs: Any) -> dict[str, float]:
-    """The entries of a dict of losses that are NaN or infinite."""
+    """The entries of a dict of losses that are NaN or infinite.
+
+    Returns:
+        Those entries, each as a float, under their names.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.runtime.finite import not_finite
+        >>> not_finite(dict(loss_cls=torch.tensor(float("nan")), loss_bbox=torch.tensor(1.0)))
+        {'loss_cls': nan}
+    """
     entries = dict(outputs) if isinstance(outputs, Mapping) else {}
     means = {k: v.detach().float().mean() for k, v in entries.items() if torch.is_tensor(v)}
     if means:  # one look at the device, not one a term
@@ -64,7 +79,13 @@ def not_finite(outputs: Any) -> dict[str, float]:
 
 
 def last_checkpoint(work_dir: str) -> str:
-    """A sentence about the checkpoint from which a run can go on."""
+    """A sentence about the checkpoint from which a run can go on.
+
+    Example:
+        >>> from sakd_dense.runtime.finite import last_checkpoint
+        >>> last_checkpoint("work_dirs/new")
+        'There is no checkpoint yet.'
+    """
     try:
         return f"The last checkpoint is {(Path(work_dir) / 'last_checkpoint').read_text().strip()}."
     except OSError:
@@ -72,7 +93,13 @@ def last_checkpoint(work_dir: str) -> str:
 
 
 def advice(terms: list[str]) -> str:
-    """Returns advice by the names of the terms."""
+    """Returns advice by the names of the terms.
+
+    Example:
+        >>> from sakd_dense.runtime.finite import advice
+        >>> "a teacher whose own outputs are finite" in advice(["loss_sakd_feat"])
+        True
+    """
     helps = [
         "a lower learning rate (optim_wrapper.optimizer.lr), "
         "optim_wrapper.clip_grad=dict(max_norm=10), a longer warm-up, no --amp"

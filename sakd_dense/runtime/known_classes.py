@@ -21,6 +21,11 @@ class KnownClassesHook(Hook):
 
     Raises:
         UserError: no category of the annotation file is a class of the data set.
+
+    Example:
+        >>> from mmengine.registry import HOOKS
+        >>> HOOKS.build(dict(type="KnownClassesHook")).priority
+        'VERY_HIGH'
     """
 
     priority = "VERY_HIGH"

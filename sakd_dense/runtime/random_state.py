@@ -11,7 +11,17 @@ import torch
 
 @contextmanager
 def untouched_random_state() -> Iterator[None]:
-    """Restores the random state (PyTorch, NumPy, ``random``) at the end of the block."""
+    """Restores the random state (PyTorch, NumPy, ``random``) at the end of the block.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.runtime.random_state import untouched_random_state
+        >>> before = torch.get_rng_state()
+        >>> with untouched_random_state():
+        ...     _ = torch.rand(8)
+        >>> torch.get_rng_state().equal(before)
+        True
+    """
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():
         yield
@@ -23,6 +33,14 @@ def random_state() -> dict[str, Any]:
     """Returns the state of PyTorch's generators (this process's GPU too), NumPy's and ``random``'s.
 
     Tensors, numbers and strings alone, so that a checkpoint that holds it loads safely.
+
+    Returns:
+        ``python``, ``numpy`` and ``torch``; with a GPU, ``cuda``.
+
+    Example:
+        >>> from sakd_dense.runtime.random_state import random_state
+        >>> list(random_state())[:3]
+        ['python', 'numpy', 'torch']
     """
     version, python, gauss = random.getstate()
     numpy: Any = np.random.get_state()
@@ -38,7 +56,17 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """The generators stand where they stood when :func:`random_state` gave ``state``."""
+    """The generators stand where they stood when :func:`random_state` gave ``state``.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.runtime.random_state import random_state, set_random_state
+        >>> state = random_state()
+        >>> drawn = torch.rand(8)
+        >>> set_random_state(state)
+        >>> torch.rand(8).equal(drawn)
+        True
+    """
     version, python, gauss = state["python"]
     random.setstate((version, tuple(python.tolist()), gauss))
     name, keys, *rest = state["numpy"]

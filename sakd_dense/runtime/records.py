@@ -17,7 +17,17 @@ _LIBRARIES = ("torch", "mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain", "sakd
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the libraries that are loaded."""
+    """The versions of Python and of the libraries that are loaded.
+
+    Returns:
+        ``python``, and those that are loaded of ``torch``, ``mmengine``, ``mmcv``, ``mmdet``,
+        ``mmseg``, ``mmpretrain`` and ``sakd_dense``.
+
+    Example:
+        >>> from sakd_dense.runtime.records import versions
+        >>> list(versions())[:2]
+        ['python', 'torch']
+    """
     loaded = {name: sys.modules.get(name) for name in _LIBRARIES}
     numbers = {name: str(getattr(m, "__version__", "?")) for name, m in loaded.items() if m}
     return {"python": sys.version.split()[0], **numbers}
@@ -32,6 +42,12 @@ class Record:
         command: the command line.
         versions: see :func:`versions`.
         date: when, in UTC, as ISO 8601.
+
+    Example:
+        >>> from sakd_dense.timesteps import SweepResult  # a Record
+        >>> SweepResult(rows={4: {"coco/bbox_mAP": 0.5}}, config="student.py").to_json("sweep.json")
+        >>> SweepResult.from_json("sweep.json").config
+        'student.py'
     """
 
     #: What an error calls a file of this kind.
@@ -48,7 +64,12 @@ class Record:
         raise NotImplementedError
 
     def to_content(self) -> dict[str, Any]:
-        """The fields as JSON knows them."""
+        """The fields as JSON knows them.
+
+        Returns:
+            ``config``, ``checkpoint``, ``command``, ``versions``, ``date``, and the fields of the
+            subclass.
+        """
         return asdict(self)
 
     @classmethod

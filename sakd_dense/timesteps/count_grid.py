@@ -26,6 +26,14 @@ class CountGrid(Record):
     Attributes:
         rows: by (T, D), what :class:`SweepResult` has for each T.
         images: how many were evaluated.
+
+    Example:
+        >>> from sakd_dense.timesteps import CountGrid
+        >>> rows = {(1, 2): {"mIoU": 40.0}, (1, 4): {"mIoU": 45.5}}
+        >>> print(CountGrid(rows=rows, images=8).table())
+        T x D   mIoU
+          1x2  40.00
+          1x4  45.50
     """
 
     description: ClassVar[str] = "a grid that tools/test.py --counts --out wrote"
@@ -46,7 +54,14 @@ class CountGrid(Record):
         )
 
     def to_content(self) -> dict[str, Any]:
-        """The fields as JSON knows them: the rows are a list."""
+        """The fields as JSON knows them: the rows are a list.
+
+        Returns:
+            ``rows``, a list of dicts with ``T``, ``D`` and ``values`` (by name, the metrics,
+            ``firing_rate`` and ``ms_per_image``); ``images``; and those of every record:
+            ``config``, ``checkpoint``, ``command``, ``versions`` and ``date``. The file has
+            ``notes`` as well.
+        """
         rows = [dict(T=t, D=d, values=row) for (t, d), row in self.rows.items()]
         return {**super().to_content(), "rows": rows}
 
@@ -78,6 +93,12 @@ def grid(
     Raises:
         MissingFileError: for a checkpoint that is not there.
         UserError: as :func:`sweep`; for a model whose neurons fire no integers, or a bad D.
+
+    Example:
+        >>> from sakd_dense.config import load_config
+        >>> from sakd_dense.timesteps import grid
+        >>> cfg = load_config("sakd_dense::fcn_spiking18_sakd_camvid_1x4.py")
+        >>> print(grid(cfg, "SNN.pth", counts=(2, 4)).table())  # doctest: +SKIP
     """
     levels = check_counts(counts)
     check_test_loop(cfg)

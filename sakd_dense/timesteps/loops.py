@@ -153,6 +153,16 @@ class TimeStepTestLoop(_TimeStepLoop, TestLoop):
 
     The model's hooks (visualisation, dumps) get the outputs at its own T, or at the largest T read
     if its own is not among them.
+
+    Example:
+        >>> from mmengine.evaluator import Evaluator
+        >>> from mmengine.registry import LOOPS
+        >>> from torch.utils.data import DataLoader
+        >>> run = dict(runner=None, dataloader=DataLoader([0]), evaluator=Evaluator([]))
+        >>> LOOPS.build(dict(type="TimeStepTestLoop", time_steps=(1, 2, 4), **run)).time_steps
+        (1, 2, 4)
+
+        In a config: ``test_cfg=dict(type='TimeStepTestLoop', time_steps=(1, 2, 4))``.
     """
 
     phase = "test"
@@ -182,6 +192,16 @@ class TimeStepValLoop(_TimeStepLoop, ValLoop):
         time_steps: the T to read.
         fp16: as in MMEngine's ``ValLoop``.
         firing_rate: count the model's spikes as well.
+
+    Example:
+        >>> from mmengine.evaluator import Evaluator
+        >>> from mmengine.registry import LOOPS
+        >>> from torch.utils.data import DataLoader
+        >>> run = dict(runner=None, dataloader=DataLoader([0]), evaluator=Evaluator([]))
+        >>> LOOPS.build(dict(type="TimeStepValLoop", time_steps=(1, 2, 4), **run)).time_steps
+        (1, 2, 4)
+
+        In a config: ``val_cfg=dict(type='TimeStepValLoop', time_steps=(1, 2, 4))``.
     """
 
     phase = "val"

@@ -48,6 +48,15 @@ class PrefixReader:
     Raises:
         UserError: for bad ``time_steps``, for a model with no or several spiking backbones, and
             for one whose neurons look ahead in time (PSN).
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense import SEWResNet
+        >>> from sakd_dense.timesteps import PrefixReader
+        >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8, time_steps=4).eval()
+        >>> reader = PrefixReader(backbone, (1, 4))
+        >>> list(reader.read(lambda: backbone(torch.rand(1, 3, 64, 64))))
+        [1, 4]
     """
 
     def __init__(self, model: nn.Module, time_steps: Iterable[int]) -> None:

@@ -20,6 +20,17 @@ class SweepResult(Record):
             and without metrics; None for an ANN.
         timed_images: over how many ``ms_per_image`` was measured; 0 if it was not.
         batch_size: images a batch while timing.
+
+    Example:
+        >>> from sakd_dense.timesteps import SweepResult
+        >>> rows = {1: {"coco/bbox_mAP": 0.31}, 4: {"coco/bbox_mAP": 0.42}}
+        >>> result = SweepResult(rows=rows, images=8)
+        >>> result.main_metric
+        'coco/bbox_mAP'
+        >>> print(result.table())
+        T    mAP
+        1  0.310
+        4  0.420
     """
 
     description: ClassVar[str] = "a sweep that tools/test.py --out wrote"
@@ -57,7 +68,14 @@ class SweepResult(Record):
         return "\n".join(notes)
 
     def to_content(self) -> dict[str, Any]:
-        """The fields as JSON knows them: the rows are a list, since T may be None."""
+        """The fields as JSON knows them: the rows are a list, since T may be None.
+
+        Returns:
+            ``rows``, a list of dicts with ``T``, ``metrics`` (a dict), ``firing_rate`` and
+            ``ms_per_image``; ``images``, ``sweep_ms_per_image``, ``timed_images``, ``batch_size``
+            and ``device``; and those of every record: ``config``, ``checkpoint``, ``command``,
+            ``versions`` and ``date``. The file has ``notes`` as well.
+        """
         rows = [
             {
                 "T": t,

@@ -20,6 +20,9 @@ def metric_columns(rows: Rows) -> dict[str, str]:
 
     mAP, mAP50 and mAP75 for detectors (of boxes and of masks, where there are both); else the
     first six numbers that the metrics gave. Some T may lack one.
+
+    Returns:
+        The heading of each chosen metric by its name, such as ``{'coco/bbox_mAP_50': 'mAP50'}``.
     """
     names = dict.fromkeys(n for row in rows.values() for n in row if n not in (FIRING_RATE, MS))
     # A T may have none: mmdet gives no metrics for a detector that finds nothing.

@@ -28,6 +28,11 @@ class ReestimateBatchNormHook(Hook):
 
     Raises:
         UserError: ``num_batches`` < 1.
+
+    Example:
+        >>> from mmengine.registry import HOOKS
+        >>> HOOKS.build(dict(type="ReestimateBatchNormHook", num_batches=20)).num_batches
+        20
     """
 
     # After SAKDHook has closed its iteration, before a checkpoint is written.

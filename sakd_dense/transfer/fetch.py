@@ -84,6 +84,13 @@ def local_file(path: str | os.PathLike[str]) -> Path:
     Raises:
         MissingFileError: there is no such file, or it cannot be downloaded.
         UserError: the scheme is not known, or ``path`` is something else, such as weights.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sakd_dense.transfer.fetch import local_file
+        >>> Path("ann.pth").touch()
+        >>> local_file("ann.pth").name
+        'ann.pth'
     """
     if not isinstance(path, str | os.PathLike):
         raise UserError(

@@ -39,6 +39,12 @@ class Policy:
         missing: keys of the model that the checkpoint may lack.
         left: keys of the checkpoint that the model may lack.
         shape: keys of the model that may have another shape in the checkpoint.
+
+    Example:
+        >>> from sakd_dense.transfer.fit import Policy
+        >>> policy = Policy(missing={"fc.*": "another head"})
+        >>> policy.why_missing("fc.weight"), policy.why_missing("conv1.weight")
+        ('another head', None)
     """
 
     missing: Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +79,14 @@ def fit(
         policy: what need not fit.
         part: ``'all'``, ``'backbone'`` or ``'head'``; what is outside of it is explained by that.
         exact: keys fit under their own names alone, not under another project's.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.transfer import Checkpoint
+        >>> from sakd_dense.transfer.fit import Policy, fit
+        >>> ann = Checkpoint("ann.pth", {"conv1.weight": torch.ones(8, 3, 7, 7)})
+        >>> fit(ann, {"conv1.weight": torch.zeros(8, 3, 7, 7)}, Policy()).taken
+        ['conv1.weight']
     """
     source = checkpoint.state
     report = TransferReport(checkpoint.name, part, note=checkpoint.note)

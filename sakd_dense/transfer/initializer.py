@@ -27,6 +27,17 @@ class SAKDTransfer:
     Args:
         checkpoint, part, left_ok, missing_ok, weights: as in
             :func:`sakd_dense.transfer.transfer`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet.models import ResNet
+        >>> from sakd_dense import SEWResNet
+        >>> torch.save(ResNet(18, base_channels=8, stem_channels=8).state_dict(), "ann.pth")
+        >>> init = dict(type="SAKDTransfer", checkpoint="ann.pth")
+        >>> student = SEWResNet(18, base_channels=8, stem_channels=8, init_cfg=init)
+        >>> student.init_weights()
+        >>> student.conv1.weight.equal(torch.load("ann.pth")["conv1.weight"])
+        True
     """
 
     @typed

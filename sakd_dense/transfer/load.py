@@ -49,6 +49,14 @@ def build_for_test(
     Raises:
         MissingFileError: there is no such file.
         UserError: the checkpoint cannot be read, or does not fit the model.
+
+    Example:
+        >>> from sakd_dense.config import load_config
+        >>> from sakd_dense.transfer import build_for_test
+        >>> cfg = load_config("sakd_dense::sew18_sakd_digits.py")
+        >>> model, ann = build_for_test(cfg, None), build_for_test(cfg, None, ann=True)
+        >>> type(model.backbone).__name__, type(ann.backbone).__name__
+        ('SEWResNet', 'ResNet')
     """
     source = None
     if checkpoint is not None:
@@ -115,6 +123,15 @@ def load_for_test(model: nn.Module, checkpoint: Source) -> dict[str, Any]:
     Raises:
         MissingFileError: there is no such file.
         UserError: it cannot be read, or does not fit the model.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from sakd_dense.transfer import load_for_test
+        >>> model = nn.Linear(2, 2)
+        >>> torch.save(dict(state_dict=model.state_dict(), meta=dict(epoch=12)), "model.pth")
+        >>> load_for_test(model, "model.pth")
+        {'epoch': 12}
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module

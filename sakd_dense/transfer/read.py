@@ -187,7 +187,15 @@ def read_checkpoint(source: Source, weights: str = "auto") -> Checkpoint:
 
 
 def read_state_dict(source: Source) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors by name, and the ``meta``, of :func:`read_checkpoint`."""
+    """The tensors by name, and the ``meta``, of :func:`read_checkpoint`.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.transfer import read_state_dict
+        >>> torch.save(dict(state_dict={"w": torch.ones(2)}, meta=dict(epoch=12)), "c.pth")
+        >>> read_state_dict("c.pth")
+        ({'w': tensor([1., 1.])}, {'epoch': 12})
+    """
     checkpoint = read_checkpoint(source)
     return checkpoint.state, checkpoint.meta
 
@@ -206,6 +214,14 @@ def verify_checkpoint(path: str | os.PathLike[str], hand_on: bool = False) -> No
 
     Raises:
         MissingFileError, UserError: as :func:`read_checkpoint`.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.transfer import verify_checkpoint
+        >>> torch.save(dict(state_dict={}), "empty.pth")
+        >>> verify_checkpoint("empty.pth")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        sakd_dense.runtime.errors.UserError: checkpoint empty.pth holds no weights; ...
     """
     content = load_safely(path)
     open_checkpoint(content, os.fspath(path))

@@ -38,6 +38,13 @@ class TransferReport:
         shape_differs: target keys whose source has another shape; kept at their initialisation.
         hints: what the unexplained keys mean, in words.
         note: which of several sets of weights was taken; empty where there is one.
+
+    Example:
+        >>> from sakd_dense.transfer import TransferReport
+        >>> keys = dict(taken=["conv1.weight"], missing={"fc.weight": None})
+        >>> report = TransferReport("ann.pth", "all", **keys)
+        >>> report.loaded, report.unexplained
+        (['conv1.weight'], ['1 in the model but not in the checkpoint: fc.weight'])
     """
 
     checkpoint: str
@@ -103,6 +110,11 @@ class TransferError(UserError):
 
     Attributes:
         report: the :class:`TransferReport`, where the keys were compared at all.
+
+    Example:
+        >>> from sakd_dense.transfer import TransferError, TransferReport
+        >>> TransferError("1 key is missing", TransferReport("ann.pth", "all")).report.checkpoint
+        'ann.pth'
     """
 
     def __init__(self, message: str, report: TransferReport | None = None) -> None:

@@ -14,7 +14,16 @@ from ..runtime.files import replacing
 def save_checkpoint(
     model: nn.Module, path: str | os.PathLike[str], meta: dict[str, Any] | None = None
 ) -> None:
-    """Write ``{'state_dict', 'meta'}`` to ``path`` (to a temporary name first), on the CPU."""
+    """Write ``{'state_dict', 'meta'}`` to ``path`` (to a temporary name first), on the CPU.
+
+    Example:
+        >>> from torch import nn
+        >>> from sakd_dense.transfer import read_checkpoint
+        >>> from sakd_dense.transfer.save import save_checkpoint
+        >>> save_checkpoint(nn.Linear(2, 2), "linear.pth", meta=dict(epoch=1))
+        >>> read_checkpoint("linear.pth").meta
+        {'epoch': 1}
+    """
     state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
     with replacing(path) as temporary:
         torch.save({"state_dict": state, "meta": dict(meta or {})}, temporary)

@@ -50,6 +50,13 @@ class Checkpoint:
         meta: what the file says about them; empty where it says nothing.
         others: keys of the file that were not chosen -> why.
         note: which weights were chosen of several; empty where there was no choice.
+
+    Example:
+        >>> from torch import nn
+        >>> from sakd_dense.transfer import Checkpoint
+        >>> source = Checkpoint("in memory", nn.Conv2d(3, 8, 3).state_dict())
+        >>> str(source), list(source.state)
+        ('in memory', ['weight', 'bias'])
     """
 
     name: str
@@ -72,6 +79,13 @@ def open_checkpoint(content: Any, name: str, weights: str = "auto") -> Checkpoin
 
     Raises:
         UserError: there are no weights, or none of that kind.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.transfer.weights import open_checkpoint
+        >>> content = dict(model={"w": torch.zeros(1)}, model_ema={"w": torch.ones(1)})
+        >>> open_checkpoint(content, "c.pth").state, open_checkpoint(content, "c.pth", "raw").state
+        ({'w': tensor([1.])}, {'w': tensor([0.])})
     """
     if not isinstance(content, Mapping):
         raise UserError(
@@ -104,7 +118,17 @@ def open_checkpoint(content: Any, name: str, weights: str = "auto") -> Checkpoin
 
 
 def averaged_keys(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Key -> the key of its average, as MMDetection 2.x names it: ``ema_backbone_conv1_weight``."""
+    """Key -> the key of its average, as MMDetection 2.x names it: ``ema_backbone_conv1_weight``.
+
+    Returns:
+        The keys of raw weights, each with the key of its average.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.transfer.weights import averaged_keys
+        >>> averaged_keys({"conv1.weight": torch.zeros(1), "ema_conv1_weight": torch.ones(1)})
+        {'conv1.weight': 'ema_conv1_weight'}
+    """
     named = {key: "ema_" + key.replace(".", "_") for key in state}
     return {key: average for key, average in named.items() if average in state}
 
@@ -114,6 +138,14 @@ def one_model(checkpoint: Checkpoint) -> Checkpoint:
 
     Raises:
         UserError: there are several, and nothing in the file identifies that one.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.transfer import Checkpoint
+        >>> from sakd_dense.transfer.weights import one_model
+        >>> state = {f"{m}.backbone.conv1.weight": torch.ones(1) for m in ("student", "teacher")}
+        >>> list(one_model(Checkpoint("c.pth", state)).state)
+        ['backbone.conv1.weight']
     """
     prefixes = backbone_prefixes(checkpoint.state)
     if outermost(prefixes) is not None or not prefixes:

@@ -24,6 +24,11 @@ class DigitsDataset(BaseDataset):
         data_root: where the set lies or is put.
         scenes: values for :class:`SceneParameters` that differ from :data:`ONE`.
         kwargs: of ``mmpretrain.datasets.BaseDataset``.
+
+    Example:
+        >>> from sakd_dense.datasets import DigitsDataset
+        >>> len(DigitsDataset("val", "digits", scenes=dict(counts=(2, 3, 2))))
+        3
     """
 
     METAINFO = {"classes": CLASSES}

@@ -39,6 +39,12 @@ class DigitScenesDataset(CocoDataset):
         data_root: where the set lies or is put.
         scenes: values for :class:`SceneParameters` that differ from its defaults.
         kwargs: of ``mmdet.datasets.CocoDataset``.
+
+    Example:
+        >>> from sakd_dense.datasets import DigitScenesDataset
+        >>> data = DigitScenesDataset("val", scenes=dict(counts=(2, 3, 2)), lazy_init=True)
+        >>> data.ann_file, len(data.metainfo["classes"])
+        ('data/digits/annotations/val.json', 10)
     """
 
     METAINFO = {"classes": CLASSES, "palette": PALETTE}
@@ -63,7 +69,15 @@ class DigitScenesDataset(CocoDataset):
 
 
 def ensure_digit_scenes(data_root: str | Path, parameters: SceneParameters) -> None:
-    """Generate the set unless ``data_root`` already holds it, see :func:`.generated.ensure`."""
+    """Generate the set unless ``data_root`` already holds it, see :func:`.generated.ensure`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sakd_dense.datasets import SceneParameters, ensure_digit_scenes
+        >>> ensure_digit_scenes("scenes", SceneParameters(counts=(2, 1, 1)))
+        >>> len(list(Path("scenes/images/train").iterdir()))
+        2
+    """
     ensure(
         data_root,
         "digit scenes",

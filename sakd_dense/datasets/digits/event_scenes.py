@@ -36,6 +36,12 @@ class DigitEventScenesDataset(PropheseeDataset):
         data_root: where the set lies or is put.
         recordings: values for :class:`MovingParameters` that differ from its defaults.
         kwargs: of :class:`~sakd_dense.datasets.PropheseeDataset`.
+
+    Example:
+        >>> from sakd_dense.datasets import DigitEventScenesDataset
+        >>> few = dict(counts=(1, 3, 1), stamps=2)  # a sample a time stamp
+        >>> len(DigitEventScenesDataset("val", "moving", recordings=few))
+        6
     """
 
     METAINFO = {"classes": CLASSES, "palette": PALETTE}
@@ -59,13 +65,29 @@ class DigitEventScenesDataset(PropheseeDataset):
 
 
 def check_split(split: str) -> None:
-    """Raises UserError for a split that there is not."""
+    """Raises UserError for a split that there is not.
+
+    Example:
+        >>> from sakd_dense.datasets.digits.event_scenes import check_split
+        >>> check_split("all")
+        Traceback (most recent call last):
+        sakd_dense.runtime.errors.UserError: split='all': take one of ('train', 'val', 'test')
+    """
     if split not in SPLITS:
         raise UserError(f"split={split!r}: take one of {SPLITS}")
 
 
 def ensure_event_scenes(data_root: str | Path, parameters: MovingParameters) -> None:
-    """Generates the set unless ``data_root`` already holds it, see :func:`.generated.ensure`."""
+    """Generates the set unless ``data_root`` already holds it, see :func:`.generated.ensure`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sakd_dense.datasets import MovingParameters
+        >>> from sakd_dense.datasets.digits.event_scenes import ensure_event_scenes
+        >>> ensure_event_scenes("recordings", MovingParameters(counts=(2, 1, 1)))
+        >>> sorted(file.name for file in Path("recordings/train").glob("*.dat"))
+        ['00000_td.dat', '00001_td.dat']
+    """
     made = partial(_write_set, parameters=parameters)
     ensure(data_root, "moving digits with boxes", stamp(parameters, VERSION), made)
 

@@ -21,6 +21,12 @@ class DigitEventScenesSegDataset(BaseSegDataset):
         data_root: where the set lies or is put; shared with :class:`DigitEventScenesDataset`.
         recordings: values for :class:`MovingParameters` that differ from its defaults.
         kwargs: of ``mmseg.datasets.BaseSegDataset``.
+
+    Example:
+        >>> from sakd_dense.datasets import DigitEventScenesSegDataset
+        >>> few = dict(counts=(1, 3, 1), stamps=2)  # a sample a time stamp
+        >>> len(DigitEventScenesSegDataset("val", "moving", recordings=few))
+        6
     """
 
     METAINFO = {"classes": ("background", *CLASSES), "palette": [(0, 0, 0), *PALETTE]}

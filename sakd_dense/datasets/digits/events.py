@@ -38,6 +38,11 @@ class EventParameters:
         threshold: of brightness, of 255.
         noise: events without a cause, per mille of pixels, polarities and frames.
         seed: of everything.
+
+    Example:
+        >>> from sakd_dense.datasets import EventParameters
+        >>> EventParameters(counts=(8, 2, 2)).steps
+        8
     """
 
     size: int = 32
@@ -75,6 +80,11 @@ class DigitEventsDataset(CustomDataset):
         data_root: where the set lies or is put.
         events: values for :class:`EventParameters` that differ from its defaults.
         kwargs: of ``mmpretrain.datasets.CustomDataset``.
+
+    Example:
+        >>> from sakd_dense.datasets import DigitEventsDataset
+        >>> len(DigitEventsDataset("val", "events", events=dict(counts=(2, 3, 2))))
+        3
     """
 
     METAINFO = {"classes": CLASSES}

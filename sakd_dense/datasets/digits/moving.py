@@ -34,6 +34,11 @@ class MovingParameters:
         threshold: of brightness, of 255.
         noise: events without a cause, a pixel and second.
         seed: of everything.
+
+    Example:
+        >>> from sakd_dense.datasets import MovingParameters
+        >>> MovingParameters(counts=(8, 2, 2)).size
+        (64, 64)
     """
 
     size: tuple[int, int] = (64, 64)
@@ -78,6 +83,12 @@ class Recording:
     """``events``; ``labels`` at each of ``stamps`` (microseconds): ``[H, W]`` uint8, 0 for the
     background and digit + 1 elsewhere; ``boxes`` one ``[N, 6]`` int64 a stamp: x, y, w, h, digit,
     and which of the recording's digits it is.
+
+    Example:
+        >>> from sakd_dense.datasets import Events
+        >>> from sakd_dense.datasets.digits.moving import Recording
+        >>> Recording(Events.none(), stamps=[50_000], labels=[], boxes=[]).stamps
+        [50000]
     """
 
     events: Events
@@ -122,6 +133,15 @@ def record_scene(
         scans: ``[N, 8, 8]``, ink from 0 to 16.
         targets: ``[N]``, the digit of each scan.
         parameters: see :class:`MovingParameters`.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import MovingParameters
+        >>> from sakd_dense.datasets.digits.moving import record_scene
+        >>> scans, targets = np.full((1, 8, 8), 16), np.array([3])
+        >>> scene = record_scene(np.random.default_rng(0), scans, targets, MovingParameters())
+        >>> scene.stamps, scene.labels[0].shape
+        ([50000, 100000], (64, 64))
     """
     chosen = rng.integers(len(scans), size=rng.integers(*np.add(parameters.digits, (0, 1))))
     digits = [_Digit(rng, ink_of(rng, scans[i], parameters.digit_size), parameters) for i in chosen]

@@ -19,6 +19,12 @@ class DigitScenesSegDataset(BaseSegDataset):
         data_root: where the set lies or is put; shared with :class:`DigitScenesDataset`.
         scenes: values for :class:`SceneParameters` that differ from its defaults.
         kwargs: of ``mmseg.datasets.BaseSegDataset``.
+
+    Example:
+        >>> from sakd_dense.datasets import DigitScenesSegDataset
+        >>> data = DigitScenesSegDataset("val", "digits", scenes=dict(counts=(2, 3, 2)))
+        >>> len(data), data.metainfo["classes"][:2]
+        (3, ('background', '0'))
     """
 
     METAINFO = {"classes": ("background", *CLASSES), "palette": [(0, 0, 0), *PALETTE]}

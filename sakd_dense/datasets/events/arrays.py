@@ -22,6 +22,14 @@ class ArrayFile(EventFile):
     Raises:
         MissingFileError: there is no such file.
         UserError: it holds no events, or was cut short.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets.events.arrays import ArrayFile
+        >>> np.save("frame.npy", [[10, 3, 0, 1], [20, 3, 0, 1], [90, 4, 1, 0]])  # t, x, y, p
+        >>> file = ArrayFile("frame.npy")
+        >>> file.begin, file.end, len(file.window(0, 50))
+        (10, 91, 2)
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -45,9 +53,19 @@ class ArrayFile(EventFile):
 def load_array(path: str | Path) -> Any:
     """Reads an .npy or .npz without running code of its own.
 
+    Returns:
+        The array of an .npy; of an .npz a dict of its arrays by name.
+
     Raises:
         MissingFileError: there is no such file.
         UserError: it cannot be read.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets.events.arrays import load_array
+        >>> np.savez("events.npz", t=[10, 20], p=[1, 0])
+        >>> sorted(load_array("events.npz"))
+        ['p', 't']
     """
     if not Path(path).is_file():
         raise MissingFileError(f"there is no file {str(path)!r}")

@@ -14,6 +14,14 @@ class EventBatches(BaseDataPreprocessor):
     """In front of an upstream preprocessor: upstream sees frames ``[T, C, H, W]`` as channels.
 
     Arguments as of :class:`~sakd_dense.datasets.EventDetDataPreprocessor`.
+
+    A batch is a dict of ``inputs``, whose axes ``time`` chooses, and of ``data_samples``.
+
+    Example:
+        >>> from sakd_dense.datasets import EventDetDataPreprocessor
+        >>> from sakd_dense.datasets.events.batches import EventBatches
+        >>> issubclass(EventDetDataPreprocessor, EventBatches)
+        True
     """
 
     def __init__(

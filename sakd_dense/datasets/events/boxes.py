@@ -27,9 +27,21 @@ _NEEDED = ("x", "y", "w", "h", "class_id")
 def read_boxes(path: str | Path) -> dict[int, np.ndarray]:
     """Boxes by time stamp in the order of time, each ``[N]`` of the file's own structure.
 
+    Returns:
+        The boxes of each time stamp, by its microseconds.
+
     Raises:
         MissingFileError: there is no such file.
         UserError: it holds something else, or was cut short.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import BOX, read_boxes, write_boxes
+        >>> boxes = np.zeros(3, BOX)
+        >>> boxes["t"] = 50_000, 100_000, 100_000
+        >>> write_boxes("train_bbox.npy", boxes)
+        >>> {t: len(found) for t, found in read_boxes("train_bbox.npy").items()}
+        {50000: 1, 100000: 2}
     """
     boxes: Any = load_array(path)
     names = getattr(boxes, "dtype", np.dtype("u1")).names or ()
@@ -52,6 +64,14 @@ def corners(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Args:
         boxes: with x, y, w and h.
         size: height and width of the sensor.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import BOX
+        >>> from sakd_dense.datasets.events.boxes import corners
+        >>> box = np.array([(0, 10, 5, 20, 8, 1, 0, 1)], BOX)  # x = 10, y = 5, w = 20, h = 8
+        >>> corners(box, size=(12, 24)).tolist()
+        [[10.0, 5.0, 24.0, 12.0]]
     """
     height, width = size
     x, y, w, h = (boxes[name].astype(np.float64) for name in "xywh")
@@ -60,7 +80,15 @@ def corners(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def write_boxes(path: str | Path, boxes: np.ndarray) -> None:
-    """Writes boxes of :data:`BOX` as ``*_bbox.npy``."""
+    """Writes boxes of :data:`BOX` as ``*_bbox.npy``.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import BOX, write_boxes
+        >>> write_boxes("train_bbox.npy", np.zeros(3, BOX))
+        >>> np.load("train_bbox.npy").shape
+        (3,)
+    """
     with replacing(path) as temporary:
         np.save(temporary, np.asarray(boxes, BOX))
 

@@ -29,6 +29,14 @@ class DatFile(EventFile):
     Raises:
         MissingFileError: there is no such file.
         UserError: it is no DAT of version 2, or was cut short.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import DatFile, Events, write_dat
+        >>> t, x, y, p = np.array([[10, 20, 90], [3, 3, 4], [0, 0, 1], [1, 1, 0]])
+        >>> write_dat("recording.dat", Events(t, x, y, p), size=(4, 6))
+        >>> DatFile("recording.dat").window(0, 50).t.tolist()
+        [10, 20]
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -87,7 +95,16 @@ class DatFile(EventFile):
 
 
 def unpack(records: np.ndarray) -> Events:
-    """Events of DAT's eight bytes."""
+    """Events of DAT's eight bytes.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import Events
+        >>> from sakd_dense.datasets.events.dat import pack, unpack
+        >>> t, x, y, p = np.array([[10, 20], [3, 4], [0, 1], [1, 0]])
+        >>> unpack(pack(Events(t, x, y, p))).x.tolist()
+        [3, 4]
+    """
     word = records["xyp"]
     x = (word & _COORDINATE).astype(np.int32)
     y = (word >> 14 & _COORDINATE).astype(np.int32)
@@ -99,6 +116,14 @@ def pack(events: Events) -> np.ndarray:
 
     Raises:
         UserError: for times or places that they cannot hold.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import Events
+        >>> from sakd_dense.datasets.events.dat import pack
+        >>> t, x, y, p = np.array([[10, 20], [3, 4], [0, 1], [1, 0]])
+        >>> pack(Events(t, x, y, p)).nbytes
+        16
     """
     for name, most in (("t", 2**32 - 1), ("x", _COORDINATE), ("y", _COORDINATE), ("p", 1)):
         values = getattr(events, name)
@@ -112,7 +137,17 @@ def pack(events: Events) -> np.ndarray:
 
 
 def write_dat(path: str | Path, events: Events, size: tuple[int, int]) -> None:
-    """Writes events of a sensor of ``size`` (height, width) as they are."""
+    """Writes events of a sensor of ``size`` (height, width) as they are.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import DatFile, Events, write_dat
+        >>> t, x, y, p = np.array([[10, 20], [3, 4], [0, 1], [1, 0]])
+        >>> write_dat("recording.dat", Events(t, x, y, p), size=(4, 6))
+        >>> file = DatFile("recording.dat")
+        >>> len(file), file.size
+        (2, (4, 6))
+    """
     header = f"% Data file containing Event2D events.\n% Version 2\n% Height {size[0]}\n"
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(f"{header}% Width {size[1]}\n".encode() + bytes([0, _EVENT.itemsize]))
@@ -120,7 +155,17 @@ def write_dat(path: str | Path, events: Events, size: tuple[int, int]) -> None:
 
 
 def sort_dat(path: str | Path, out: str | Path) -> None:
-    """Writes the events of a DAT file into ``out`` in the order of time; reads it whole."""
+    """Writes the events of a DAT file into ``out`` in the order of time; reads it whole.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import DatFile, Events, sort_dat, write_dat
+        >>> t, x, y, p = np.array([[20, 10], [4, 3], [1, 0], [0, 1]])
+        >>> write_dat("recording.dat", Events(t, x, y, p), size=(4, 6))
+        >>> sort_dat("recording.dat", "sorted.dat")
+        >>> DatFile("sorted.dat").window(0, 50).t.tolist()
+        [10, 20]
+    """
     file = DatFile(path)
     events = unpack(np.asarray(file._events)).in_order()
     write_dat(

@@ -43,6 +43,14 @@ class LoadEvents(BaseTransform):
         MissingFileError: for a file that is not there.
         UserError: for bad arguments, a file that cannot be read, a sensor of unknown size, and
             events outside of it or out of order (the message names file and time stamp).
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import LoadEvents
+        >>> np.save("frame.npy", [[10, 3, 0, 1], [20, 3, 0, 1], [90, 4, 1, 0]])  # t, x, y, p
+        >>> load = LoadEvents(time_steps=2, window=None, size=(4, 6))
+        >>> load(dict(img_path="frame.npy"))["img"].shape
+        (4, 6, 4)
     """
 
     def __init__(

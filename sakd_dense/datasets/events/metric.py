@@ -30,6 +30,11 @@ class EventCocoMetric(CocoMetric):
 
     Raises:
         UserError: for unknown rules, and where they leave no box of the whole set.
+
+    Example:
+        >>> from mmengine.registry import METRICS
+        >>> METRICS.build(dict(type="EventCocoMetric", rules="gen1")).rules
+        BoxRules(skip=500000, diagonal=30, side=10)
     """
 
     def __init__(self, rules: str | Mapping[str, Any] | None = None, **kwargs: Any) -> None:

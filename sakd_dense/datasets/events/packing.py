@@ -18,6 +18,15 @@ class PackEventInputs(BaseTransform):
 
     Raises:
         UserError: for a sample that :class:`~sakd_dense.datasets.LoadEvents` has not loaded.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import PackEventInputs
+        >>> image = np.zeros((4, 6, 4), np.float32)  # two frames of two polarities
+        >>> sample = dict(img=image, img_shape=(4, 6), time_steps=2)
+        >>> pack = PackEventInputs("mmdet.PackDetInputs", meta_keys=("img_shape",))
+        >>> pack(sample)["inputs"].shape
+        torch.Size([2, 2, 4, 6])
     """
 
     def __init__(self, pack: str = "PackDetInputs", **kwargs: Any) -> None:

@@ -30,6 +30,11 @@ class PEDRoDataset(StrictVOCDataset):
     Raises:
         MissingFileError: for a missing folder or events.
         UserError: for a folder without boxes, and as ``StrictVOCDataset``.
+
+    Example:
+        >>> from sakd_dense.datasets import PEDRoDataset
+        >>> PEDRoDataset("data/pedro", split="test", lazy_init=True).metainfo["classes"]
+        ('person',)
     """
 
     METAINFO = {"classes": ("person",), "palette": [(20, 140, 60)]}

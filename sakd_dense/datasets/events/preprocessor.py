@@ -20,6 +20,14 @@ class EventDetDataPreprocessor(EventBatches, DetDataPreprocessor):
 
     Raises:
         UserError: for another ``time``, for colours, for streams of other axes or several T.
+
+    Example:
+        >>> import torch
+        >>> from mmengine.registry import MODELS
+        >>> preprocessor = MODELS.build(dict(type="EventDetDataPreprocessor", pad_size_divisor=8))
+        >>> streams = [torch.zeros(2, 2, 4, 6), torch.zeros(2, 2, 8, 6)]
+        >>> preprocessor(dict(inputs=streams))["inputs"].shape
+        torch.Size([2, 2, 2, 8, 8])
     """
 
 

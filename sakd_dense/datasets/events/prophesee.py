@@ -45,6 +45,13 @@ class PropheseeDataset(BaseDetDataset):
     Raises:
         MissingFileError: for a missing folder or recording.
         UserError: for a folder without boxes, and boxes that are none or of an unknown class.
+
+    Example:
+        >>> from mmengine.registry import DATASETS
+        >>> data = dict(type="PropheseeDataset", data_root="data/mine", size=(480, 640))
+        >>> data.update(metainfo=dict(classes=("car",)), lazy_init=True)
+        >>> DATASETS.build(data).size
+        (480, 640)
     """
 
     METAINFO: dict[str, Any] = {}
@@ -143,6 +150,12 @@ class Gen1Dataset(PropheseeDataset):
 
     de Tournemire et al., "A Large Scale Event-based Detection Dataset for Automotive",
     arXiv:2001.08499: 39 hours in recordings of 60 s, boxes at 1, 2 or 4 Hz.
+
+    Example:
+        >>> from mmengine.registry import DATASETS
+        >>> data = dict(type="Gen1Dataset", data_root="data/gen1", rules="gen1", lazy_init=True)
+        >>> DATASETS.build(data).metainfo["classes"]
+        ('car', 'pedestrian')
     """
 
     METAINFO = {
@@ -157,6 +170,11 @@ class OneMpxDataset(PropheseeDataset):
 
     Perot et al., "Learning to Detect Objects with a 1 Megapixel Event Camera", NeurIPS 2020, which
     trains on the first three: ``metainfo=dict(classes=('pedestrian', 'two wheeler', 'car'))``.
+
+    Example:
+        >>> from sakd_dense.datasets import OneMpxDataset
+        >>> OneMpxDataset("data/1mpx", metainfo=dict(classes=("car",)), lazy_init=True).size
+        (720, 1280)
     """
 
     METAINFO = {

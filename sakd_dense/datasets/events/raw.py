@@ -21,7 +21,7 @@ _FORMATS: dict[str, ModuleType] = {"2": evt2, "3": evt3}
 
 
 class RawFile(EventFile):
-    """A RAW file of EVT 2.0 or 3.0.
+    r"""A RAW file of EVT 2.0 or 3.0.
 
     Args:
         path: of the file, ``*.raw``.
@@ -30,6 +30,15 @@ class RawFile(EventFile):
     Raises:
         MissingFileError: there is no such file.
         UserError: it is of another format, or was cut short.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import RawFile
+        >>> words = np.array([8 << 28 | 2, 1 << 28 | 5 << 22 | 3 << 11 | 7], "<u4")
+        >>> _ = Path("recording.raw").write_bytes(b"% evt 2.0\n% end\n" + words.tobytes())
+        >>> RawFile("recording.raw").window(0, 1000).t.tolist()
+        [133]
     """
 
     def __init__(self, path: str | Path, part: int = 1 << 16) -> None:

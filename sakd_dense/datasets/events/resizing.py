@@ -19,6 +19,14 @@ class ResizeEvents(Resize):
 
     Raises:
         UserError: for a scale that makes frames larger.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import ResizeEvents
+        >>> counts = np.ones((4, 6, 2), np.float32)
+        >>> smaller = ResizeEvents(scale=(3, 2))(dict(img=counts))["img"]
+        >>> smaller.shape, smaller.sum().item()
+        ((2, 3, 2), 48.0)
     """
 
     def _resize_img(self, results: dict[str, Any]) -> None:

@@ -24,6 +24,14 @@ class BoxRules:
         skip: microseconds at the beginning of a recording; a box at that very time is left out.
         diagonal: the shortest diagonal that is taken, pixels of the sensor.
         side: the shortest side that is taken, pixels.
+
+    Example:
+        >>> from sakd_dense.datasets import BoxRules
+        >>> rules = BoxRules.of("gen1")
+        >>> rules.skip, rules.diagonal, rules.side
+        (500000, 30, 10)
+        >>> rules.takes_time(400_000)
+        False
     """
 
     skip: int = -1

@@ -16,6 +16,13 @@ class EventSegDataPreprocessor(EventBatches, SegDataPreProcessor):
 
     A segmentor tests on whole frames (``test_cfg=dict(mode='whole')``): mmseg's sliding window
     knows no time axis.
+
+    Example:
+        >>> import torch
+        >>> from mmengine.registry import MODELS
+        >>> preprocessor = MODELS.build(dict(type="EventSegDataPreprocessor", time="mean"))
+        >>> preprocessor(dict(inputs=[torch.zeros(2, 2, 4, 6)]))["inputs"].shape
+        torch.Size([1, 2, 4, 6])
     """
 
 

@@ -72,6 +72,14 @@ class EventFile(ABC):
         path: of the file.
         size: height and width of the sensor where the file says them, else None.
         begin: when the recording begins, microseconds.
+
+    Example:
+        >>> import numpy as np
+        >>> from sakd_dense.datasets import EventFile, open_events
+        >>> np.save("frame.npy", [[10, 3, 0, 1], [20, 3, 0, 1], [90, 4, 1, 0]])  # t, x, y, p
+        >>> file = open_events("frame.npy")
+        >>> isinstance(file, EventFile), file.before(90, count=1).t.tolist()
+        (True, [20])
     """
 
     begin = 0
@@ -103,10 +111,17 @@ class EventFile(ABC):
 
 
 def header_of(path: str | Path) -> tuple[list[str], int]:
-    """The lines of a Prophesee file's header, without their ``%``, and where the data begins.
+    r"""The lines of a Prophesee file's header, without their ``%``, and where the data begins.
 
     Raises:
         MissingFileError: there is no such file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sakd_dense.datasets.events.stream import header_of
+        >>> _ = Path("recording.dat").write_bytes(b"% Version 2\n% Height 4\n\x00\x08")
+        >>> header_of("recording.dat")
+        (['Version 2', 'Height 4'], 23)
     """
     lines: list[str] = []
     with open_binary(path) as file:
@@ -125,6 +140,14 @@ def open_binary(path: str | Path) -> Any:
 
     Raises:
         MissingFileError: there is no such file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sakd_dense.datasets.events.stream import open_binary
+        >>> _ = Path("recording.dat").write_bytes(b"% Version 2")
+        >>> with open_binary("recording.dat") as file:
+        ...     file.read(1)
+        b'%'
     """
     if not Path(path).is_file():
         raise MissingFileError(f"there is no event file {str(path)!r}")

@@ -18,7 +18,15 @@ from .base import FeatureLoss
 
 
 def channel_wise_distillation(student: Tensor, teacher: Tensor, tau: float = 1.0) -> Tensor:
-    """student, teacher ``[B, C, H, W]`` -> a scalar, zero when equal."""
+    """student, teacher ``[B, C, H, W]`` -> a scalar, zero when equal.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.distill.losses import channel_wise_distillation
+        >>> rates = torch.zeros(1, 2, 4, 4)
+        >>> channel_wise_distillation(rates, rates + 1)  # offset drops out
+        tensor(0.)
+    """
     log_q = (student / tau).flatten(2).log_softmax(-1)
     log_p = (teacher / tau).flatten(2).log_softmax(-1)
     return (log_p.exp() * (log_p - log_q)).sum(-1).mean() * tau**2

@@ -21,7 +21,15 @@ SCALES = ("none", "channel")
 
 
 def rate_mse(student: Tensor, teacher: Tensor, scale: str = "none", eps: float = 1e-3) -> Tensor:
-    """student, teacher ``[B, C, H, W]`` -> a scalar, zero when equal."""
+    """student, teacher ``[B, C, H, W]`` -> a scalar, zero when equal.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.distill.losses import rate_mse
+        >>> rates, activations = torch.zeros(1, 2, 4, 4), torch.full((1, 2, 4, 4), 2.0)
+        >>> rate_mse(rates, activations), rate_mse(rates, activations, scale="channel", eps=0)
+        (tensor(4.), tensor(1.))
+    """
     error = (student - teacher).square()
     if scale == "channel":
         square = mean_over_processes(teacher.square().mean((0, 2, 3), keepdim=True))

@@ -26,7 +26,15 @@ def _standardise(x: Tensor, eps: float) -> Tensor:
 
 
 def pearson_distance(student: Tensor, teacher: Tensor, eps: float = 1e-3) -> Tensor:
-    """student, teacher ``[B, C, H, W]`` -> a scalar in 0..2, zero when equal."""
+    """student, teacher ``[B, C, H, W]`` -> a scalar in 0..2, zero when equal.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.distill.losses import pearson_distance
+        >>> rates = torch.arange(16.0).view(1, 1, 4, 4) / 16
+        >>> f"{pearson_distance(rates, rates):.2f}, {pearson_distance(rates, -rates):.2f}"
+        '0.00, 1.98'
+    """
     return (_standardise(student, eps) - _standardise(teacher, eps)).square().mean() / 2
 
 

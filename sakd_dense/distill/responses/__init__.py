@@ -25,7 +25,16 @@ KINDS: tuple[type[Response], ...] = (
 
 
 def find_response(model: nn.Module, **options: Any) -> Response | None:
-    """The response that fits ``model``; None where no kind does (features only)."""
+    """The response that fits ``model``; None where no kind does (features only).
+
+    Example:
+        >>> from mmengine.registry import MODELS
+        >>> from sakd_dense.config import load_config
+        >>> from sakd_dense.distill.responses import find_response
+        >>> cfg = load_config("sakd_dense::retinanet_sew18_sakd_digits.py")
+        >>> type(find_response(MODELS.build(cfg.model), cls=2.0)).__name__
+        'DenseHeadResponse'
+    """
     for kind in KINDS:
         if kind.fits(model):
             return kind(**options)

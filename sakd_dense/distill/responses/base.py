@@ -16,6 +16,12 @@ class Response(ABC):
 
     ``terms`` names the terms that a kind knows, each with its default weight; a weight is a
     number, a schedule (:class:`sakd_dense.distill.schedule.Weight`) or 0 to switch it off.
+
+    Example:
+        >>> from sakd_dense.distill.responses import DenseHeadResponse
+        >>> response = DenseHeadResponse(box=0)  # the term of boxes is off
+        >>> response.weights["cls"].off, response.weights["box"].off
+        (False, True)
     """
 
     terms: ClassVar[Mapping[str, float]] = {}
@@ -94,6 +100,14 @@ class Response(ABC):
             teacher: what :meth:`run` gives.
             model: the student, for what its heads are.
             samples: the batch's data samples (what they mark as to be ignored is left out).
+
+        Returns:
+            The terms by name, those of ``terms`` that ``model`` has. A classifier has ``cls``, a
+            segmentor ``decode`` and ``aux``, a dense head ``cls``, ``box``, ``quality`` and
+            ``mask``, a head of queries ``cls``, ``box`` and ``mask``, a two-stage detector
+            ``rpn_cls``, ``rpn_box``, ``rpn_quality``, ``cls``, ``box``, ``mask`` and ``seg``.
+            :class:`~sakd_dense.distill.SAKDHook` adds them to the loss dict, weighted, as
+            ``loss_sakd_cls`` and so on.
         """
 
 

@@ -29,6 +29,16 @@ class ClassifierResponse(Response):
         loss: ``'kl'``, ``'dkd'`` or ``'dist'`` (the latter two not measured), or a dict with such a
             type and its arguments.
         weights: of the term ``cls``.
+
+    Example:
+        >>> import torch
+        >>> from mmpretrain.models import LinearClsHead
+        >>> from torch import nn
+        >>> from sakd_dense.distill.responses import ClassifierResponse
+        >>> model = nn.ModuleDict(dict(head=LinearClsHead(3, 8)))
+        >>> scores = torch.eye(3)
+        >>> ClassifierResponse(tau=2.0).compare(scores, scores, model)
+        {'cls': tensor(0.)}
     """
 
     terms: ClassVar = {"cls": 1.0}

@@ -113,6 +113,11 @@ class DenseHeadResponse(Response):
             measured on a real set), or ``'l1'`` of the expected distances.
         tau: LD's temperature.
         weights: of the terms ``cls``, ``box``, ``quality``, ``mask``.
+
+    Example:
+        >>> from sakd_dense.distill.responses import DenseHeadResponse
+        >>> list(DenseHeadResponse(gamma=1.0, box_loss="l1").terms)
+        ['cls', 'box', 'quality', 'mask']
     """
 
     terms: ClassVar = {"cls": 1.0, "box": 1.0, "quality": 1.0, "mask": 1.0}

@@ -67,6 +67,12 @@ class QueryResponse(Response):
         gamma: how much queries on which both agree are left out.
         match: ``'index'``, ``'hungarian'``, or ``'auto'``: by index where queries are learned.
         weights: of the terms ``cls``, ``box``, ``mask``.
+
+    Example:
+        >>> from sakd_dense.distill.responses import QueryResponse
+        >>> response = QueryResponse(match="hungarian")
+        >>> list(response.terms), response.match
+        (['cls', 'box', 'mask'], 'hungarian')
     """
 
     terms: ClassVar = {"cls": 1.0, "box": 1.0, "mask": 1.0}

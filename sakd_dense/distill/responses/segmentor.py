@@ -53,6 +53,12 @@ class SegmentorResponse(Response):
         loss: ``'kl'`` (per pixel) or ``'cwd'`` (per class).
 
     Heads without a ``conv_seg`` of their own (PointRend's point head) are left to the labels.
+
+    Example:
+        >>> from sakd_dense.distill.responses import SegmentorResponse
+        >>> response = SegmentorResponse(loss="cwd", decode=3.0, aux=0)
+        >>> response.terms, response.weights["aux"].off
+        ({'decode': 1.0, 'aux': 0.4}, True)
     """
 
     terms: ClassVar = {"decode": 1.0, "aux": 0.4}

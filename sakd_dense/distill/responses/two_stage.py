@@ -66,6 +66,11 @@ class TwoStageResponse(Response):
             latter two not measured), or a dict with such a type and its arguments, see
             :mod:`.softmax`. The target class of DKD is the teacher's first choice.
         weights: of the terms ``rpn_cls, rpn_box, rpn_quality, cls, box, mask, seg``.
+
+    Example:
+        >>> from sakd_dense.distill.responses import TwoStageResponse
+        >>> list(TwoStageResponse(loss="dkd").terms)
+        ['rpn_cls', 'rpn_box', 'rpn_quality', 'cls', 'box', 'mask', 'seg']
     """
 
     terms: ClassVar = {
