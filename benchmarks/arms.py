@@ -173,7 +173,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4-judge": counts(4, judge=1.0),
     "counts-1x4-lr20": dict(counts(4), lr=2e-3),
     "counts-1x4-labels": counts(4, features=None, responses=None),
-    # One image a batch; two, as COCO's recipes have: BatchNorm trained; its statistics re-estimated at
+    # One image a batch; two, as COCO has: BatchNorm trained; its statistics re-estimated at
     # the end; or re-estimated before the first iteration, and then left.
     "counts-1x4-batch1": dict(counts(4), batch_size=1),
     "counts-1x4-batch2": dict(counts(4), batch_size=2),
