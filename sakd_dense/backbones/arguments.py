@@ -6,7 +6,7 @@ from typing import Any
 
 from ..runtime.arguments import check_fields
 from ..runtime.errors import UserError
-from .blocks import BasicBlock, Bottleneck
+from .convolutions import BasicBlock, Bottleneck
 
 Config = dict[str, Any]
 

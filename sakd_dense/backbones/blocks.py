@@ -17,13 +17,12 @@ convolution, and precede the connection, as does stochastic depth (mmpretrain's
 ``drop_path_rate``).
 """
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from mmcv.cnn import build_conv_layer, build_norm_layer, build_plugin_layer
+from mmcv.cnn import build_norm_layer, build_plugin_layer
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -187,140 +186,4 @@ class ResidualBlock(BaseModule):
         return self._run(lambda: x, *now)
 
 
-class BasicBlock(ResidualBlock):
-    """3x3, 3x3: depths 18 and 34.
-
-    Example:
-        >>> from sakd_dense import SEWResNet
-        >>> block = SEWResNet(18, base_channels=8, stem_channels=8).layer1[0]
-        >>> type(block).__name__, tuple(block.conv2.weight.shape)
-        ('BasicBlock', (8, 8, 3, 3))
-    """
-
-    expansion = 1
-    last_norm = "norm2"
-    last_neuron = "sn2"
-
-    def __init__(
-        self,
-        inplanes: int,
-        planes: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        conv_cfg: dict[str, Any] | None = None,
-        norm_cfg: dict[str, Any],
-        neuron: dict[str, Any] | str,
-        clock: Clock,
-        style: str = "pytorch",
-        groups: int = 1,
-        base_width: int = 4,
-        base_channels: int = 64,
-        expansion: int = 1,
-        dcn: dict[str, Any] | None = None,
-        plugins: Sequence[dict[str, Any]] = (),
-        **shared: Any,
-    ) -> None:
-        # style ... plugins are a bottleneck's: here is nothing that they could apply to.
-        super().__init__(neuron=neuron, clock=clock, channels=planes, **shared)
-        self.conv1 = build_conv_layer(
-            conv_cfg,
-            inplanes,
-            planes,
-            3,
-            stride=stride,
-            padding=dilation,
-            dilation=dilation,
-            bias=False,
-        )
-        self._add_norm(norm_cfg, planes, 1)
-        self.sn1 = SpikingNeuron(neuron, clock, planes)
-        self.conv2 = build_conv_layer(conv_cfg, planes, planes, 3, padding=1, bias=False)
-        self._add_norm(norm_cfg, planes, 2)
-        self.sn2 = SpikingNeuron(neuron, clock, planes)
-
-    def current(self, x: SavedInput) -> Tensor:
-        out = self.sn1(x.into(self.conv1), self.norm1)
-        return self.saved(out).into(self.conv2)
-
-
-class Bottleneck(ResidualBlock):
-    """1x1, 3x3, 1x1: depths 50, 101 and 152, and ResNeXt (``groups``, ``base_width``).
-
-    Args:
-        expansion: channels out of the block over those within (2: mmpretrain's wide ResNets).
-        dcn: the 3x3 convolution is this deformable one (``dict(type='DCNv2', ...)``).
-        plugins: ``dict(cfg=dict(type=...), position='after_conv2')`` each.
-
-    Example:
-        >>> from sakd_dense import SEWResNet
-        >>> block = SEWResNet(50, base_channels=8, stem_channels=8).layer1[0]
-        >>> type(block).__name__, tuple(block.conv3.weight.shape)
-        ('Bottleneck', (32, 8, 1, 1))
-    """
-
-    expansion = 4
-    last_norm = "norm3"
-    last_neuron = "sn3"
-
-    def __init__(
-        self,
-        inplanes: int,
-        planes: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        style: str = "pytorch",
-        groups: int = 1,
-        base_width: int = 4,
-        base_channels: int = 64,
-        expansion: int = 4,
-        conv_cfg: dict[str, Any] | None = None,
-        norm_cfg: dict[str, Any],
-        neuron: dict[str, Any] | str,
-        clock: Clock,
-        dcn: dict[str, Any] | None = None,
-        plugins: Sequence[dict[str, Any]] = (),
-        **shared: Any,
-    ) -> None:
-        out = planes * expansion
-        super().__init__(neuron=neuron, clock=clock, channels=out, **shared)
-        deformable = dict(dcn or {})
-        if deformable.pop("fallback_on_stride", False):
-            deformable = {}
-        width = planes
-        if groups > 1:
-            width = math.floor(planes * (base_width / base_channels)) * groups
-        strides = (1, stride) if style == "pytorch" else (stride, 1)
-        self.conv1 = build_conv_layer(
-            conv_cfg, inplanes, width, kernel_size=1, stride=strides[0], bias=False
-        )
-        self._add_norm(norm_cfg, width, 1)
-        self.sn1 = SpikingNeuron(neuron, clock, width)
-        self.conv2 = build_conv_layer(
-            deformable or conv_cfg,
-            width,
-            width,
-            kernel_size=3,
-            stride=strides[1],
-            padding=dilation,
-            dilation=dilation,
-            groups=groups,
-            bias=False,
-        )
-        self._add_norm(norm_cfg, width, 2)
-        self.sn2 = SpikingNeuron(neuron, clock, width)
-        self.conv3 = build_conv_layer(conv_cfg, width, out, kernel_size=1, bias=False)
-        self._add_norm(norm_cfg, out, 3)
-        self.sn3 = SpikingNeuron(neuron, clock, out)
-        for conv, channels in (("conv1", width), ("conv2", width), ("conv3", out)):
-            self._add_plugins(plugins, conv, channels)
-
-    def current(self, x: SavedInput) -> Tensor:
-        out = self._plug("conv1", self.sn1(x.into(self.conv1), self.norm1))
-        out = self.saved(out).into(self.conv2)
-        out = self._plug("conv2", self.sn2(out, self.norm2))
-        return self.saved(out).into(self.conv3)
-
-
-__all__ = ["CONNECTS", "BasicBlock", "Bottleneck", "ResidualBlock", "connect"]
+__all__ = ["CONNECTS", "ResidualBlock", "connect"]

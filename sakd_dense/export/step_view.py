@@ -22,7 +22,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..backbones import ResidualBackbone
-from ..backbones.blocks import Bottleneck, ResidualBlock
+from ..backbones.blocks import ResidualBlock
+from ..backbones.convolutions import Bottleneck
 from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
 
