@@ -177,6 +177,6 @@ def _pipeline_of(dataloader: Mapping[str, Any] | None) -> Sequence[Any] | None:
 
 def _unreadable(name: str, transform: Any, reason: str) -> UserError:
     return UserError(
-        f"{name} cannot be read by the config's {type(transform).__name__} ({reason}): give a "
-        "picture that it knows, or set its imdecode_backend"
+        f"{name} cannot be read by the config's {type(transform).__name__} ({reason}): use an "
+        "image format that it supports, or set its imdecode_backend"
     )

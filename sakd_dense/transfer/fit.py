@@ -107,8 +107,8 @@ def fit(
     averages = [k for k in averaged_keys(source).values() if report.left.get(k, "") is None]
     if averages:
         report.hints.append(
-            f"the checkpoint holds weights a second time under ema_* ({len(averages)} keys, of "
-            "MMDetection 2.x): weights='ema' takes those, weights='raw' the others"
+            f"the checkpoint holds a second set of weights under ema_* ({len(averages)} keys, of "
+            "MMDetection 2.x): weights='ema' loads those, weights='raw' the others"
         )
     return report
 

@@ -61,7 +61,7 @@ class DigitEventScenesDataset(PropheseeDataset):
 def check_split(split: str) -> None:
     """Raises UserError for a split that there is not."""
     if split not in SPLITS:
-        raise UserError(f"split={split!r}: take one of {SPLITS}")
+        raise UserError(f"split={split!r}: must be one of {SPLITS}")
 
 
 def ensure_event_scenes(data_root: str | Path, parameters: MovingParameters) -> None:
