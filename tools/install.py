@@ -5,8 +5,8 @@
 3. the other OpenMMLab forks and this package, editable;
 4. ``tools/check_env.py``.
 
-Every version comes from ``constraints.txt``. When nothing that matters changed since the last time,
-it says so and ends. ``--force`` goes through the steps all the same.
+Every version comes from ``constraints.txt``. If nothing relevant has changed since the last
+run, the script ends at once. ``--force`` runs the steps anyway.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ def install() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--force", action="store_true", help="even if nothing changed")
+    parser.add_argument(
+        "--force", action="store_true", help="run all steps even if nothing has changed"
+    )
     force = parser.parse_args().force
     if sys.version_info < (3, 11):  # noqa: UP036 - this runs before anything chose a Python
         print(f"Python {sys.version.split()[0]} is too old: 3.11 or newer is needed.")
