@@ -62,7 +62,7 @@ def make_venv() -> None:
         found = subprocess.run([str(PYTHON), "-c", code], capture_output=True, text=True)
         if found.stdout.strip() == wanted:
             return
-        say(f".venv holds Python {found.stdout.strip() or '(broken)'}, making it anew")
+        say(f".venv has Python {found.stdout.strip() or '(broken)'}; recreating it")
     say(f"making .venv with Python {wanted}")
     made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)])
     if made.returncode:
@@ -79,7 +79,7 @@ def fix_opencv() -> None:
     """
     if subprocess.run([str(PYTHON), "-c", "import cv2"], capture_output=True).returncode == 0:
         return
-    say("opencv-python cannot be loaded here (no libGL): taking its build without windows")
+    say("opencv-python cannot be loaded here (no libGL): installing its headless build")
     pip("-q", "--force-reinstall", "--no-deps", "-c", str(CONSTRAINTS), "opencv-python-headless")
 
 

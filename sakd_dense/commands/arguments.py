@@ -16,7 +16,10 @@ from ..config.types import PREFIXES
 from ..neurons.counts import check_counts
 from ..runtime.errors import UserError, said_by
 
-CONFIG_HELP = "a config file, or one of a package: mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
+CONFIG_HELP = (
+    "a config file, or a config of an installed package: "
+    "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
+)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:

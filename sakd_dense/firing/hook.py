@@ -104,5 +104,5 @@ class FiringRateHook(Hook):
             self._warned |= {f"{n} {word}" for n in new}
             if new:
                 named = ", ".join(f"{n} ({100 * r:.2f} %)" for n, r in new.items())
-                text = f"FiringRateHook: iteration {step}: {word}, by its firing rate: {named}; "
+                text = f"FiringRateHook: iteration {step}: {word} (firing rate): {named}; "
                 print_log(text + advice, logger, logging.WARNING)

@@ -91,7 +91,7 @@ class TestPipeline:
                     raise
                 raise _unreadable(name, transform, f"{type(error).__name__}: {error}") from error
             if results is None:
-                raise _unreadable(name, transform, "it gave nothing")
+                raise _unreadable(name, transform, "it returned None")
             if image is None and "img" in results:
                 backend = getattr(transform, "imdecode_backend", None)
                 # mmcv decodes to BGR, but for TIFF files, whose order it leaves.

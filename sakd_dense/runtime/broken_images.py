@@ -170,7 +170,7 @@ class _Watched:
                 first = (str(error).strip().splitlines() or [""])[0]
                 return file, f"{name}: {type(error).__name__}: {first[:200]}"
             if data is None:
-                return file, f"{name} gives nothing"
+                return file, f"{name} returns None"
         return None
 
 

@@ -110,7 +110,7 @@ def _neuron_keys(model: nn.Module) -> dict[str, str]:
 def _activation_keys(model: nn.Module) -> dict[str, str]:
     """Pattern of keys that an ANN has and ``model`` has not -> why."""
     neurons = [name for name, m in model.named_modules() if isinstance(m, SpikingNeuron)]
-    reason = "of an activation (PReLU) in whose place neurons fire"
+    reason = "of an activation (PReLU) that neurons replace"
     return {f"*{name.removeprefix('backbone.')}.weight": reason for name in neurons}
 
 

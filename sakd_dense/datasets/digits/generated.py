@@ -66,7 +66,9 @@ def _holds(root: Path, what: str, wanted: dict[str, Any]) -> bool:
     stamped = json.loads(stamp_file.read_text())
     if stamped != wanted:
         keys = [k for k in {**stamped, **wanted} if stamped.get(k) != wanted.get(k)]
-        changes = ", ".join(f"{k}: {stamped.get(k)} there, {wanted.get(k)} wanted" for k in keys)
+        changes = ", ".join(
+            f"{k}: {stamped.get(k)} in the folder, {wanted.get(k)} requested" for k in keys
+        )
         raise UserError(
             f"{root} holds {what} made from other parameters ({changes}): choose another "
             "data_root, or remove the folder"
