@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 r"""Draws the predictions of the teacher and of the spiking student at several T side by side.
 
-python tools/image_demo.py data/bccd/JPEGImages/BloodImage_00007.jpg \
+  python tools/image_demo.py data/bccd/JPEGImages/BloodImage_00007.jpg \
       configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 4
 
 The picture shows the boxes and masks of a detector, the label map of a segmentor or the class of a

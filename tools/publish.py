@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--config", help=f"config of the student, for the record: {CONFIG_HELP}")
     parser.add_argument(
-        "--sweep", metavar="JSON", help="metrics at each T, as tools/test.py --out wrote them"
+        "--sweep", metavar="JSON", help="file of tools/test.py --out, with the metrics at each T"
     )
     parser.add_argument(
         "--form",

@@ -62,8 +62,8 @@ def add_sakd_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--family",
         choices=PREFIXES,
-        help="type of the spiking ResNet: SEW (default), or Spiking (default with --counts), whose "
-        "blocks fire on the sum of both branches",
+        help="family of the spiking backbone: SEW (default), or Spiking (default with --counts), "
+        "whose blocks fire on the sum of both branches",
     )
     parser.add_argument(
         "--no-transfer",
