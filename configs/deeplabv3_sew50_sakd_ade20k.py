@@ -1,8 +1,8 @@
 """ADE20K, DeepLabV3 with a SEW-ResNet-50 (V1c) at T = 4, taught by its ANN.
 
-Data: `data/ade`. The teacher is upstream's own config below, trained with
+Data: `data/ade`. The teacher is the ANN of the upstream config below. Train it with
 `python tools/train.py mmseg::... --work-dir work_dirs/deeplabv3_r50_ade20k`,
-or its published checkpoint.
+or use its published checkpoint.
 """
 
 _base_ = "mmseg::deeplabv3/deeplabv3_r50-d8_4xb4-80k_ade20k-512x512.py"

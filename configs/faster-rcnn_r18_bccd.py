@@ -1,7 +1,7 @@
 """The ANN teacher on BCCD (blood cells): Faster R-CNN, ResNet-18, from scratch, small images.
 
-Data and schedule: `_base_/bccd.py`. Images are read at 192x144; a neck of 64 channels on strides 4
-to 32 serves three classes.
+Data and schedule: `_base_/bccd.py`. Images are read at 192x144; the neck has 64 channels on
+strides 4 to 32. There are three classes.
 """
 
 _base_ = ["mmdet::_base_/models/faster-rcnn_r50_fpn.py", "./_base_/bccd.py"]

@@ -1,8 +1,8 @@
 """COCO, Faster R-CNN with a SEW-ResNet-50 at T = 4, taught by its ANN. Data: `data/coco`.
 
-The teacher is upstream's own config below, trained with
+The teacher is the ANN of the upstream config below. Train it with
 `python tools/train.py mmdet::... --work-dir work_dirs/faster-rcnn_r50_coco`,
-or its published checkpoint.
+or use its published checkpoint.
 """
 
 _base_ = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"

@@ -1,4 +1,4 @@
-"""BCCD, Faster R-CNN with a Spiking-ResNet-18 of counts at 1x4: T = 1, up to four spikes a neuron.
+"""BCCD, Faster R-CNN with a Spiking-ResNet-18 at 1x4: T = 1, up to four spikes per neuron.
 
 Data, teacher and schedule are those of `faster-rcnn_sew18_sakd_bccd.py`; see docs/counts.md.
 """

@@ -1,4 +1,4 @@
-"""COCO, Faster R-CNN with a Spiking-ResNet-50 of counts at 1x4: T = 1, up to four spikes a neuron.
+"""COCO, Faster R-CNN with a Spiking-ResNet-50 at 1x4: T = 1, up to four spikes per neuron.
 
 Data, teacher and schedule are those of `faster-rcnn_sew50_sakd_coco.py`; see docs/counts.md.
 """

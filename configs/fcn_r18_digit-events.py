@@ -1,6 +1,6 @@
 """The ANN teacher on the label maps of moving digits: the mean of all frames, a narrow FCN.
 
-Needs no data: the recordings are generated in `data/digit_event_scenes` on first use.
+No data set is needed: the recordings are generated in `data/digit_event_scenes` on first use.
 """
 
 _base_ = "./fcn_r18_digits.py"

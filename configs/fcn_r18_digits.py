@@ -1,6 +1,6 @@
 """The ANN teacher on the generated digit scenes: a narrow FCN, ResNet-18, from scratch.
 
-Needs no data: the scenes are generated in `data/digits` on first use.
+No data set is needed: the scenes are generated in `data/digits` on first use.
 """
 
 _base_ = [

@@ -1,8 +1,8 @@
 """Pascal VOC 2012 (aug), FCN with a SEW-ResNet-101 (V1c) at T = 4, taught by its ANN.
 
-Data: `data/VOCdevkit`. The teacher is upstream's own config below, trained with
+Data: `data/VOCdevkit`. The teacher is the ANN of the upstream config below. Train it with
 `python tools/train.py mmseg::... --work-dir work_dirs/fcn_r101_voc12`,
-or its published checkpoint.
+or use its published checkpoint.
 """
 
 _base_ = "mmseg::fcn/fcn_r101-d8_4xb4-20k_voc12aug-512x512.py"

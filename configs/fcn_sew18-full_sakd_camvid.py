@@ -1,6 +1,6 @@
 """CamVid, an FCN that spikes throughout, its logits averaged over T; taught by `fcn_r18_camvid.py`.
 
-The same weights as `fcn_sew18_sakd_camvid.py`: an FCN's head has BatchNorm and ReLU anyway.
+The weights are those of `fcn_sew18_sakd_camvid.py`: an FCN's head has BatchNorm and ReLU anyway.
 """
 
 _base_ = "./fcn_sew18_sakd_camvid.py"

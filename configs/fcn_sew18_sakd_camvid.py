@@ -1,7 +1,7 @@
 """CamVid, FCN with a SEW-ResNet-18 at T = 4, taught by the ANN of `fcn_r18_camvid.py`.
 
-Train the teacher first: `python tools/train.py configs/fcn_r18_camvid.py`. Longer is better: 48
-epochs (`max_epochs`) gave a point more than 12 at half width (docs/notebook.md).
+Train the teacher first: `python tools/train.py configs/fcn_r18_camvid.py`. Longer training
+helps: 48 epochs (`max_epochs`) gave one point more than 12 at half width (docs/notebook.md).
 """
 
 _base_ = "./fcn_r18_camvid.py"

@@ -1,6 +1,6 @@
 """The label maps of moving digits, a narrow FCN with a SEW-ResNet-18 that sees T = 8 frames.
 
-Its teacher sees the mean of them. Train it first: `python tools/train.py
+The teacher sees the mean of these frames. Train it first: `python tools/train.py
 configs/fcn_r18_digit-events.py`.
 """
 

@@ -1,4 +1,4 @@
-"""CamVid, FCN with a Spiking-ResNet-18 of counts at 1x4: T = 1, up to four spikes a neuron.
+"""CamVid, FCN with a Spiking-ResNet-18 at 1x4: T = 1, up to four spikes per neuron.
 
 Data, teacher and schedule are those of `fcn_sew18_sakd_camvid.py`; see docs/counts.md.
 """

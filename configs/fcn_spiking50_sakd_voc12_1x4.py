@@ -1,4 +1,4 @@
-"""VOC 2012, FCN with a Spiking-ResNetV1c-50 of counts at 1x4: T = 1, up to four spikes a neuron.
+"""VOC 2012, FCN with a Spiking-ResNetV1c-50 at 1x4: T = 1, up to four spikes per neuron.
 
 Data, teacher and schedule are those of `fcn_sew50_sakd_voc12.py`; see docs/counts.md.
 """

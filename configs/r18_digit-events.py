@@ -1,7 +1,8 @@
 """The ANN teacher on moving-digit events: the mean of all frames, a narrow ResNet-18.
 
-Needs no data: the recordings are generated in `data/digit_events` on first use. Neuromorphic sets
-whose frames SpikingJelly has written (a folder a class) take the same pipeline:
+No data set is needed: the recordings are generated in `data/digit_events` on first use.
+Neuromorphic data sets whose frames SpikingJelly has written (one folder per class) use the same
+pipeline:
 `dataset=dict(type='CustomDataset', data_root=..., data_prefix='train', extensions=('.npz',))`.
 """
 

@@ -1,6 +1,6 @@
 """The ANN teacher on single digits: a narrow ResNet-18, the backbone of the digit scenes' models.
 
-Needs no data: the pictures are generated in `data/single_digits` on first use.
+No data set is needed: the pictures are generated in `data/single_digits` on first use.
 """
 
 _base_ = "mmpretrain::resnet/resnet18_8xb16_cifar10.py"

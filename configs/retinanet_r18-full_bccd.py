@@ -1,6 +1,6 @@
 """The ANN twin of a RetinaNet that spikes throughout: a norm and a ReLU behind each convolution.
 
-Neurons want currents of a known scale, so FPN and head have BatchNorm; levels that share a
+Neurons need inputs of a known scale, so the FPN and the head have BatchNorm. Levels that share a
 convolution of the head have statistics of their own (mmdet's RetinaSepBNHead).
 """
 

@@ -1,7 +1,7 @@
 """The ANN teacher on BCCD (blood cells): RetinaNet, ResNet-18, from scratch, small images.
 
-Data and schedule: `_base_/bccd.py`. Images are read at 192x144; a neck and head of 64 channels on
-strides 4 to 32 serve three classes.
+Data and schedule: `_base_/bccd.py`. Images are read at 192x144; the neck and head have 64 channels
+on strides 4 to 32. There are three classes.
 """
 
 _base_ = ["mmdet::_base_/models/retinanet_r50_fpn.py", "./_base_/bccd.py"]

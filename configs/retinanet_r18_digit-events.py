@@ -1,6 +1,6 @@
 """The ANN teacher on moving digits with boxes: the mean of all frames, a narrow RetinaNet.
 
-Needs no data: the recordings are generated in `data/digit_event_scenes` on first use.
+No data set is needed: the recordings are generated in `data/digit_event_scenes` on first use.
 """
 
 _base_ = ["mmdet::_base_/models/retinanet_r50_fpn.py", "./_base_/digit-events.py"]

@@ -1,7 +1,7 @@
 """COCO, RetinaNet with a SEW-ResNet-101 at T = 4, taught by its ANN. Data: `data/coco`.
 
-The teacher is upstream's own: `python tools/train.py mmdet::retinanet/retinanet_r101_fpn_1x_coco.py
---work-dir work_dirs/retinanet_r101_coco`, or its published checkpoint.
+Train upstream's teacher with `python tools/train.py mmdet::retinanet/retinanet_r101_fpn_1x_coco.py
+--work-dir work_dirs/retinanet_r101_coco`, or use its published checkpoint.
 """
 
 _base_ = "mmdet::retinanet/retinanet_r101_fpn_1x_coco.py"

@@ -1,6 +1,6 @@
 """COCO, RetinaNet with a SEW-ResNet-152 at T = 4, taught by its ANN. Data: `data/coco`.
 
-mmdet ships no RetinaNet of depth 152: train the teacher with depth 152 put into its r101 config.
+mmdet has no RetinaNet of depth 152: train the teacher with its r101 config, set to depth 152.
 """
 
 _base_ = "mmdet::retinanet/retinanet_r101_fpn_1x_coco.py"

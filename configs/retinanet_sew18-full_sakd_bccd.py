@@ -1,6 +1,6 @@
 """BCCD, a RetinaNet that spikes throughout: backbone, FPN and head, averaged over T at the end.
 
-Taught by the ANN of the same architecture, `retinanet_r18-full_bccd.py`; train that first.
+The teacher is the ANN of the same architecture, `retinanet_r18-full_bccd.py`. Train it first.
 """
 
 _base_ = "./retinanet_sew18_sakd_bccd.py"

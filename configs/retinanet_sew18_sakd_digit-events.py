@@ -1,6 +1,6 @@
 """Moving digits with boxes, a narrow RetinaNet with a SEW-ResNet-18 that sees T = 8 frames.
 
-Its teacher sees the mean of them. Train it first: `python tools/train.py
+The teacher sees the mean of these frames. Train it first: `python tools/train.py
 configs/retinanet_r18_digit-events.py`.
 """
 

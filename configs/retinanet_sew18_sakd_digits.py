@@ -1,7 +1,7 @@
 """The digit scenes, a narrow RetinaNet with a SEW-ResNet-18 at T = 4, taught by its ANN.
 
-Train the teacher first: `python tools/train.py configs/retinanet_r18_digits.py`; `make demo` does
-it all.
+Train the teacher first: `python tools/train.py configs/retinanet_r18_digits.py`; `make demo` runs
+all steps.
 """
 
 _base_ = "./retinanet_r18_digits.py"

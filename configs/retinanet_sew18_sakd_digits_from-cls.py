@@ -1,7 +1,7 @@
-"""The road: RetinaNet on the digit scenes, its backbone a SEW-ResNet distilled as a classifier.
+"""RetinaNet on the digit scenes, with a SEW-ResNet that was distilled as a classifier.
 
-First `r18_digits.py`, `sew18_sakd_digits.py` and `retinanet_r18_digits.py`, each by
-`python tools/train.py`. Neck and head start as the RetinaNet teacher's.
+Train `r18_digits.py`, `sew18_sakd_digits.py` and `retinanet_r18_digits.py` first, each with
+`python tools/train.py`. The neck and head start from the weights of the RetinaNet teacher.
 """
 
 _base_ = "./retinanet_sew18_sakd_digits.py"

@@ -1,6 +1,6 @@
 """COCO, RetinaNet with a SEW-ResNet-34 at T = 4, taught by its ANN. Data: `data/coco`.
 
-mmdet ships no RetinaNet of depth 34: train the teacher with depth 34 put into its r18 config.
+mmdet has no RetinaNet of depth 34: train the teacher with its r18 config, set to depth 34.
 """
 
 _base_ = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"

@@ -1,4 +1,4 @@
-"""BCCD, RetinaNet of counts at 1x4 throughout: T = 1, up to four spikes a neuron.
+"""BCCD, a RetinaNet that spikes throughout, at 1x4: T = 1, up to four spikes per neuron.
 
 Data, teacher and schedule are those of `retinanet_sew18-full_sakd_bccd.py`; see docs/counts.md.
 """

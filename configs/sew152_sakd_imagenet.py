@@ -1,7 +1,7 @@
 """ImageNet-1K, SEW-ResNet-152 at T = 4, taught by its ANN. Data: `data/imagenet`.
 
 The teacher is mmpretrain's own ResNet-152.
-The paper's figure for this depth: 77.30 % top-1 (not run here).
+The paper reports 77.30 % top-1 at this depth (not run here).
 """
 
 _base_ = "./sew18_sakd_imagenet.py"

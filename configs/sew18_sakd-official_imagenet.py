@@ -1,10 +1,11 @@
 """ImageNet-1K, SEW-ResNet-18 at T = 4, by the recipe of SAKD's authors. Data: `data/imagenet`.
 
-After their script (github.com/Maybe2022/SAKD, imagenet/Train.py): timm's weights are start and
-teacher. It gives the feature loss weight 10 for the first eleven iterations of an epoch and 0.01
-from then on, since it compares the batch's index with a number of epochs: here 0.01 throughout (its
-loss is a sum over four stages, ours their mean). The published script builds ResNets that sum
-before the neuron; the released weights and logs are SEW's, so this is. Eight GPUs, 64 images each.
+The config follows their script (github.com/Maybe2022/SAKD, imagenet/Train.py). timm's weights
+initialise the student and are the teacher. The script compares the batch's index with a number of
+epochs, so its feature loss has weight 10 for the first eleven iterations of an epoch and 0.01 from
+then on. This config uses 0.01 throughout (their loss is a sum over four stages, ours their mean).
+The published script builds ResNets that sum before the neuron, but the released weights and logs
+are of SEW, and so is this config. It is for eight GPUs with 64 images each.
 """
 
 _base_ = "./sew18_sakd_imagenet.py"

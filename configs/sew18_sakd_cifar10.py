@@ -3,8 +3,8 @@
 Data: `data/cifar10`, downloaded by mmpretrain. Train the teacher first: `python tools/train.py
 mmpretrain::resnet/resnet18_8xb16_cifar10.py --work-dir work_dirs/r18_cifar10`.
 
-A sixth of its epochs, at a tenth of its rate: the weights are
-trained already. Ours, and not yet measured on the whole set.
+The student trains for a sixth of the teacher's epochs at a tenth of its learning rate, because its
+weights are trained already. The schedule is ours and not yet measured on the whole data set.
 """
 
 _base_ = "mmpretrain::resnet/resnet18_8xb16_cifar10.py"

@@ -1,6 +1,6 @@
 """Moving-digit events, a narrow SEW-ResNet-18 that sees the frames one by one (T = 8).
 
-Its teacher sees the mean of them. Train it first: `python tools/train.py
+The teacher sees the mean of these frames. Train it first: `python tools/train.py
 configs/r18_digit-events.py`.
 """
 

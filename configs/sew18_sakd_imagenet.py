@@ -2,8 +2,8 @@
 
 The teacher is mmpretrain's own ResNet-18.
 
-The schedule is ours and unmeasured on ImageNet: weights that are trained already want a tenth of
-the rate from scratch, a cosine to zero, and fewer epochs than the ANN had.
+The schedule is ours and not measured on ImageNet. Weights that are trained already need a tenth of
+the learning rate from scratch, a cosine decay to zero and fewer epochs than the ANN.
 """
 
 _base_ = "mmpretrain::resnet/resnet18_8xb32_in1k.py"

@@ -1,6 +1,6 @@
 """ImageNet-1K, SEW-ResNet-34 at T = 4, by the recipe of SAKD's authors. Data: `data/imagenet`.
 
-The recipe: `sew18_sakd-official_imagenet.py`.
+The recipe is that of `sew18_sakd-official_imagenet.py`.
 """
 
 _base_ = "./sew18_sakd-official_imagenet.py"

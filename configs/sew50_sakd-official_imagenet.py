@@ -1,6 +1,6 @@
 """ImageNet-1K, SEW-ResNet-50 at T = 4, by the recipe of SAKD's authors. Data: `data/imagenet`.
 
-The recipe: `sew18_sakd-official_imagenet.py`; half its batch.
+The recipe is that of `sew18_sakd-official_imagenet.py`, with half its batch size.
 """
 
 _base_ = "./sew18_sakd-official_imagenet.py"

@@ -3,11 +3,12 @@
 Data: `data/cifar10`, downloaded by mmpretrain. Train the teacher first: `python tools/train.py
 mmpretrain::resnet/resnet18_8xb16_cifar10.py --work-dir work_dirs/r18_cifar10`.
 
-After their script (github.com/Maybe2022/SAKD, cifar/train_KD.py), as it was published: random
-weights in place of level 1, features alone. Its feature loss sums over four stages with weight
-100; ours averages them. Its KL of logits (temperature 4) has weight 0: `responses=dict(tau=4.0)`
-turns it on here, `transfer=True` starts from the teacher. Its inner neurons let gradients through
-the reset; these detach it everywhere, as its others do.
+The config follows their script (github.com/Maybe2022/SAKD, cifar/train_KD.py) as published: the
+student starts from random weights instead of level 1, and level 2 distils features alone. Their
+feature loss sums over four stages with weight 100; ours averages them. Their KL divergence of the
+logits (temperature 4) has weight 0; `responses=dict(tau=4.0)` turns it on here. `transfer=True`
+starts from the teacher. Their inner neurons let gradients through the reset. The neurons here
+detach the reset everywhere, as their other neurons do.
 """
 
 _base_ = "./spiking-resnet18_sakd_cifar10.py"

@@ -1,4 +1,4 @@
-"""CIFAR-10, Spiking-ResNet-18 of counts at 1x4: T = 1, up to four spikes a neuron.
+"""CIFAR-10, Spiking-ResNet-18 at 1x4: T = 1, up to four spikes per neuron.
 
 Data, teacher and schedule are those of `spiking-resnet18_sakd_cifar10.py`; see docs/counts.md.
 """

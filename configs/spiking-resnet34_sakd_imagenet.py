@@ -1,7 +1,7 @@
 """ImageNet-1K, Spiking-ResNet-34 at T = 4, taught by its ANN. Data: `data/imagenet`.
 
 The teacher is mmpretrain's own ResNet-34.
-The paper's figure for this depth: 70.04 % top-1 (not run here).
+The paper reports 70.04 % top-1 at this depth (not run here).
 """
 
 _base_ = "./sew18_sakd_imagenet.py"

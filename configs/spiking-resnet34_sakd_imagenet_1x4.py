@@ -1,4 +1,4 @@
-"""ImageNet-1K, Spiking-ResNet-34 of counts at 1x4: T = 1, up to four spikes a neuron.
+"""ImageNet-1K, Spiking-ResNet-34 at 1x4: T = 1, up to four spikes per neuron.
 
 Data, teacher and schedule are those of `spiking-resnet34_sakd_imagenet.py`; see docs/counts.md.
 """

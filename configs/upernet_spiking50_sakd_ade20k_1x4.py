@@ -1,4 +1,4 @@
-"""ADE20K, UPerNet with a Spiking-ResNetV1c-50 of counts at 1x4: T = 1, up to four spikes a neuron.
+"""ADE20K, UPerNet with a Spiking-ResNetV1c-50 at 1x4: T = 1, up to four spikes per neuron.
 
 Data, teacher and schedule are those of `upernet_sew50_sakd_ade20k.py`; see docs/counts.md.
 """

@@ -31,7 +31,7 @@ def test_it_lists_every_tool_of_a_user(monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", entry.INTERNAL)
 def test_what_builds_the_project_is_no_command(name, monkeypatch):
-    with pytest.raises(SystemExit, match=f"no command '{name}'; there are .*train"):
+    with pytest.raises(SystemExit, match=f"unknown command '{name}'; choose from .*train"):
         run(monkeypatch, name)
 
 

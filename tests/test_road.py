@@ -113,7 +113,7 @@ def test_event_frames_from_the_teacher_to_the_sweep(root):
     student = f"{cfg.work_dir}/epoch_1.pth"
     result = sweep(load("sew18_sakd_digit-events", root), student, (1, 2, 8), timed_batches=0)
     assert list(result.rows) == [1, 2, 8]
-    with pytest.raises(ValueError, match="time axis of 8 steps, but T=4"):
+    with pytest.raises(ValueError, match="has 8 time steps, but the largest of time_steps is 4"):
         sweep(load("sew18_sakd_digit-events", root), student, (1, 4), timed_batches=0)
 
 

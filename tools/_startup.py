@@ -1,9 +1,8 @@
 """Set-up of a tool's process: ``import _startup`` comes first among its imports.
 
-OpenMP reads its settings once, when torch is loaded. A thread of it that has nothing to do spins
-before it sleeps, and where other processes use the cores as well this takes the time of the thread
-that is waited for: a training step took several times as long (benchmarks/openmp.py). So the tools
-shorten the spin.
+OpenMP reads its settings once, when torch is loaded. An idle OpenMP thread spins before it sleeps.
+When other processes use the same cores, the spinning slows the threads that still work: a training
+step took several times as long (benchmarks/openmp.py). The tools therefore shorten the spin.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Lists the problems of this environment and their fixes. Exits with 1 if there are any.
 
-It runs on the standard library alone, so that it can say that torch, or a new enough Python, is
-missing. Everything else is imported inside the checks, through a :class:`Probe` that a test can
-replace.
+The script needs only the standard library, so that it can report that torch, or a new
+enough Python, is missing. The checks import everything else through a :class:`Probe`, which a test
+can replace.
 
 Packages go by their *import* names: ``mmdet`` may come from the original mmdet or from the
 maintained fork onedl-mmdetection.
@@ -102,7 +102,7 @@ def _first_line(error: BaseException) -> str:
 def check_python(probe: Probe) -> Finding:
     text = ".".join(map(str, probe.python))
     if probe.python < (3, 11):
-        fix = "Use Python 3.11 or newer, and make the virtual environment anew with it."
+        fix = "Use Python 3.11 or newer, and recreate the virtual environment with it."
         return Finding("python", WRONG, f"{text} is too old", fix)
     return Finding("python", OK, text)
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env python
-"""Tests upstream configs with a spiking backbone, and reports why some fail.
+"""Tests upstream configs with a spiking backbone and reports why some fail.
 
   python tools/compat.py                                     # every config: long
   python tools/compat.py --package mmdet --match 'retinanet/*r50*'
   python tools/compat.py --backbones other                   # YOLOX, UNet, HRNet ...
 
-Each config in a process of its own: build with the spiking backbone, one training step, one
-prediction, strict loading, one SAKD step. What fails is run as upstream has it. Goes on where it
-was stopped; writes the JSON after every config, the table at the end.
+Each config runs in a process of its own: the tool builds the model with the spiking backbone, runs
+one training step and one prediction, loads a checkpoint strictly and runs one SAKD step. A config
+that fails also runs as upstream ships it. The tool writes the JSON file after every config and the
+table at the end. A stopped run resumes when the command is repeated.
 """
 
 import argparse
@@ -28,31 +29,52 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--package", nargs="+", choices=PACKAGES, default=list(PACKAGES))
+    parser.add_argument(
+        "--package",
+        nargs="+",
+        choices=PACKAGES,
+        default=list(PACKAGES),
+        help="packages whose configs to test (default: all)",
+    )
     parser.add_argument(
         "--backbones",
         choices=BACKBONES,
         default="resnet",
-        help="resnet (default): of the ResNet family, with SEW; other: all others, with Spiking",
+        help="resnet (default): the ResNet family, with SEW; other: all other backbones, with "
+        "Spiking",
     )
-    parser.add_argument("--match", default="*", metavar="GLOB", help="of a config's path")
-    parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default: 2)")
-    parser.add_argument("--size", type=int, default=128, help="of the images (default: 128)")
-    add_time_steps(parser, nargs=None, default=2, help="(default: 2)")
     parser.add_argument(
-        "--seconds", type=float, default=300.0, help="after which a config is stopped"
+        "--match",
+        default="*",
+        metavar="GLOB",
+        help="pattern that the path of a config must match (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="number of parallel processes (default: 2)"
+    )
+    parser.add_argument(
+        "--size", type=int, default=128, help="size of the images in pixels (default: 128)"
+    )
+    add_time_steps(parser, nargs=None, default=2, help="number of time steps (default: 2)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=300.0,
+        help="time limit of a config in seconds (default: %(default)s)",
     )
     parser.add_argument(
         "--out",
         type=file_name(".json"),
         metavar="JSON",
-        help="(default: work_dirs/compat-BACKBONES.json)",
+        help="file of the results (default: work_dirs/compat-BACKBONES.json)",
     )
-    parser.add_argument("--table", type=Path, metavar="MD", help="write the table here, too")
+    parser.add_argument(
+        "--table", type=Path, metavar="MD", help="also write the table to this Markdown file"
+    )
     args = parser.parse_args(argv)
     for name in ("jobs", "size", "seconds"):
         if getattr(args, name) <= 0:
-            parser.error(f"--{name.replace('_', '-')} {getattr(args, name)}: take at least 1")
+            parser.error(f"--{name.replace('_', '-')} {getattr(args, name)}: must be at least 1")
     if args.out is None:
         args.out = Path(f"work_dirs/compat-{args.backbones}.json")
     return args
@@ -77,7 +99,9 @@ def main(argv: list[str] | None = None) -> None:
     try:
         result = run_cases(cases, args.out, args.jobs, args.seconds, **options)
     except KeyboardInterrupt:
-        sys.exit(f"\nstopped; what is known lies in {args.out}, the next start goes on from there")
+        sys.exit(
+            f"\nstopped; the results so far are in {args.out}, and the next run resumes from them"
+        )
     table = markdown(result, args.backbones)
     print(f"\n\n{table}")
     print(f"wrote {args.out}")

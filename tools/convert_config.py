@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-r"""Write the SAKD config of an upstream ANN config, with only what differs from it.
+r"""Writes the SAKD config of an upstream ANN config, with only the settings that differ from it.
 
   python tools/convert_config.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py \
       --teacher-checkpoint retinanet_r50.pth --out my_configs/retinanet_sew50_sakd.py
 
-tools/train.py CONFIG --sakd does the same without a file.
+`tools/train.py CONFIG --sakd` trains the same model without writing a config.
 """
 
 import argparse
@@ -23,10 +23,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
-    parser.add_argument("--out", required=True, metavar="FILE.py", help="where to write it")
+    parser.add_argument("--out", required=True, metavar="FILE.py", help="file of the new config")
     add_sakd_arguments(parser)
     parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="further changes"
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override settings of the new config",
     )
     return parser.parse_args(argv)
 

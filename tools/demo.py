@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""The whole job on generated digit scenes, by the tools that a user runs: `make demo`.
+"""Runs the whole pipeline on generated digit scenes, with the user's tools: `make demo`.
 
-1. tools/train.py    the ANN teacher;
-2. tools/train.py    a spiking student by level 1 alone, another by SAKD (both levels);
-3. tools/test.py     all three, the students at T = 1, 2, 4, 8;
-4. tools/report.py   SAKD beside level 1 alone.
+1. tools/train.py    trains the ANN teacher;
+2. tools/train.py    trains one spiking student with level 1 alone and one with SAKD (both levels);
+3. tools/test.py     tests all three models, the students at T = 1, 2, 4, 8;
+4. tools/report.py   compares SAKD with level 1 alone.
 
-Started again, it goes on where it was. What the tools print goes into DIR/*.log.
+A stopped demo resumes when the command is repeated. The tools write their output to DIR/*.log.
 """
 
 import argparse
@@ -38,16 +38,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--work-dir", default="work_dirs/demo", metavar="DIR", help="default: %(default)s"
+        "--work-dir",
+        default="work_dirs/demo",
+        metavar="DIR",
+        help="directory of the demo (default: %(default)s)",
     )
-    add_time_steps(parser, default=[1, 2, 4, 8], help="the T to read (default: 1 2 4 8)")
+    add_time_steps(parser, default=[1, 2, 4, 8], help="values of T to test (default: 1 2 4 8)")
     parser.add_argument(
         "--cfg-options",
         nargs="+",
         action=DictAction,
         default={},
         metavar="KEY=VALUE",
-        help="changes to the configs of all three models",
+        help="override settings in the configs of all three models",
     )
     return parser.parse_args(argv)
 
@@ -67,7 +70,9 @@ def run(tool: str, *arguments: str | Path, log: Path) -> None:
             if progress := PROGRESS.search(line):
                 print(f"    {progress[0]}", flush=True)
     if process.returncode:
-        raise UserError(f"tools/{tool}.py failed; all it printed: {log}\n{''.join(lines[-15:])}")
+        raise UserError(
+            f"tools/{tool}.py failed; its whole output is in {log}\n{''.join(lines[-15:])}"
+        )
     print(f"    took {time.monotonic() - start:.0f} s", flush=True)
 
 
@@ -96,8 +101,8 @@ def check_settings(folder: Path, cfg: Config, teacher: Path | None) -> None:
     if not file.is_file():
         if folder.exists() and any(folder.iterdir()):
             raise UserError(
-                f"{folder} holds files that are not this demo's: move them away, or choose another "
-                "--work-dir"
+                f"{folder} contains files that this demo did not write: move them, or choose "
+                "another --work-dir"
             )
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(settings, indent=2) + "\n")
@@ -105,8 +110,8 @@ def check_settings(folder: Path, cfg: Config, teacher: Path | None) -> None:
     changed = [key for key in settings if before.get(key) != settings[key]]
     if changed:
         raise UserError(
-            f"{folder} holds a model of other settings ({' and '.join(changed)} changed): remove "
-            f"that folder to train it anew, or choose another --work-dir"
+            f"{folder} holds a model with other settings ({' and '.join(changed)} changed): remove "
+            "the folder to train the model again, or choose another --work-dir"
         )
 
 
@@ -122,7 +127,7 @@ def train(args: argparse.Namespace, name: str, teacher: Path | None) -> tuple[Pa
         print(f"    done before: {checkpoint}", flush=True)
         return file, checkpoint
     if last.is_file():
-        print("    going on from the last checkpoint", flush=True)
+        print("    resuming from the last checkpoint", flush=True)
     run("train", file, "--work-dir", folder, "--resume", log=folder.with_suffix(".log"))
     return file, checkpoint
 
@@ -167,7 +172,7 @@ def main(argv: list[str] | None = None) -> None:
         runs = (folder / "sakd", "--compare", folder / "level1")
         run("report", *runs, "--time-steps", *steps, log=folder / "report.log")
     except KeyboardInterrupt:
-        sys.exit("\nstopped; the next start goes on from the last checkpoint")
+        sys.exit("\nstopped; the next run resumes from the last checkpoint")
     print(f"\n{table(results)}\nmodels   {folder}/{{{','.join(MODELS)}}}")
     print(f"metrics  sweep.json in each\nreport   {folder / 'sakd' / 'report.html'}")
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-r"""Firing rates, synaptic operations and energy of a spiking model, beside its ANN's.
+r"""Measures firing rates, synaptic operations and energy of a spiking model and of its ANN.
 
   python tools/energy.py configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 2 4 8 \
       --out energy.json
 
-Over images of the test set, layer by layer, by two conventions: strict (an input that is not
-binary makes the next layer multiply) and spike-count (an integer n is n accumulates).
+The tool runs images of the test set and reports every layer by two conventions. Strict: an input
+that is not binary makes the next layer multiply. Spike-count: an integer n costs n accumulates.
 """
 
 import argparse
@@ -34,32 +34,41 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add_config_arguments(parser)
     parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="a file or URL; it must fit the config's model"
+        "checkpoint", metavar="CHECKPOINT", help="checkpoint of the config's model: a file or a URL"
     )
-    add_time_steps(parser, help="such as 1 2 4 8 (default: its own)")
+    add_time_steps(parser, help="values of T to measure, such as 1 2 4 8 (default: the config's)")
     parser.add_argument(
-        "--samples", type=int, default=8, metavar="N", help="images, one at a time (default: 8)"
+        "--samples",
+        type=int,
+        default=8,
+        metavar="N",
+        help="number of test images, run one at a time (default: 8)",
     )
     parser.add_argument(
         "--cost",
         choices=tuple(COSTS),
         default="fp32",
-        help="pJ an operation at 45 nm, Horowitz 2014 (default: fp32, 4.6 a MAC and 0.9 an AC)",
+        help="energy per operation at 45 nm, Horowitz 2014 (default: fp32, 4.6 pJ per MAC and 0.9 "
+        "pJ per AC)",
     )
-    parser.add_argument("--e-mac", type=float, metavar="PJ", help="pJ a MAC instead")
-    parser.add_argument("--e-ac", type=float, metavar="PJ", help="pJ an accumulate instead")
+    parser.add_argument(
+        "--e-mac", type=float, metavar="PJ", help="energy per MAC in pJ, instead of --cost's"
+    )
+    parser.add_argument(
+        "--e-ac", type=float, metavar="PJ", help="energy per accumulate in pJ, instead of --cost's"
+    )
     parser.add_argument(
         "--teacher-checkpoint",
         metavar="X",
-        help="of the ANN (default: the config's SAKDHook's, if the file is there; else its weights "
-        "are random)",
+        help="checkpoint of the ANN (default: the teacher of the config's SAKDHook if that file "
+        "exists, otherwise random weights)",
     )
     parser.add_argument(
         "--estimators",
         nargs="+",
         choices=ESTIMATORS,
         default=[],
-        help="also SpikingJelly's estimates with memory (docs/energy.md), of "
+        help="also report SpikingJelly's estimates with memory access (docs/energy.md): any of "
         + ", ".join(ESTIMATORS),
         metavar="NAME",
     )
@@ -67,7 +76,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--out",
         metavar="JSON",
         type=file_name(".json"),
-        help="write everything, and a plot beside it",
+        help="write the report as JSON, with a plot beside it",
     )
     return parser.parse_args(argv)
 

@@ -1,14 +1,15 @@
 #!/usr/bin/env python
-"""Write a spiking model for another runtime, and check there that it gives the same.
+"""Exports a spiking model to another runtime and checks that its outputs agree there.
 
   python tools/export.py CONFIG SNN.pth --format onnx --time-steps 4 --out snn.onnx
   python tools/export.py CONFIG SNN.pth --format nir --out snn.nir
-  python tools/export.py CONFIG SNN.pth --slots    # of integers: D binary slots a time step
+  python tools/export.py CONFIG SNN.pth --slots    # integer spikes: D binary slots per time step
 
-onnx: the T time steps unrolled, run in onnxruntime. nir: one time step, read back by SpikingJelly.
-Of the backbone (its last stage, in NIR), or with --part model of what the whole model's head gives;
-in NIR that is a classifier, or a segmentor with SpikingFCNHead. What a format cannot express is
-refused by name.
+onnx: the file unrolls the T time steps and runs in onnxruntime. nir: the file holds one time step,
+and SpikingJelly reads it back. The tool exports the backbone (in NIR, its last stage), or, with
+--part model, the whole model up to the outputs of its head. In NIR the whole model must be a
+classifier, or a segmentor with SpikingFCNHead. The tool refuses a layer that a format cannot
+express, and names it.
 """
 
 import argparse
@@ -33,29 +34,38 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_config_arguments(parser)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="it must fit the config's model")
-    parser.add_argument("--format", choices=("onnx", "nir"), default="onnx")
-    parser.add_argument("--part", choices=("backbone", "model"), default="backbone")
-    add_time_steps(parser, nargs=None, help="default: the config's")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint of the config's model")
+    parser.add_argument(
+        "--format", choices=("onnx", "nir"), default="onnx", help="file format (default: onnx)"
+    )
+    parser.add_argument(
+        "--part",
+        choices=("backbone", "model"),
+        default="backbone",
+        help="part of the model to export (default: backbone)",
+    )
+    add_time_steps(parser, nargs=None, help="number of time steps (default: the config's)")
     parser.add_argument(
         "--size",
         type=int,
         nargs=2,
         metavar=("H", "W"),
-        help="of the images, filled with noise (default: the first image of the test set)",
+        help="size of the input, filled with noise (default: the first image of the test set)",
     )
     parser.add_argument(
         "--slots",
         action="store_true",
-        help="onnx, neurons that fire integers up to D: layers read D binary slots a time step "
-        "instead of counts, so that no weight is multiplied by a count",
+        help="for onnx and neurons that fire integers up to D: layers read D binary slots per time "
+        "step instead of counts, so that no weight is multiplied by a count",
     )
-    parser.add_argument("--out", metavar="FILE", help="default: CHECKPOINT's name with .onnx, .nir")
+    parser.add_argument(
+        "--out", metavar="FILE", help="output file (default: CHECKPOINT's name with .onnx or .nir)"
+    )
     args = parser.parse_args(argv)
     if args.slots and args.format != "onnx":
-        parser.error(f"--slots --format {args.format}: take onnx")
+        parser.error(f"--slots --format {args.format}: use onnx")
     if args.size is not None and min(args.size) < 1:
-        parser.error(f"--size {args.size[0]} {args.size[1]}: give at least 1")
+        parser.error(f"--size {args.size[0]} {args.size[1]}: must be at least 1")
     return args
 
 
@@ -75,7 +85,7 @@ def in_slots(module: nn.Module, images: Tensor) -> tuple[nn.Module, str]:
     unrolled, reading, multiplying = unroll(module, lambda m: m(images))
     if not reading:
         raise UserError(
-            "--slots: no layer of the model reads counts of one step; its neurons must fire "
+            "--slots: no layer of the model reads spike counts; give the model neurons that fire "
             "integers (neuron=dict(type='NILIFNode', D=4))"
         )
     text = f"; {len(reading)} layers read binary slots, {len(multiplying)} multiply"

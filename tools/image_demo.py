@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-r"""Draw what the teacher and the spiking student at several T find in an image, side by side.
+r"""Draws the predictions of the teacher and of the spiking student at several T side by side.
 
-python tools/image_demo.py data/bccd/JPEGImages/BloodImage_00007.jpg \
+  python tools/image_demo.py data/bccd/JPEGImages/BloodImage_00007.jpg \
       configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 4
 
-Boxes and masks of a detector, the label map of a segmentor, the class of a classifier. The image
-is loaded by the config's own test pipeline. Of a recording of an event camera, IMAGE is its file
-and --timestamp the end of the window; its time bins are drawn into a second picture.
+The picture shows the boxes and masks of a detector, the label map of a segmentor or the class of a
+classifier. The config's own test pipeline loads the image. For a recording of an event camera,
+IMAGE is its file and --timestamp the end of the window. The tool draws the time bins of the window
+into a second picture.
 """
 
 import argparse
@@ -28,35 +29,40 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("image", metavar="IMAGE")
+    parser.add_argument(
+        "image", metavar="IMAGE", help="image file, or recording of an event camera"
+    )
     parser.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="of the config's model")
-    add_time_steps(parser, help="the T to draw, such as 1 4 (default: that of the config)")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint of the config's model")
+    add_time_steps(parser, help="values of T to draw, such as 1 4 (default: the config's)")
     parser.add_argument(
         "--teacher-checkpoint",
         metavar="X",
-        help="the ANN to draw first (default: the config's SAKDHook's, if the file is there)",
+        help="checkpoint of the ANN to draw first (default: the teacher of the config's SAKDHook, "
+        "if that file exists)",
     )
     parser.add_argument(
-        "--out", metavar="PNG", help="the picture (default: work_dirs/image_demo/IMAGE'S NAME.png)"
+        "--out", metavar="PNG", help="output picture (default: work_dirs/image_demo/IMAGE_NAME.png)"
     )
     parser.add_argument(
         "--score-thr",
         type=float,
         default=0.3,
         metavar="S",
-        help="leave out boxes with a lower score (default: 0.3)",
+        help="minimum score of the boxes to draw (default: 0.3)",
     )
     parser.add_argument(
         "--timestamp",
         type=int,
         metavar="US",
-        help="of a recording of events: draw what was seen before this time, in microseconds",
+        help="for an event recording: draw the window that ends at this time, in microseconds",
     )
-    parser.add_argument("--device", default="cpu", help="such as cuda:0 (default: cpu)")
+    parser.add_argument(
+        "--device", default="cpu", help="device to run on, such as cuda:0 (default: cpu)"
+    )
     args = parser.parse_args(argv)
     if not 0 <= args.score_thr <= 1:
-        parser.error(f"--score-thr {args.score_thr}: give a number from 0 to 1")
+        parser.error(f"--score-thr {args.score_thr}: must be a number from 0 to 1")
     return args
 
 

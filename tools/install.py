@@ -5,8 +5,8 @@
 3. the other OpenMMLab forks and this package, editable;
 4. ``tools/check_env.py``.
 
-Every version comes from ``constraints.txt``. When nothing that matters changed since the last time,
-it says so and ends. ``--force`` goes through the steps all the same.
+Every version comes from ``constraints.txt``. If nothing relevant has changed since the last
+run, the script ends at once. ``--force`` runs the steps anyway.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def make_venv() -> None:
         found = subprocess.run([str(PYTHON), "-c", code], capture_output=True, text=True)
         if found.stdout.strip() == wanted:
             return
-        say(f".venv holds Python {found.stdout.strip() or '(broken)'}, making it anew")
+        say(f".venv has Python {found.stdout.strip() or '(broken)'}; recreating it")
     say(f"making .venv with Python {wanted}")
     made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)])
     if made.returncode:
@@ -79,7 +79,7 @@ def fix_opencv() -> None:
     """
     if subprocess.run([str(PYTHON), "-c", "import cv2"], capture_output=True).returncode == 0:
         return
-    say("opencv-python cannot be loaded here (no libGL): taking its build without windows")
+    say("opencv-python cannot be loaded here (no libGL): installing its headless build")
     pip("-q", "--force-reinstall", "--no-deps", "-c", str(CONSTRAINTS), "opencv-python-headless")
 
 
@@ -98,7 +98,9 @@ def install() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--force", action="store_true", help="even if nothing changed")
+    parser.add_argument(
+        "--force", action="store_true", help="run all steps even if nothing has changed"
+    )
     force = parser.parse_args().force
     if sys.version_info < (3, 11):  # noqa: UP036 - this runs before anything chose a Python
         print(f"Python {sys.version.split()[0]} is too old: 3.11 or newer is needed.")

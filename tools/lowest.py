@@ -6,9 +6,9 @@ onedl-mmcv's operators for the oldest torch, which takes long the first time. Ru
 before a release and whenever a bound in setup.py changes.
 
 1. uv finds the oldest version of every direct requirement, with the newest of all others;
-2. they are installed into a virtual environment of their own, with onedl-mmcv built for that torch;
+2. the script installs them into a virtual environment and builds onedl-mmcv for that torch;
 3. tools/check_env.py and the tests of SMOKE run on them, then once more on the oldest numpy, which
-   the original OpenMMLab packages take and their forks do not.
+   the original OpenMMLab packages accept and their forks do not.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def lower_bound(name: str) -> str:
     """The version that setup.py gives as the oldest of ``name``."""
     bound = re.search(rf'"{name}>=([\d.]+)', (ROOT / "setup.py").read_text())
     if bound is None:
-        raise SystemExit(f"setup.py names no oldest {name}")
+        raise SystemExit(f"setup.py has no lower bound for {name}")
     return bound[1]
 
 
@@ -108,7 +108,7 @@ def main() -> int:
         "--folder",
         type=Path,
         default=ROOT / "work_dirs" / "lowest",
-        help="for the environment, about 9 GB (default: %(default)s)",
+        help="folder of the environment, about 9 GB (default: %(default)s)",
     )
     folder = parser.parse_args().folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,18 +1,19 @@
 """Installs onedl-mmcv *with its operators* into the environment that runs this script.
 
-The registry has onedl-mmcv as source only. Built the usual way, in isolation, it finds no torch
-and silently leaves its operators (NMS, RoIAlign, focal loss, ...) out; and pip would keep such a
-wheel, or one built against another torch, and install it again by name. So it is built here
-without isolation and without pip's cache, and the wheel is kept in a folder of its own, named
-after all it depends on:
+The registry has onedl-mmcv as source only. The usual, isolated build finds no torch and silently
+omits the operators (NMS, RoIAlign, focal loss, ...). Pip would also cache such a wheel, or one that
+was built against another torch, and install it again by name. This script therefore builds without
+isolation and without pip's cache. It keeps the wheel in a folder that is named after everything
+that the wheel depends on:
 
     ~/.cache/sakd_dense/wheels/mmcv-2.3.6_torch-2.12.1+cu130_cp311_cpu_linux-x86_64/
 
-(under ``$XDG_CACHE_HOME`` where that is set). The next checkout takes seconds. It needs torch,
-setuptools < 82, wheel, ninja and psutil to be installed.
+(under ``$XDG_CACHE_HOME`` if that is set). The next checkout then installs in seconds. The build
+needs torch, setuptools < 82, wheel, ninja and psutil.
 
-On a machine with a GPU the operators are built for it too, with the machine's CUDA toolkit or, if
-that is missing or of another major version than torch's, with the one from the package registry.
+On a machine with a GPU, the script also builds the operators for that GPU. It uses the machine's
+CUDA toolkit. If that is missing or of another major version than torch's, the script uses the one
+from the package registry.
 """
 
 from __future__ import annotations
@@ -241,7 +242,7 @@ def install(wheel: Path) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("constraints", type=Path, help=f"the file with the line {NAME}==VERSION")
+    parser.add_argument("constraints", type=Path, help=f"file with the line {NAME}==VERSION")
     constraints = parser.parse_args().constraints
 
     import torch

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-r"""A trained student as a slim file: weights alone, with a record of what they are beside them.
+r"""Writes a trained student as a slim file: its weights alone, with a JSON record beside it.
 
   python tools/publish.py work_dirs/run/epoch_12.pth --out student.safetensors \
       --config configs/retinanet_sew18_sakd_bccd.py --sweep sweep.json
   python tools/publish.py epoch_12.pth --out backbone.pth --form torchvision
 
---form torchvision writes the backbone under torchvision's names: it loads into torchvision's
+--form torchvision writes the backbone under torchvision's names. The file loads into torchvision's
 ResNet, SpikingJelly's models and any init_cfg=dict(type='Pretrained').
 """
 
@@ -24,15 +24,24 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint of the student")
     parser.add_argument(
-        "--out", required=True, metavar="FILE", help=".pth or .safetensors; a hash is added"
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="output file, .pth or .safetensors; a hash is added to its name",
     )
-    parser.add_argument("--config", help=f"of the student, for the record: {CONFIG_HELP}")
+    parser.add_argument("--config", help=f"config of the student, for the record: {CONFIG_HELP}")
     parser.add_argument(
-        "--sweep", metavar="JSON", help="what tools/test.py --out wrote: metrics at each T"
+        "--sweep", metavar="JSON", help="file of tools/test.py --out, with the metrics at each T"
     )
-    parser.add_argument("--form", choices=FORMS, default="model")
+    parser.add_argument(
+        "--form",
+        choices=FORMS,
+        default="model",
+        help="model (default): the whole model; torchvision: the backbone alone, under "
+        "torchvision's names",
+    )
     args = parser.parse_args(argv)
     config = load_config(args.config) if args.config else None
     sweep = SweepResult.from_json(args.sweep) if args.sweep else None

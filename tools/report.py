@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""One HTML file that answers whether a run was worth it.
+"""Writes an HTML report that shows whether a run was worth it.
 
   python tools/report.py work_dirs/retinanet_sew18_sakd_bccd
   python tools/report.py RUN_DIR --compare OTHER_RUN_DIR ...
 
-Accuracy against T and against energy, firing rates by layer, losses, sample images. What
-tools/test.py and tools/energy.py have not measured into RUN_DIR yet (sweep.json, energy.json) is
-measured first and kept there.
+The report shows accuracy against T and against energy, firing rates by layer, losses and sample
+images. It reads the results of tools/test.py and tools/energy.py in RUN_DIR (sweep.json,
+energy.json). If a result is missing, the tool measures it first and keeps it there.
 """
 
 import argparse
@@ -22,17 +22,32 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", metavar="RUN_DIR", help="the work dir of a student's training")
+    parser.add_argument("run", metavar="RUN_DIR", help="work directory of a student's training run")
     parser.add_argument(
-        "--compare", nargs="+", default=[], metavar="RUN_DIR", help="runs on the same test set"
+        "--compare",
+        nargs="+",
+        default=[],
+        metavar="RUN_DIR",
+        help="other runs on the same test set",
     )
-    parser.add_argument("--out", metavar="HTML", help="default: RUN_DIR/report.html")
-    add_time_steps(parser, default=[1, 2, 4, 8], help="if measured")
-    parser.add_argument("--samples", type=int, default=8, help="images for energy (default: 8)")
-    parser.add_argument("--pictures", type=int, default=3, help="sample images (default: 3)")
+    parser.add_argument("--out", metavar="HTML", help="output file (default: RUN_DIR/report.html)")
+    add_time_steps(
+        parser,
+        default=[1, 2, 4, 8],
+        help="values of T, if the run has not been tested yet (default: 1 2 4 8)",
+    )
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=8,
+        help="number of images for the energy, if it has not been measured yet (default: 8)",
+    )
+    parser.add_argument(
+        "--pictures", type=int, default=3, help="number of sample images (default: 3)"
+    )
     args = parser.parse_args(argv)
     if args.pictures < 0:
-        parser.error(f"--pictures {args.pictures}: give 0 or more")
+        parser.error(f"--pictures {args.pictures}: must be at least 0")
     return args
 
 

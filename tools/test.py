@@ -1,14 +1,15 @@
 #!/usr/bin/env python
-r"""Test a checkpoint, at one or several numbers of time steps T.
+r"""Tests a checkpoint at one or several numbers of time steps T.
 
   python tools/test.py configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 2 4 8 \
       --out sweep.json
   python tools/test.py configs/retinanet_r18_bccd.py TEACHER.pth
-  python tools/test.py CONFIG SNN.pth --time-steps 1 2 --counts 1 2 4    # neurons of up to D spikes
+  python tools/test.py CONFIG SNN.pth --time-steps 1 2 --counts 1 2 4    # up to D spikes per step
 
-All T are read from one backbone pass a batch at the largest; the numbers are those of separate
-runs. Without --time-steps the model runs at the T of its config; an ANN has none. Each D of
---counts is another pass, from which all T are read.
+The backbone runs once per batch, at the largest T, and the tool reads all smaller T from that pass.
+The metrics equal those of separate runs. Without --time-steps the model runs at the T of its
+config; an ANN has no time steps. Each D of --counts takes another pass, from which the tool reads
+all T.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from sakd_dense.timesteps import CountGrid, SweepResult, grid, sweep
 from sakd_dense.transfer import verify_checkpoint
 
 PREDICTIONS = (
-    ". It holds metrics; predictions are written by the config's evaluator: "
+    ". The file holds metrics; the config's evaluator writes predictions: "
     "test_evaluator.outfile_prefix=..., or a DumpResults metric with out_file_path=results.pkl"
 )
 
@@ -45,53 +46,54 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add_config_arguments(parser)
     parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="a file or URL; it must fit the config's model"
+        "checkpoint", metavar="CHECKPOINT", help="checkpoint of the config's model: a file or a URL"
     )
-    add_time_steps(parser, help="the T to read, such as 1 2 4 8")
+    add_time_steps(parser, help="values of T to test, such as 1 2 4 8 (default: the config's)")
     add_counts(
         parser,
-        help="the D to read, such as 1 2 4, of neurons that fire up to D spikes a time step "
-        "(NILIFNode, ILIFNode); default: the config's",
+        help="values of D to test, such as 1 2 4, for neurons that fire up to D spikes per time "
+        "step (NILIFNode, ILIFNode; default: the config's)",
     )
     parser.add_argument(
         "--out",
         metavar="JSON",
         type=file_name(".json", hint=PREDICTIONS),
-        help="write the table as JSON, and a plot beside it",
+        help="write the table as JSON, with a plot beside it",
     )
     parser.add_argument(
         "--plot",
         metavar="PNG",
         type=file_name(".png"),
-        help="where the plot goes (default: beside --out)",
+        help="file of the plot (default: beside --out)",
     )
     parser.add_argument(
         "--show-dir",
         metavar="DIR",
-        help="draw the predictions at the config's T (or at the largest T read) into DIR",
+        help="draw the predictions at the config's T (or at the largest T tested) into DIR",
     )
     parser.add_argument(
         "--tta",
         action="store_true",
-        help="test-time augmentation: the config's tta_model and tta_pipeline, or for a detector "
-        "without them the image and its mirror image",
+        help="use test-time augmentation: the config's tta_model and tta_pipeline, or, for a "
+        "detector without them, the image and its mirror image",
     )
     parser.add_argument(
         "--timed-batches",
         type=int,
         default=4,
         metavar="N",
-        help="batches over which ms an image of each T by itself is measured (default: 4; 0: none)",
+        help="number of batches on which each T is timed by itself, in ms per image "
+        "(default: 4; 0: none)",
     )
     parser.add_argument(
         "--no-fuse",
         action="store_true",
-        help="leave the backbone's BatchNorms where they are, instead of folding them into its "
-        "convolutions: slower, and to the last digit what validation while training gives",
+        help="do not fold the backbone's BatchNorms into its convolutions: slower, but the metrics "
+        "equal those of validation during training to the last digit",
     )
     args = parser.parse_args(argv)
     if args.timed_batches < 0:
-        parser.error(f"--timed-batches {args.timed_batches}: give 0 or more")
+        parser.error(f"--timed-batches {args.timed_batches}: must be at least 0")
     return args
 
 

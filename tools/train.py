@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-r"""Train a detector, segmentor or classifier, spiking or not.
+r"""Trains a detector, segmentor or classifier, spiking or not.
 
   python tools/train.py configs/retinanet_sew18_sakd_bccd.py
   python tools/train.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py \
       --sakd --teacher-checkpoint retinanet_r50.pth --time-steps 4
 
-The second turns an ANN config of mmdet, mmseg or mmpretrain into a spiking student, taught by the
-ANN of the same architecture whose weights lie in the teacher's checkpoint.
+The second command turns an ANN config of mmdet, mmseg or mmpretrain into a spiking student. Its
+teacher is the ANN of the same architecture, with the weights of the teacher checkpoint.
 """
 
 import argparse
@@ -49,23 +49,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add_config_arguments(parser)
     parser.add_argument(
-        "--amp", action="store_true", help="mixed precision (float16 on a GPU, bfloat16 on a CPU)"
+        "--amp",
+        action="store_true",
+        help="train in mixed precision (float16 on a GPU, bfloat16 on a CPU)",
     )
     parser.add_argument(
         "--auto-scale-lr",
         action="store_true",
-        help="scale the learning rate with the batch over all GPUs (auto_scale_lr of the config)",
+        help="scale the learning rate with the total batch size of all GPUs (auto_scale_lr of the "
+        "config)",
     )
     parser.add_argument(
         "--resume",
         nargs="?",
         const="auto",
         metavar="PATH",
-        help="go on from PATH, or, without PATH, from the last checkpoint in the work dir",
+        help="resume from PATH, or, without PATH, from the last checkpoint in the work directory",
     )
     sakd = parser.add_argument_group("SAKD for an ANN config")
     sakd.add_argument(
-        "--sakd", action="store_true", help="make the model spiking and teach it by its ANN"
+        "--sakd", action="store_true", help="make the model spiking and distil its ANN into it"
     )
     add_sakd_arguments(sakd)
     args = parser.parse_args(argv)
@@ -73,9 +76,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--sakd needs --teacher-checkpoint: the trained ANN of the same architecture")
     of_sakd = (args.teacher_checkpoint, args.time_steps, args.counts, args.no_transfer)
     if not args.sakd and any(of_sakd):
-        parser.error(
-            "--teacher-checkpoint, --time-steps, --counts and --no-transfer go with --sakd"
-        )
+        parser.error("--teacher-checkpoint, --time-steps, --counts and --no-transfer need --sakd")
     return args
 
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-r"""Level 1 of SAKD: put the weights of an ANN into the spiking model of the same architecture.
+r"""Level 1 of SAKD: copies an ANN's weights into the spiking model of the same architecture.
 
   python tools/transfer.py retinanet_r50.pth --to configs/retinanet_sew50_sakd_coco.py \
       --out SNN.pth --report report.json
   python tools/transfer.py torchvision://resnet50 --to CONFIG --out SNN.pth
   python tools/transfer.py ANN.pth --to CONFIG --out SNN.pth --calibrate 10 --reestimate-bn 10
 
-The result is used as load_from. Every key is accounted for; one that nothing explains is an error.
+Set load_from of the student's config to the output file. The tool accounts for every key; an
+unexplained key is an error.
 """
 
 import argparse
@@ -36,69 +37,79 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
-        help="weights of the ANN: a file, a URL, torchvision://resnet50, open-mmlab://...",
+        help="checkpoint of the ANN: a file, a URL, torchvision://resnet50, open-mmlab://...",
     )
     parser.add_argument("--to", required=True, metavar="CONFIG", help=CONFIG_HELP)
     parser.add_argument(
-        "--out", required=True, metavar="SNN.pth", help="where to write the weights"
+        "--out", required=True, metavar="SNN.pth", help="output file of the weights"
     )
     parser.add_argument(
         "--report",
         type=file_name(".json"),
         metavar="FILE.json",
-        help="write what became of every key",
+        help="write to this file how each key was used",
     )
     parser.add_argument(
         "--part",
         choices=SCOPES_OF_TRANSFER,
         default="auto",
-        help="head: all but the backbone; auto: all, if the checkpoint has a neck or head of the "
-        "model, else the backbone",
+        help="part to transfer. head: all but the backbone; auto (default): all if the checkpoint "
+        "has a neck or head of the model, otherwise the backbone",
     )
     parser.add_argument(
         "--weights",
         default="auto",
         metavar="WHICH",
-        help="where the checkpoint holds several sets of weights: ema (the average), raw, or the "
-        "name of one of its models, such as student; auto: the average where it lies apart, the "
-        "model that its author tests",
+        help="choice among several sets of weights in the checkpoint: ema (the average), raw, or "
+        "the name of one of its models, such as student. auto (default): the average if it is "
+        "stored separately, and the model that its author tests",
     )
     parser.add_argument(
         "--left-ok",
         nargs="+",
         default=[],
         metavar="GLOB",
-        help="keys of the checkpoint that may be left, e.g. 'head.*'",
+        help="checkpoint keys that may stay unused, e.g. 'head.*'",
     )
     parser.add_argument(
         "--missing-ok",
         nargs="+",
         default=[],
         metavar="GLOB",
-        help="keys of the model that may keep their initialisation, e.g. 'bbox_head.*cls*'",
+        help="model keys that may keep their initialisation, e.g. 'bbox_head.*cls*'",
     )
     parser.add_argument(
         "--reestimate-bn",
         type=int,
         metavar="N",
-        help="then measure BatchNorm's statistics on N batches of the config's train dataloader",
+        help="re-estimate BatchNorm's statistics on N batches of the config's train dataloader, "
+        "after --calibrate",
     )
     parser.add_argument(
         "--calibrate",
         type=int,
         metavar="N",
-        help="before that, fit the thresholds of neurons that fire integers (NILIFNode) to what "
-        "the weights give on N batches of the config's train dataloader",
+        help="fit the thresholds of neurons that fire integers (NILIFNode) to their inputs on N "
+        "batches of the config's train dataloader, before --reestimate-bn",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of what the checkpoint does not give (default: 0)"
+        "--seed",
+        type=int,
+        default=0,
+        help="random seed of the weights that the checkpoint lacks (default: 0)",
     )
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override config settings",
+    )
     args = parser.parse_args(argv)
     for name in ("reestimate_bn", "calibrate"):
         batches = getattr(args, name)
         if batches is not None and batches < 1:
-            parser.error(f"--{name.replace('_', '-')} {batches}: take at least 1 batch")
+            parser.error(f"--{name.replace('_', '-')} {batches}: must be at least 1 batch")
     return args
 
 

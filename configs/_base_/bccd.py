@@ -1,6 +1,7 @@
 """BCCD (blood cells) at 192x144, and the schedule of a teacher on it.
 
-Data: https://github.com/Shenggan/BCCD_Dataset, its folder `BCCD` as (or linked to) `data/bccd`.
+Data: https://github.com/Shenggan/BCCD_Dataset; copy or link its folder `BCCD` to
+`data/bccd`.
 """
 
 _base_ = [

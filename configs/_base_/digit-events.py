@@ -1,6 +1,6 @@
 """Moving digits as event streams with boxes, T = 8 bins of the 50 ms before each time stamp.
 
-Needs no data: the recordings are generated in `data/digit_event_scenes` on first use.
+No data set is needed: the recordings are generated in `data/digit_event_scenes` on first use.
 """
 
 _base_ = "mmdet::_base_/default_runtime.py"

@@ -1,7 +1,7 @@
 """Gen1 (cars and pedestrians, 304x240) as T = 4 bins of the 50 ms before each time stamp.
 
-Data: Prophesee's GEN1 Automotive Detection Dataset, unpacked so that `data/gen1/train` holds
-`*_td.dat` beside `*_bbox.npy`, and `val` and `test` alike.
+Data: Prophesee's GEN1 Automotive Detection Dataset, unpacked so that `data/gen1/train`,
+`data/gen1/val` and `data/gen1/test` contain `*_td.dat` beside `*_bbox.npy`.
 https://www.prophesee.ai/2020/01/24/prophesee-gen1-automotive-detection-dataset/
 """
 

@@ -1,7 +1,7 @@
 """PEDRo (people seen from a robot, 346x260) as T = 4 bins of its recordings of 40 ms.
 
-Data: https://github.com/SSIGPRO/PEDRo-Event-Based-Dataset, its folders `numpy` and `xml` as (or
-linked to) `data/pedro/numpy` and `data/pedro/xml`.
+Data: https://github.com/SSIGPRO/PEDRo-Event-Based-Dataset; copy or link its folders `numpy`
+and `xml` to `data/pedro/numpy` and `data/pedro/xml`.
 """
 
 _base_ = "./gen1.py"

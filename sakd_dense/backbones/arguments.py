@@ -58,13 +58,13 @@ class Architecture:
     def __post_init__(self) -> None:
         check_fields(self)
         if self.depth not in ARCHITECTURES:
-            raise UserError(f"depth={self.depth!r}: take one of {tuple(ARCHITECTURES)}")
+            raise UserError(f"depth={self.depth!r}: must be one of {tuple(ARCHITECTURES)}")
         if self.connect not in self.connects:
-            raise UserError(f"connect={self.connect!r}: take one of {self.connects}")
+            raise UserError(f"connect={self.connect!r}: must be one of {self.connects}")
         if self.style not in ("pytorch", "caffe"):
-            raise UserError(f"style={self.style!r}: take 'pytorch' or 'caffe'")
+            raise UserError(f"style={self.style!r}: must be 'pytorch' or 'caffe'")
         if self.num_stages not in (1, 2, 3, 4):
-            raise UserError(f"num_stages={self.num_stages!r}: take 1 to 4")
+            raise UserError(f"num_stages={self.num_stages!r}: must be from 1 to 4")
         self._check_dcn()
         self._check_plugins()
         self._check_stages()
@@ -133,35 +133,38 @@ class Architecture:
         if self.dcn is None or not any(self.stage_with_dcn):
             return
         if self.block is BasicBlock:
-            raise UserError(f"dcn={self.dcn}: depth {self.depth} takes none; take 50 or more")
+            raise UserError(
+                f"dcn={self.dcn}: depth {self.depth} does not support it; use 50 or more"
+            )
         if len(self.stage_with_dcn) < self.num_stages:
             raise UserError(
-                f"stage_with_dcn={self.stage_with_dcn} must hold num_stages={self.num_stages} "
+                f"stage_with_dcn={self.stage_with_dcn} must have num_stages={self.num_stages} "
                 "values"
             )
         if self.conv_cfg is not None:
-            raise UserError(f"conv_cfg={self.conv_cfg}: give it or dcn, not both")
+            raise UserError(f"conv_cfg={self.conv_cfg}: set either conv_cfg or dcn, not both")
 
     def _check_plugins(self) -> None:
         if self.plugins and self.block is BasicBlock:
             raise UserError(
-                f"plugins={self.plugins}: depth {self.depth} takes none; take 50 or more"
+                f"plugins={self.plugins}: depth {self.depth} does not support them; use 50 or more"
             )
         positions = tuple(f"after_conv{i}" for i in (1, 2, 3))
         for plugin in self.plugins or ():
             if "cfg" not in plugin or plugin.get("position") not in positions:
                 raise UserError(
-                    f"plugins={self.plugins}: give each dict(cfg=dict(type=...), position=...) "
+                    f"plugins={self.plugins}: each must be dict(cfg=dict(type=...), position=...) "
                     f"with a position of {positions}"
                 )
             if plugin.get("stages") is not None and len(plugin["stages"]) < self.num_stages:
                 raise UserError(
-                    f"plugins: stages={plugin['stages']} must hold num_stages={self.num_stages} "
+                    f"plugins: stages={plugin['stages']} must have num_stages={self.num_stages} "
                     "values"
                 )
         if self.plugins and self.compress_spikes:
             raise UserError(
-                "compress_spikes=True: plugins give no spikes of 0 and 1; leave one of both out"
+                "compress_spikes=True: plugins do not output binary spikes; leave out "
+                "compress_spikes or the plugins"
             )
 
     def _check_stages(self) -> None:
@@ -169,44 +172,45 @@ class Architecture:
         for name in ("strides", "dilations"):
             if len(getattr(self, name)) != stages:
                 raise UserError(
-                    f"{name}={getattr(self, name)} must hold num_stages={stages} values"
+                    f"{name}={getattr(self, name)} must have num_stages={stages} values"
                 )
         out = tuple(self.out_indices)
         if not out or not 0 <= min(out) <= max(out) < stages:
-            raise UserError(f"out_indices={out} must lie in 0..{stages - 1}")
+            raise UserError(f"out_indices={out} must be in 0..{stages - 1}")
         if not -1 <= self.frozen_stages <= stages:
-            raise UserError(f"frozen_stages={self.frozen_stages} must lie in -1..{stages}")
+            raise UserError(f"frozen_stages={self.frozen_stages} must be in -1..{stages}")
         blocks = self.block_counts[stages - 1]
         if self.multi_grid is not None and len(self.multi_grid) != blocks:
             raise UserError(
-                f"multi_grid={self.multi_grid} must name a dilation for each of the "
-                f"{blocks} blocks of the last stage"
+                f"multi_grid={self.multi_grid} must have one dilation for each of the {blocks} "
+                "blocks of the last stage"
             )
 
     def _check_basic_block(self) -> None:
         if self.groups != 1:
             raise UserError(
-                f"groups={self.groups}: depth {self.depth} has no grouped convolution; "
-                "take 50 or more"
+                f"groups={self.groups}: depth {self.depth} has no grouped convolution; use depth "
+                "50 or more"
             )
         if self.expansion not in (None, 1):
             raise UserError(
-                f"expansion={self.expansion}: depth {self.depth} has 1; take 50 or more"
+                f"expansion={self.expansion}: depth {self.depth} has expansion 1; use depth 50 or "
+                "more"
             )
 
     def _check_drop_path(self) -> None:
         rate = self.drop_path_rate
         if not 0 <= rate < 1:
-            raise UserError(f"drop_path_rate={rate}: take 0 or more, below 1")
+            raise UserError(f"drop_path_rate={rate}: must be at least 0 and below 1")
         if rate and self.connect in ("AND", "IAND"):
             raise UserError(
-                f"drop_path_rate={rate}: what is left of a branch is scaled up, and "
-                f"connect={self.connect!r} is for spikes of 0 and 1; take 'ADD', or "
-                "drop_path_rate=0"
+                f"drop_path_rate={rate}: stochastic depth scales the branches that it keeps, and "
+                f"connect={self.connect!r} needs binary spikes; use 'ADD', or drop_path_rate=0"
             )
         if rate and self.compress_spikes:
             raise UserError(
-                f"drop_path_rate={rate}: scaled spikes fit no byte; leave compress_spikes out"
+                f"drop_path_rate={rate}: scaled spikes do not fit into a byte; leave "
+                "compress_spikes out"
             )
 
 

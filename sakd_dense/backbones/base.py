@@ -107,7 +107,7 @@ class SpikingBackbone(BaseModule):
     @output.setter
     def output(self, value: str) -> None:
         if value not in OUTPUTS:
-            raise UserError(f"output={value!r}: take one of {OUTPUTS}")
+            raise UserError(f"output={value!r}: must be one of {OUTPUTS}")
         self.readout.output = value
 
     @property
@@ -157,8 +157,8 @@ class SpikingBackbone(BaseModule):
         """
         if x.dim() not in (4, 5) or 0 in x.shape:
             raise UserError(
-                f"{type(self).__name__} takes images [B, C, H, W] or frames [T, B, C, H, W], "
-                f"none of them empty, not a tensor of shape {tuple(x.shape)}"
+                f"{type(self).__name__} expects non-empty images [B, C, H, W] or frames [T, B, C, "
+                f"H, W], got a tensor of shape {tuple(x.shape)}"
             )
         steps = x.shape[0] if x.dim() == 5 else _positive(self.time_steps)
         self.clock.start(steps)
@@ -168,7 +168,7 @@ class SpikingBackbone(BaseModule):
 
 def _positive(time_steps: int) -> int:
     if isinstance(time_steps, bool) or not isinstance(time_steps, int) or time_steps < 1:
-        raise UserError(f"time_steps={time_steps!r}: take a whole number of at least 1")
+        raise UserError(f"time_steps={time_steps!r}: must be an integer of at least 1")
     return time_steps
 
 

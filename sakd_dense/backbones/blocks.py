@@ -114,7 +114,8 @@ class ResidualBlock(BaseModule):
                 name, layer = build_plugin_layer(cfg, postfix, in_channels=channels)
                 if hasattr(self, name):
                     raise UserError(
-                        f"plugins: two are named {name!r} in one block; give one of them a postfix"
+                        f"plugins: two plugins of a block are named {name!r}; give one of them a "
+                        "postfix"
                     )
                 self.add_module(name, give_contiguous(layer))
                 self.plugins.setdefault(conv, []).append(name)

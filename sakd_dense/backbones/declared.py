@@ -87,9 +87,9 @@ def _found(name: str) -> type[nn.Module]:
         upstream = registry.get(name)
     if not isinstance(upstream, type):
         raise UserError(
-            f"Spiking{name}: there is no {name!r} in the registry of the scope {registry.scope!r}. "
-            "Build it in the scope of its package: default_scope='mmdet', 'mmseg' or 'mmpretrain' "
-            "of the config, or _scope_='mmpretrain' beside its type"
+            f"Spiking{name}: {name!r} is not in the registry of the scope {registry.scope!r}. "
+            "Build the backbone in the scope of its package: set default_scope='mmdet', 'mmseg' "
+            "or 'mmpretrain' in the config, or _scope_='mmpretrain' beside the type"
         )
     return upstream
 

@@ -67,8 +67,8 @@ class _Watch(TorchFunctionMode):
         if not self.inside_neuron:
             if func in _ACTIVATIONS:
                 raise _FoundError(
-                    f"calls {func.__name__} as a function, {_caller()}, where no neuron can take "
-                    "its place; make it a module (nn.ReLU())"
+                    f"calls {func.__name__} as a function, {_caller()}, and a neuron can only "
+                    "replace a module; use nn.ReLU() or the like"
                 )
             # A product with a weight is a linear layer, or a convolution (EfficientNet's).
             of_two = func in _PRODUCTS and not any(isinstance(a, nn.Parameter) for a in args)

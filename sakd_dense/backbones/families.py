@@ -42,7 +42,7 @@ class Cifar(ResidualBackbone):
         if deep_stem:
             raise UserError(
                 "deep_stem=True: a ResNet for CIFAR has one 3x3 convolution as its stem; "
-                "take the type without _CIFAR"
+                "use the type without _CIFAR"
             )
         super().__init__(depth, **kwargs)
 

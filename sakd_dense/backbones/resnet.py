@@ -273,19 +273,19 @@ def _check_connection(neurons: list[SpikingNeuron], kind: str) -> None:
     most = max((neuron.slots for neuron in neurons), default=1)
     if kind in ("AND", "IAND") and most > 1:
         raise UserError(
-            f"connect={kind!r}: the product is for spikes of 0 and 1, and the neurons fire up to "
-            f"D={most}; take connect='ADD', or a Spiking- backbone, which sums before the neuron"
+            f"connect={kind!r}: the product needs binary spikes, but the neurons fire up to "
+            f"D={most}; use connect='ADD', or a Spiking backbone, which sums before the neuron"
         )
 
 
 def _pretrained(checkpoint: Any, init_cfg: Any) -> Config:
     """The init_cfg of upstream's deprecated argument ``pretrained``."""
     if init_cfg is not None:
-        raise UserError("give init_cfg or pretrained, not both")
+        raise UserError("set either init_cfg or pretrained, not both")
     if not isinstance(checkpoint, str):
-        raise UserError(f"pretrained={checkpoint!r}: take a path, or None")
+        raise UserError(f"pretrained={checkpoint!r}: must be a path, or None")
     # 3: the caller of the constructor.
-    warnings.warn("pretrained is deprecated; take init_cfg", DeprecationWarning, stacklevel=3)
+    warnings.warn("pretrained is deprecated; use init_cfg", DeprecationWarning, stacklevel=3)
     return dict(type="Pretrained", checkpoint=checkpoint)
 
 

@@ -149,19 +149,19 @@ def check_spikes(neurons: Iterable[SpikingNeuron], summands: int) -> None:
         kind = type(neuron.node).__name__
         if not getattr(gradient, "spiking", False):
             raise UserError(
-                f"compress_spikes=True: {kind} with {gradient} gives no "
-                "spikes of 0 and 1; leave compress_spikes out or take another neuron"
+                f"compress_spikes=True: {kind} with {gradient} does not output binary spikes; "
+                "leave compress_spikes out, or use another neuron"
             )
         if neuron.step is not None:
             raise UserError(
-                f"compress_spikes=True: {kind} gives counts times a step, which are no whole "
-                "numbers; leave compress_spikes out, or take ILIFNode"
+                f"compress_spikes=True: {kind} outputs counts times a step size, which are not "
+                "integers; leave compress_spikes out, or use ILIFNode"
             )
         if neuron.slots * summands > 255:
             raise UserError(
                 f"compress_spikes=True: {kind} fires up to D={neuron.slots}, and a stage sums "
                 f"{summands} of its outputs: more than a byte holds; leave compress_spikes out, "
-                f"or take D={255 // summands} at most"
+                f"or use D={255 // summands} at most"
             )
 
 

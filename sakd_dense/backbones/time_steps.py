@@ -25,7 +25,7 @@ def check_time_steps(time_steps: Iterable[int]) -> tuple[int, ...]:
         raise UserError("time_steps is empty: give at least one T, such as 4")
     for step in steps:
         if isinstance(step, bool) or not isinstance(step, int) or step < 1:
-            raise UserError(f"time_steps={steps}: {step!r} is not a whole number of at least 1")
+            raise UserError(f"time_steps={steps}: {step!r} is not an integer of at least 1")
     doubles = sorted({step for step in steps if steps.count(step) > 1})
     if doubles:
         raise UserError(f"time_steps={steps}: T={doubles[0]} is given more than once")
@@ -72,7 +72,7 @@ def find_spiking_backbone(model: nn.Module) -> SpikingBackbone:
     if len(backbones) > 1:
         raise UserError(
             f"{type(model).__name__} has {len(backbones)} spiking backbones "
-            f"({', '.join(backbones)}); several T can be read from a model with one"
+            f"({', '.join(backbones)}); reading several T needs a model with exactly one"
         )
     return next(iter(backbones.values()))
 

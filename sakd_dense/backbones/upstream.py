@@ -71,7 +71,8 @@ class UpstreamBackbone(SpikingBackbone):
     ) -> None:
         for name in RESNETS_ALONE & set(kwargs):
             raise UserError(
-                f"{type(self).__name__}: {name}={kwargs[name]!r} is for ResNets; leave it out"
+                f"{type(self).__name__}: {name}={kwargs[name]!r} applies to ResNets only; leave it "
+                "out"
             )
         arguments = _arguments(self.upstream)
         if "norm_eval" in arguments:
@@ -83,8 +84,8 @@ class UpstreamBackbone(SpikingBackbone):
         self.neuron = DEFAULT_NEURON if neuron is None else neuron
         if not replace_activations(self, self.neuron, self.clock):
             raise UserError(
-                f"{type(self).__name__} has no activation that a neuron could replace "
-                "(a module: nn.ReLU, nn.SiLU ...)"
+                f"{type(self).__name__} has no activation that a neuron could replace (a module "
+                "such as nn.ReLU or nn.SiLU)"
             )
         channels = kwargs.get("in_channels", arguments.get("in_channels", 3))
         guard_operators(self)
@@ -107,8 +108,9 @@ class UpstreamBackbone(SpikingBackbone):
         stages = tuple(torch.cat([s] * steps) if len(s) == images else s for s in stages)
         if any(len(s) != steps * batch for s in stages):
             raise UserError(
-                f"{type(self).__name__} gives stages of {[len(s) for s in stages]} images for "
-                f"{batch} at {steps} time steps: branches in the batch axis leave no place for time"
+                f"{type(self).__name__} returns stages of {[len(s) for s in stages]} images for "
+                f"{batch} at {steps} time steps: it puts branches into the batch axis, which the "
+                "time steps need"
             )
         return stages
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_HELP = "https://cocodataset.org/#format-data has the format"
+_HELP = "see https://cocodataset.org/#format-data for the format"
 
 
 def _whole(value: Any) -> bool:
@@ -55,16 +55,16 @@ def _outline(value: Any) -> bool:
 #: List -> key -> (check, what it should be); of those that every item has.
 _REQUIRED: dict[str, dict[str, tuple[Callable[[Any], bool], str]]] = {
     "images": {
-        "id": (_whole, "a whole number"),
+        "id": (_whole, "an integer"),
         "file_name": (_name, "a file's name"),
-        "width": (_size, "a whole number of pixels"),
-        "height": (_size, "a whole number of pixels"),
+        "width": (_size, "a positive integer of pixels"),
+        "height": (_size, "a positive integer of pixels"),
     },
-    "categories": {"id": (_whole, "a whole number"), "name": (_name, "a name")},
+    "categories": {"id": (_whole, "an integer"), "name": (_name, "a name")},
     "annotations": {
-        "id": (_whole, "a whole number"),
-        "image_id": (_whole, "a whole number"),
-        "category_id": (_whole, "a whole number"),
+        "id": (_whole, "an integer"),
+        "image_id": (_whole, "an integer"),
+        "category_id": (_whole, "an integer"),
         "bbox": (_box, "[x, y, width, height] in pixels"),
         "area": (_number, "a number of pixels"),
     },
@@ -94,7 +94,7 @@ def coco_fault(
     except OSError:
         return None  # missing: said elsewhere
     except (ValueError, RecursionError) as error:
-        return f"{file} is no JSON file, or not a whole one: {error}"
+        return f"{file} is not a complete JSON file: {error}"
     fault = next(_faults(content, masks), None)
     if fault is not None:
         return f"{file}: {fault}; {_HELP}"
@@ -109,12 +109,12 @@ def coco_fault(
 
 def _faults(content: Any, masks: bool) -> Iterator[str]:
     if not isinstance(content, Mapping):
-        yield f"a file of annotations holds an object, not a {type(content).__name__}"
+        yield f"an annotation file must hold an object, not a {type(content).__name__}"
         return
     for part, keys in _REQUIRED.items():
         items = content.get(part)
         if not isinstance(items, list):
-            yield f"{part!r} is {'missing' if items is None else 'no list'}"
+            yield f"{part!r} is {'missing' if items is None else 'not a list'}"
             continue
         if not items and part != "annotations":  # a test set may have none
             yield f"{part!r} is empty"
@@ -122,7 +122,7 @@ def _faults(content: Any, masks: bool) -> Iterator[str]:
         for number, item in enumerate(items):
             where = f"{part}[{number}]"
             if not isinstance(item, Mapping):
-                yield f"{where} is no object but {_short(item)}"
+                yield f"{where} is {_short(item)}, not an object"
                 continue
             outlined = part == "annotations" and (masks or bool(item.get("segmentation")))
             for key, (good, what) in {**keys, **(_OUTLINE if outlined else {})}.items():
@@ -143,7 +143,7 @@ def _wrong_sizes(content: Mapping[str, Any]) -> Iterator[str]:
         code, size = annotation.get("segmentation"), sizes.get(annotation["image_id"])
         if isinstance(code, Mapping) and size is not None and code["size"] != size:
             where = f"annotations[{number}]['segmentation']['size']"
-            yield f"{where} is {code['size']}, its image {size} (height, width)"
+            yield f"{where} is {code['size']}, but its image has the size {size} (height, width)"
 
 
 def _short(value: Any) -> str:

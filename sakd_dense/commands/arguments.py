@@ -16,7 +16,10 @@ from ..config.types import PREFIXES
 from ..neurons.counts import check_counts
 from ..runtime.errors import UserError, said_by
 
-CONFIG_HELP = "a config file, or one of a package: mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
+CONFIG_HELP = (
+    "a config file, or a config of an installed package: "
+    "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
+)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,16 +39,16 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="change single settings: train_cfg.max_epochs=2 model.backbone.time_steps=8",
+        help="override config settings, such as train_cfg.max_epochs=2 model.backbone.time_steps=8",
     )
     parser.add_argument(
-        "--work-dir", help="where logs and checkpoints go (default: work_dirs/NAME OF CONFIG)"
+        "--work-dir", help="directory for logs and checkpoints (default: work_dirs/CONFIG_NAME)"
     )
     parser.add_argument(
         "--launcher",
         choices=("none", "pytorch", "slurm", "mpi"),
         default="none",
-        help="how the processes of a distributed run were started (default: none)",
+        help="launcher of the distributed processes (default: none)",
     )
     # torch.distributed.launch gives it, torchrun does not.
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
@@ -56,31 +59,32 @@ def add_sakd_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--teacher-checkpoint",
         metavar="X",
-        help="the trained ANN of the same architecture: a file, a URL, open-mmlab://...",
+        help="checkpoint of the trained ANN of the same architecture: a file, a URL, "
+        "open-mmlab://...",
     )
-    add_time_steps(parser, nargs=None, help="time steps (default: 4, and 1 with --counts)")
+    add_time_steps(parser, nargs=None, help="number of time steps (default: 4, or 1 with --counts)")
     add_counts(
         parser,
         nargs=None,
-        help="D: neurons fire up to D spikes in a time step (default: binary neurons)",
+        help="neurons fire up to D spikes per time step (default: binary neurons)",
     )
     parser.add_argument(
         "--family",
         choices=PREFIXES,
-        help="SEW-ResNet (default), or Spiking-ResNet (default with --counts): its blocks fire on "
-        "the sum of both branches",
+        help="family of the spiking backbone: SEW (default), or Spiking (default with --counts), "
+        "whose blocks fire on the sum of both branches",
     )
     parser.add_argument(
         "--no-transfer",
         action="store_true",
-        help="level 2 alone: do not start from the teacher's weights",
+        help="use level 2 alone: do not initialise the student with the teacher's weights",
     )
     parser.add_argument(
         "--source",
         choices=("ann", "snn"),
         default="ann",
-        help="where the first weights come from: from an ANN, BatchNorm is trained; from a "
-        "distilled SNN (load_from), norm_eval and frozen_stages of the config stand",
+        help="source of the initial weights. ann (default): BatchNorm is trained; snn (a distilled "
+        "SNN in load_from): norm_eval and frozen_stages of the config are kept",
     )
 
 
@@ -117,7 +121,7 @@ def file_name(suffix: str, hint: str = "") -> Callable[[str], str]:
 
     def parse(name: str) -> str:
         if Path(name).suffix.lower() != suffix:
-            raise argparse.ArgumentTypeError(f"{name!r}: take a name that ends in {suffix}{hint}")
+            raise argparse.ArgumentTypeError(f"{name!r}: must end in {suffix}{hint}")
         return name
 
     return parse

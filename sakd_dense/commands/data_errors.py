@@ -45,8 +45,8 @@ def data_and_disk_named(cfg: Config) -> Iterator[None]:
     except Exception as error:
         if is_full(error):
             raise UserError(
-                f"the disk (or a quota) is full: {error}. Checkpoints that are there are whole: "
-                "make room and run the command again (a training: with --resume)"
+                f"the disk or the quota is full: {error}. The existing checkpoints are intact. "
+                "Free some space and run the command again (for training: with --resume)"
             ) from error
         missing = _missing_data(cfg, error)
         if missing is not None:
@@ -70,7 +70,7 @@ def _missing_data(cfg: Config, error: Exception) -> str | None:
                     return (
                         f"data: {os.fspath(name)} does not exist ({loader}: "
                         f"{dataset.get('type', 'data set')}, data_root={places[0]!r}): put the "
-                        "data there, or name its place by --cfg-options"
+                        "data there, or set its path with --cfg-options"
                     )
     return None
 
@@ -97,7 +97,7 @@ def _annotation_fault(cfg: Config, error: BaseException) -> str | None:
                     return fault
                 if empty:
                     return (
-                        f"{file}: no image is left for {part.get('type')}: look at its boxes, "
+                        f"{file}: {part.get('type')} has no image left: check its boxes, "
                         f"filter_cfg={part.get('filter_cfg')!r} and indices"
                     )
     return None

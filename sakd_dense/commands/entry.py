@@ -52,7 +52,7 @@ def main() -> None:
         print(usage())
         return
     if name not in known:
-        sys.exit(f"sakd_dense: no command {name!r}; there are {', '.join(known)}")
+        sys.exit(f"sakd_dense: unknown command {name!r}; choose from {', '.join(known)}")
     sys.argv[:2] = [os.fspath(known[name])]
     sys.path.insert(0, os.fspath(TOOLS))  # as Python does for a script
     runpy.run_path(os.fspath(known[name]), run_name="__main__")

@@ -51,7 +51,7 @@ def tidy(work_dir: str) -> None:
         removed = remove_leftovers(work_dir)
         if removed:
             names = ", ".join(file.name for file in removed)
-            print_log(f"removed what a killed run left half written: {names}", "current")
+            print_log(f"removed incomplete files of a killed run: {names}", "current")
 
 
 def newest_whole_checkpoint(work_dir: str) -> str | None:
@@ -81,19 +81,19 @@ def newest_whole_checkpoint(work_dir: str) -> str | None:
         if reason is None:
             if reasons:
                 print_log(
-                    f"--resume: {'; '.join(reasons)}. Going on from {file}, the newest whole "
+                    f"--resume: {'; '.join(reasons)}. Resuming from {file}, the newest intact "
                     "checkpoint",
                     "current",
                     logging.WARNING,
                 )
             elif not named:
-                print_log(f"--resume: going on from {file}", "current")
+                print_log(f"--resume: resuming from {file}", "current")
             return str(file)
         reasons.append(reason)
     if reasons:
         raise UserError(
-            f"--resume: no checkpoint in {work_dir} is whole: {'; '.join(reasons)}. Give one by "
-            "--resume PATH, or start afresh without --resume"
+            f"--resume: no checkpoint in {work_dir} is intact: {'; '.join(reasons)}. Pass one with "
+            "--resume PATH, or start again without --resume"
         )
     return None
 
@@ -120,10 +120,12 @@ def why_no_resume(file: Path) -> str | None:
         return str(error)
     missing = {"state_dict", "meta", "message_hub"} - set(content if _is_dict(content) else ())
     if missing:
-        return f"{file} is no checkpoint of a run (it has no {', '.join(sorted(missing))})"
+        return (
+            f"{file} is not a checkpoint of a training run (it has no {', '.join(sorted(missing))})"
+        )
     meta = content["meta"]
     if not _is_dict(meta) or not {"epoch", "iter"} <= set(meta):
-        return f"{file} does not say at which iteration it was made"
+        return f"{file} does not record its epoch and iteration"
     return None
 
 

@@ -59,8 +59,8 @@ def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if cfg.get("compile") and spiking_backbone_cfgs(cfg.get("model") or {}):
         raise UserError(
             f"compile={cfg.compile!r}: torch.compile of a whole training step took more than 550 s "
-            "for the first iteration of a spiking model: set compile=False; the neurons compile "
-            "themselves once a run is long enough"
+            "for the first iteration of a spiking model. Set compile=False; long runs compile the "
+            "neurons anyway"
         )
     cfg.launcher = args.launcher
     if args.local_rank is not None:
@@ -93,7 +93,7 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.auto_scale_lr:
         if not (cfg.get("auto_scale_lr") or {}).get("base_batch_size"):
             raise UserError(
-                "--auto-scale-lr: the config does not say for which batch its learning rate is; "
+                "--auto-scale-lr: the config does not give the batch size of its learning rate; "
                 "set auto_scale_lr=dict(base_batch_size=16)"
             )
         cfg.auto_scale_lr.enable = True
@@ -144,8 +144,8 @@ def start_processes(cfg: Config) -> None:
         norm["type"] = "BN"
     if norms:
         print_log(
-            "SyncBN does not run on CPUs: it is BatchNorm in this run, with the statistics of each "
-            "process's own batch",
+            "SyncBN does not run on CPUs: this run uses BatchNorm instead, with the statistics of "
+            "each process's own batch",
             "current",
             logging.WARNING,
         )
@@ -179,8 +179,8 @@ def guard_checkpoints(cfg: Config) -> None:
     if load_from is not None:
         if str(load_from).endswith(".safetensors"):
             raise UserError(
-                f"load_from={str(load_from)!r}: MMEngine loads .pth alone; start from it by "
-                "tools/transfer.py, or publish the student as .pth"
+                f"load_from={str(load_from)!r}: MMEngine loads only .pth files; load this file "
+                "with tools/transfer.py, or publish the student as .pth"
             )
         verify_checkpoint(load_from)
 
@@ -188,5 +188,7 @@ def guard_checkpoints(cfg: Config) -> None:
 def _latest(work_dir: str) -> str | None:
     newest = newest_whole_checkpoint(work_dir)
     if newest is None:
-        print_log(f"--resume: {work_dir} has no checkpoint yet; starting afresh", "current")
+        print_log(
+            f"--resume: {work_dir} has no checkpoint yet; starting from the beginning", "current"
+        )
     return newest

@@ -36,8 +36,8 @@ def use_tta(cfg: Config) -> None:
         package = cfg.get("default_scope") or class_scope(cfg.model) or "mmdet"
         if package != "mmdet":
             raise UserError(
-                f"--tta: the config ({cfg.filename}) has no tta_model and tta_pipeline, and there "
-                f"is no default for {package}"
+                f"--tta: the config ({cfg.filename}) has no tta_model and tta_pipeline, and "
+                f"{package} has no default; add both to the config"
             )
         cfg.setdefault(
             "tta_model",

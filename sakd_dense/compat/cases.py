@@ -93,7 +93,7 @@ def find_cases(
         ['mmdet::retinanet/retinanet_r50_fpn_1x_coco.py']
     """
     if package not in PACKAGES:
-        raise UserError(f"package={package!r}: take one of {PACKAGES}")
+        raise UserError(f"package={package!r}: must be one of {PACKAGES}")
     folder = config_folder(package)
     files = sorted(f for f in folder.rglob("*.py") if "_base_" not in f.relative_to(folder).parts)
     files = [f for f in files if fnmatch(str(f.relative_to(folder)), match)]

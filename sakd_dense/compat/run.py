@@ -102,7 +102,9 @@ def _known(out: Path, options: dict[str, Any]) -> dict[str, Any]:
         known = json.loads(out.read_text())
         same = known["versions"] == empty["versions"] and known["options"] == options
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{out} is no result of tools/compat.py ({error}); give another") from error
+        raise UserError(
+            f"{out} is not a result file of tools/compat.py ({error}); choose another --out"
+        ) from error
     return known if same else empty
 
 

@@ -105,7 +105,7 @@ def check_test_loop(cfg: Mapping[str, Any]) -> None:
 def _incomplete(cfg: Mapping[str, Any], key: str) -> UserError:
     name = getattr(cfg, "filename", None)
     return UserError(
-        f"config{f' {name}' if name else ''}: {key} is missing or None, so there is no test set "
-        "to run; set test_dataloader, test_evaluator and test_cfg (those for validation often "
-        "serve: test_dataloader = val_dataloader)"
+        f"config{f' {name}' if name else ''}: {key} is missing or None, so there is no test set to "
+        "run; set test_dataloader, test_evaluator and test_cfg (often those of validation: "
+        "test_dataloader = val_dataloader)"
     )

@@ -69,7 +69,7 @@ def to_sakd(
         ('SEWResNet', 'SAKDHook')
     """
     if source not in SOURCES:
-        raise UserError(f"source={source!r}: take one of {SOURCES}")
+        raise UserError(f"source={source!r}: must be one of {SOURCES}")
     new = copy.deepcopy(cfg)
     for name, hint in _TYPES.items():
         check(f"config {cfg.filename or ''}: {name}", new.get(name), hint)
@@ -78,7 +78,7 @@ def to_sakd(
     options = dict(backbone or {})
     if counts is not None:
         if isinstance(counts, bool) or not isinstance(counts, int) or counts < 1:
-            raise UserError(f"counts={counts!r}: take a whole number of at least 1")
+            raise UserError(f"counts={counts!r}: must be an integer of at least 1")
         node = options.setdefault("neuron", dict(type="NILIFNode", D=counts))
         for part in spiking_part_cfgs(new.model):
             part["neuron"] = copy.deepcopy(node)

@@ -51,8 +51,8 @@ def _with_our_names(lookup: _Lookup) -> _Lookup:
         path = _PACKAGE / ".mim" / "configs" / cfg_path.removeprefix(_PREFIX)
         if not path.is_file():
             raise MissingFileError(
-                f"config {cfg_path!r}: there is no file {path}. Take a name from configs/; if none "
-                "is there, install the package (pip install -e .)"
+                f"config {cfg_path!r}: there is no file {path}. Use a name from configs/; if that "
+                "folder is missing, install the package (pip install -e .)"
             )
         return str(path), None
 
@@ -106,7 +106,8 @@ def config_file(name: str) -> str:
     if package not in packages:
         known = ", ".join(sorted(packages))
         raise UserError(
-            f"config {name!r}: {package!r} is not a package with configs; known are {known}"
+            f"config {name!r}: {package!r} is not a package with configs; the known packages are "
+            f"{known}"
         )
     if find_spec(package) is None:
         raise MissingPackageError(
@@ -150,8 +151,8 @@ def _refuse_old(cfg: Config, name: str) -> None:
     old = isinstance(cfg.get("data"), Mapping) and not any(k.endswith("_dataloader") for k in cfg)
     if old and {"train", "val", "test"} & set(cfg.data):
         raise UserError(
-            f"config {name} is written for mmdet 2.x, mmseg 0.x or mmcls (data=dict(...), "
-            "no train_dataloader). Take the config of the same name from the installed package "
+            f"config {name} is written for mmdet 2.x, mmseg 0.x or mmcls (data=dict(...), no "
+            "train_dataloader). Use the config of the same name from the installed package "
             "(mmdet::..., mmseg::...), or migrate it as "
             "https://mmdetection.readthedocs.io/en/latest/migration.html describes"
         )

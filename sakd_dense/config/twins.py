@@ -46,8 +46,8 @@ def ann_of(model_cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
     backbones = spiking_backbone_cfgs(model)
     if not backbones:
         raise UserError(
-            f"the model {type_name(model.get('type'))!r} has no spiking backbone; known are "
-            f"{', '.join('Spiking' + t for t in ann_types())}. Give the teacher's config: "
+            f"the model {type_name(model.get('type'))!r} has no spiking backbone; the known ones "
+            f"are {', '.join('Spiking' + t for t in ann_types())}. Give the teacher's config: "
             "teacher=dict(checkpoint=..., config=...)"
         )
     # Where types are classes there need be no default scope in which a name would be looked up.
@@ -100,7 +100,7 @@ def spiking_of(
         {'type': 'SEWResNet', 'depth': 50, 'time_steps': 4}
     """
     if family is not None and family not in PREFIXES:
-        raise UserError(f"family={family!r}: take one of {PREFIXES}")
+        raise UserError(f"family={family!r}: must be one of {PREFIXES}")
     model = copy.deepcopy(model_cfg)
     for backbone in ann_backbone_cfgs(model):
         scope = _scope(backbone["type"])
@@ -114,7 +114,7 @@ def spiking_of(
         elif family == "SEW":
             raise UserError(
                 f"family='SEW': SEW connects the blocks of ResNets ({', '.join(ANN_TYPES)}), and "
-                f"the backbone is {name!r}; take 'Spiking', or leave it out"
+                f"the backbone is {name!r}; use 'Spiking', or leave it out"
             )
         backbone["type"] = (family or ("SEW" if name in ANN_TYPES else "Spiking")) + name
         backbone["time_steps"] = time_steps

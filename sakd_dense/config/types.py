@@ -129,11 +129,11 @@ def ann_backbone_cfgs(model: Any) -> list[MutableMapping[str, Any]]:
     model_type = type_name(model.get("type"))
     if not named:
         raise UserError(
-            f"the model {model_type!r} has no backbone that could be made spiking; known are "
-            f"{listed}"
+            f"the model {model_type!r} has no backbone that could be made spiking; the known ones "
+            f"are {listed}"
         )
     kinds = ", ".join(repr(type_name(b["type"])) for b in named)
     raise UserError(
-        f"the model {model_type!r} has the backbone {kinds}, which has no spiking twin; known "
-        f"are {listed}"
+        f"the model {model_type!r} has the backbone {kinds}, which has no spiking twin; the known "
+        f"ones are {listed}"
     )

@@ -94,8 +94,8 @@ def read_as_base(name: str) -> Config:
     """
     if Config._is_lazy_import(config_file(name)):
         raise UserError(
-            f"{name} is a pure Python config; what is written here is a text config, which cannot "
-            "have it as its base. tools/train.py --sakd takes it as it is"
+            f"{name} is a pure Python config, and the text config to be written cannot inherit "
+            "from it. Use tools/train.py --sakd instead, which accepts it directly"
         )
     with tempfile.TemporaryDirectory() as folder:
         stub = Path(folder) / "stub.py"
@@ -127,7 +127,7 @@ def write_config(base: str, cfg: Config, out: str | os.PathLike[str], comment: s
     """
     file = Path(out)
     if file.suffix != ".py":
-        raise UserError(f"{file}: a config is a .py file")
+        raise UserError(f"{file}: the name of a config must end in .py")
     wanted = cfg.to_dict()
     changes = difference(read_as_base(base).to_dict(), wanted)
     order = [k for k in _FIRST if k in changes] + [k for k in changes if k not in _FIRST]
@@ -137,7 +137,9 @@ def write_config(base: str, cfg: Config, out: str | os.PathLike[str], comment: s
     with replacing(file) as temporary:
         temporary.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
         if Config.fromfile(temporary).to_dict() != wanted:
-            raise UserError(f"{file}: the written config does not read back as it was")
+            raise UserError(
+                f"{file}: the config read back from the file differs from the one written"
+            )
 
 
 __all__ = ["difference", "read_as_base", "write_config"]

@@ -47,7 +47,7 @@ class CamVidDataset(BaseSegDataset):
 
     def __init__(self, split: str = "train", data_root: str = "data/camvid", **kwargs: Any) -> None:
         if split not in SPLITS:
-            raise UserError(f"split={split!r}: take one of {SPLITS}")
+            raise UserError(f"split={split!r}: must be one of {SPLITS}")
         kwargs.setdefault(
             "data_prefix", dict(img_path=f"img_dir/{split}", seg_map_path=f"ann_dir/{split}")
         )
@@ -66,7 +66,7 @@ class CamVidDataset(BaseSegDataset):
         samples = [s for s in samples if Path(s["img_path"]).name != self.img_suffix]
         if not samples:
             raise UserError(
-                f"{type(self).__name__}: {str(images)!r} holds no {self.img_suffix} image"
+                f"{type(self).__name__}: {str(images)!r} contains no {self.img_suffix} image"
                 if not self.ann_file
                 else f"{type(self).__name__}: {self.ann_file!r} lists no image"
             )

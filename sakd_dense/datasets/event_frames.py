@@ -43,13 +43,15 @@ class LoadEventFrames(BaseTransform):
             raise
         except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"{path} holds no event frames: take an .npz with 'frames' (as SpikingJelly "
+                f"{path} contains no event frames: use an .npz with 'frames' (as SpikingJelly "
                 f"writes them) or an .npy, of shape [T, C, H, W] ({error})"
             ) from error
         if frames.ndim != 4 or 0 in frames.shape:
-            raise UserError(f"{path}: frames of shape {frames.shape}, not [T, C, H, W]")
+            raise UserError(f"{path}: the frames have the shape {frames.shape}, not [T, C, H, W]")
         if frames.dtype.kind not in "biuf":
-            raise UserError(f"{path}: frames of type {frames.dtype}, not numbers")
+            raise UserError(
+                f"{path}: the frames have the type {frames.dtype}, which is not numeric"
+            )
         results["img"] = frames.astype(np.float32)
         results["img_shape"] = results["ori_shape"] = frames.shape[-2:]
         return results

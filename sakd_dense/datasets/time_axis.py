@@ -21,7 +21,7 @@ def check_time(time: str) -> str:
         'mean'
     """
     if time not in TIME:
-        raise UserError(f"time={time!r}: take one of {TIME}")
+        raise UserError(f"time={time!r}: must be one of {TIME}")
     return time
 
 
@@ -48,8 +48,8 @@ def fold_time(inputs: Any, name: str, one_size: bool = False) -> tuple[list[Tens
     shared = {shape if one_size else shape[:2] for shape in shapes}
     if len(shared) != 1 or len(shapes[0]) != 4:
         raise UserError(
-            f"{name}: a batch of shapes {shapes}: every stream must be [T, C, H, W] of one shape"
-            f"{'' if one_size else ' but for H and W'}"
+            f"{name}: a batch has the shapes {shapes}, but all streams must be [T, C, H, W] of one "
+            f"shape{'' if one_size else ', except for H and W'}"
         )
     return [s.flatten(0, 1) for s in streams], shapes[0][0]
 

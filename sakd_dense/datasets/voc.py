@@ -120,8 +120,9 @@ class StrictVOCDataset(XMLDataset):
             name = (obj.findtext("name") or "").strip()
             if name not in known:
                 raise UserError(
-                    f"{self._xml_path}: object {number} is of class {name!r}, known are "
-                    f"{sorted(known)}. Name it in metainfo=dict(classes=...) or correct the file"
+                    f"{self._xml_path}: object {number} has the class {name!r}, but the known "
+                    f"classes are {sorted(known)}. Add it to metainfo=dict(classes=...), or "
+                    "correct the file"
                 )
             self._clean(obj, number, name)
             x1, y1, x2, y2 = self._corners(obj, number)

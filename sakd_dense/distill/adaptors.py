@@ -76,7 +76,7 @@ def kernel_size_of(features: Mapping[str, Any]) -> int | None:
     size = features.get("adaptor")
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size % 2 != 1):
         raise UserError(
-            f"SAKDHook: features=dict(adaptor={size!r}): take an odd kernel size, such as 1 or 3"
+            f"SAKDHook: features=dict(adaptor={size!r}): must be an odd kernel size, such as 1 or 3"
         )
     return size
 
@@ -117,8 +117,8 @@ def join_optimizer(runner: Any, adaptors: nn.Module) -> None:
     wrapper = runner.optim_wrapper
     if not isinstance(wrapper, OptimWrapper):
         raise UserError(
-            f"SAKDHook: features=dict(adaptor=...) and {type(wrapper).__name__}: which optimizer "
-            "should take the adaptors in? Use one OptimWrapper, or no adaptor"
+            "SAKDHook: features=dict(adaptor=...) needs a single optimizer for the adaptors, but "
+            f"the runner has a {type(wrapper).__name__}. Use one OptimWrapper, or no adaptor"
         )
     groups = wrapper.optimizer.param_groups
     model = max(range(len(groups)), key=lambda i: sum(p.numel() for p in groups[i]["params"]))
@@ -146,8 +146,8 @@ def resume(adaptors: nn.Module, checkpoint: Mapping[str, Any]) -> None:
         adaptors.load_state_dict(state or {})
     except RuntimeError as error:
         raise UserError(
-            "SAKDHook: the checkpoint to resume from has no adaptors, or others: resume with the "
-            f"features=dict(adaptor=...) of that run. {error}"
+            "SAKDHook: the checkpoint to resume from has no adaptors or different ones: resume "
+            f"with the features=dict(adaptor=...) of that run. {error}"
         ) from None
 
 

@@ -31,26 +31,26 @@ def check_arguments(
     unknown = sorted(set(teacher) - {"checkpoint", "config", "dtype", "weights"})
     if unknown or not teacher.get("checkpoint"):
         raise UserError(
-            f"SAKDHook: teacher={dict(teacher)!r}: give dict(checkpoint='...'), "
-            "config='...' where the teacher cannot be derived from the student's config, "
-            "dtype='bfloat16' where it shall compute in that, and weights='ema' (or 'raw', or "
-            "a name) where the checkpoint holds several sets of weights"
+            f"SAKDHook: teacher={dict(teacher)!r}: must be dict(checkpoint='...'). Add "
+            "config='...' if the teacher cannot be derived from the student's config, "
+            "dtype='bfloat16' to compute in that type, and weights='ema' (or 'raw', or a name) if "
+            "the checkpoint holds several sets of weights"
         )
     if teacher.get("dtype") not in DTYPES:
         raise UserError(
-            f"SAKDHook: teacher=dict(dtype={teacher['dtype']!r}): take one of "
+            f"SAKDHook: teacher=dict(dtype={teacher['dtype']!r}): must be one of "
             + ", ".join(map(repr, DTYPES))
         )
     if transfer not in (True, False, "head"):
-        raise UserError(f"SAKDHook: transfer={transfer!r}: take True, False or 'head'")
+        raise UserError(f"SAKDHook: transfer={transfer!r}: must be True, False or 'head'")
     if isinstance(calibrate, bool) or not isinstance(calibrate, int) or calibrate < 0:
-        raise UserError(f"SAKDHook: calibrate={calibrate!r}: take a number of batches, or 0")
+        raise UserError(f"SAKDHook: calibrate={calibrate!r}: must be a number of batches, or 0")
     if features is not None and "type" not in features:
-        raise UserError(f"SAKDHook: features={dict(features)!r} names no type")
+        raise UserError(f"SAKDHook: features={dict(features)!r} has no type")
     if not 0 <= prefix_share <= 1:
-        raise UserError(f"SAKDHook: prefix_share={prefix_share!r}: take a number from 0 to 1")
+        raise UserError(f"SAKDHook: prefix_share={prefix_share!r}: must be a number from 0 to 1")
     if prefix_targets not in TARGETS:
-        raise UserError(f"SAKDHook: prefix_targets={prefix_targets!r}: take one of {TARGETS}")
+        raise UserError(f"SAKDHook: prefix_targets={prefix_targets!r}: must be one of {TARGETS}")
 
 
 __all__ = ["DTYPES", "TARGETS", "check_arguments"]

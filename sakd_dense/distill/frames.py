@@ -52,8 +52,9 @@ def frames_for(teacher: nn.Module, inputs: Tensor) -> Tensor:
     wanted = _first_convolution(teacher.backbone)[1].in_channels
     if seen.shape[1] != wanted:
         raise UserError(
-            f"SAKDHook: the teacher takes {wanted} channels, and {inputs.shape[0]} frames of "
-            f"{inputs.shape[2]} are {seen.shape[1]}: train it on as many frames as the student's"
+            f"SAKDHook: the teacher takes {wanted} channels, but {inputs.shape[0]} frames of "
+            f"{inputs.shape[2]} channels are {seen.shape[1]}: train the teacher on as many frames "
+            "as the student's"
         )
     return seen
 

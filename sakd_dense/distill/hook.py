@@ -155,8 +155,8 @@ class SAKDHook(Hook):
             return
         if "model" not in runner.cfg:
             raise UserError(
-                "SAKDHook: this Runner does not know its model's config, from which the teacher is "
-                "derived: build it by Runner.from_cfg(cfg), or give it cfg=Config(dict(model=...))"
+                "SAKDHook: the teacher is derived from the model's config, but this Runner has "
+                "none: build it with Runner.from_cfg(cfg), or pass cfg=Config(dict(model=...))"
             )
         student = self._student(runner)
         response = self._find_response(student, runner)
@@ -194,8 +194,8 @@ class SAKDHook(Hook):
             check_classes(self.teacher, runner.train_dataloader.dataset)
         if self.prefixes is not None and not student.backbone.causal:
             raise UserError(
-                f"SAKDHook: prefixes={self.prefixes!r} needs neurons whose spikes at t depend on "
-                "the input up to t alone; set prefixes=None or another neuron"
+                f"SAKDHook: prefixes={self.prefixes!r} needs neurons whose spikes at t depend only "
+                "on the input up to t; set prefixes=None, or use another neuron"
             )
         if self.transfer is True and self.calibrate and not _continues(runner):
             calibrate_on(runner.train_dataloader, student, self.calibrate)

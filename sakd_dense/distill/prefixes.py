@@ -27,7 +27,7 @@ def check(prefixes: str | int | None) -> None:
     steps = prefixes if isinstance(prefixes, int) and not isinstance(prefixes, bool) else 0
     if prefixes is not None and prefixes not in KINDS and steps < 1:
         raise UserError(
-            f"SAKDHook: prefixes={prefixes!r}: take None, {', '.join(map(repr, KINDS))} or a "
+            f"SAKDHook: prefixes={prefixes!r}: must be None, {', '.join(map(repr, KINDS))} or a "
             "number of steps >= 1"
         )
 

@@ -19,7 +19,8 @@ class Weight:
         unknown = sorted(set(args) - {"start", "stop", "begin", "end"})
         if unknown or "start" not in args or "stop" not in args:
             raise UserError(
-                f"{name}={value!r}: take a number or dict(start=1.0, stop=0.0, begin=0.5, end=1.0)"
+                f"{name}={value!r}: must be a number or "
+                "dict(start=1.0, stop=0.0, begin=0.5, end=1.0)"
             )
         for key, number in args.items():
             if isinstance(number, bool) or not isinstance(number, int | float):
@@ -28,8 +29,8 @@ class Weight:
                 raise UserError(f"{name}: {key}={number!r} must be finite and not negative")
         if not args["begin"] < args["end"] <= 1:
             raise UserError(
-                f"{name}: begin={args['begin']} must lie before end={args['end']}, both shares of "
-                "the run"
+                f"{name}: begin={args['begin']} must be less than end={args['end']}, both as "
+                "fractions of the run"
             )
         self.start, self.stop = float(args["start"]), float(args["stop"])
         self.begin, self.end = float(args["begin"]), float(args["end"])

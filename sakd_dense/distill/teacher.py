@@ -64,8 +64,8 @@ def check_classes(teacher: nn.Module, dataset: Any) -> None:
     theirs = teacher.sakd_classes
     if ours and theirs and ours != theirs:
         raise UserError(
-            f"SAKDHook: the teacher was trained on the classes {_short(theirs)} and the student's "
-            f"data set has {_short(ours)}: give a teacher of the same classes in the same order"
+            f"SAKDHook: the teacher was trained on the classes {_short(theirs)}, but the student's "
+            f"data set has {_short(ours)}: use a teacher with the same classes in the same order"
         )
 
 
@@ -98,7 +98,7 @@ def _check_preprocessing(teacher: nn.Module, student: nn.Module) -> None:
             raise UserError(
                 f"SAKDHook: data_preprocessor.{name.lstrip('_')} is {ours} for the student and "
                 f"{theirs} for the teacher. Both see the same tensor, so both need the same "
-                "preprocessing: train the one with the other's"
+                "preprocessing: train one of them with the other's"
             )
 
 
@@ -110,22 +110,22 @@ def _load(teacher: nn.Module, source: Checkpoint, backbone_only: bool) -> None:
     if differing:
         hint = "other classes" if "head" in differing[0] else "another architecture"
         raise UserError(
-            f"SAKDHook: teacher checkpoint {source} is of {hint}: {differing[0]} "
+            f"SAKDHook: teacher checkpoint {source} has {hint}: {differing[0]} "
             f"({report.shape_differs[differing[0]]} derived from the student's config; "
-            f"{len(differing)} such keys). Give teacher=dict(config=...) or a checkpoint of the "
-            "student's own ANN twin; where its features alone shall teach, responses=None"
+            f"{len(differing)} such keys). Set teacher=dict(config=...), or use a checkpoint of "
+            "the student's own ANN twin; to distil features alone, set responses=None"
         )
     if report.unexplained:
         advice = [
             *report.hints,
-            "Give teacher=dict(config=...) of that checkpoint; where it holds a backbone alone, "
-            "switch the responses off (responses=None)",
+            "Set teacher=dict(config=...) to the config of that checkpoint; if it holds only a "
+            "backbone, switch the responses off (responses=None)",
         ]
         raise UserError(
             f"SAKDHook: teacher checkpoint {source} does not fit the teacher: "
             f"{'; '.join(report.unexplained)}. {'. '.join(advice)}"
         )
     if not report.pairs:
-        raise UserError(f"SAKDHook: teacher checkpoint {source}: no key of it fits the teacher")
+        raise UserError(f"SAKDHook: teacher checkpoint {source}: none of its keys fits the teacher")
     state = {new: source.state[old] for old, new in report.pairs.items()}
     teacher.load_state_dict(state, strict=False)

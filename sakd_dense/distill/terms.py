@@ -227,8 +227,8 @@ class Terms:
         calls = self._readout.take()
         if len(calls) != 1:
             raise RuntimeError(
-                f"SAKDHook: the student's backbone ran {len(calls)} times in one training "
-                "forward, not once; level 2 does not know which of them the teacher should answer"
+                f"SAKDHook: the student's backbone ran {len(calls)} times in one training forward, "
+                "but level 2 needs exactly one run"
             )
         ((sequences,), rates) = calls[0]
         if self.backbone.output == "sequence":

@@ -47,12 +47,12 @@ def cost_of(
         (4.6, 0.1)
     """
     if name not in COSTS:
-        raise UserError(f"cost={name!r}: take one of {tuple(COSTS)}")
+        raise UserError(f"cost={name!r}: must be one of {tuple(COSTS)}")
     cost = COSTS[name]()
     for key, value in (("e_mac_pj", e_mac), ("e_ac_pj", e_ac)):
         if value is not None:
             if not value >= 0:
-                raise UserError(f"{key.removesuffix('_pj')}={value}: take 0 pJ or more")
+                raise UserError(f"{key.removesuffix('_pj')}={value}: must be at least 0 pJ")
             setattr(cost, key, value)
     return cost
 

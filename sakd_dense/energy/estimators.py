@@ -132,7 +132,7 @@ def _spikesim(activity: str, **parts: str) -> Estimator:
         # missing from the sum.
         missing = [w for w in report.warnings if "inconsistent shapes" not in w]
         if missing:
-            raise UserError(f"estimators: spikesim: {missing[0]} Leave it out")
+            raise UserError(f"estimators: spikesim: {missing[0]} Leave spikesim out")
         return {part: report.breakdown_pj[key] for key, part in parts.items()}
 
     return run_spikesim
@@ -187,7 +187,7 @@ def estimate(
     """
     unknown = sorted(set(names) - set(ESTIMATORS))
     if unknown:
-        raise UserError(f"estimators={unknown}: take some of {ESTIMATORS}")
+        raise UserError(f"estimators={unknown}: must be among {ESTIMATORS}")
     spikes = any(isinstance(m, SpikingNeuron) for m in model.modules())
     estimates = {}
     for name in names:

@@ -61,7 +61,7 @@ def study(
     """
     costs = cost_of(cost, e_mac, e_ac)
     if samples < 1:
-        raise UserError(f"samples={samples}: take at least 1")
+        raise UserError(f"samples={samples}: must be at least 1")
     check_test_loop(cfg)
     runner, checkpoint = runner_for_test(cfg, checkpoint)
     if is_distributed():

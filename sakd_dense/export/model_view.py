@@ -52,9 +52,9 @@ class ModelView(nn.Module):
             self.head = _classifier(backbone, head, images)
         else:
             raise ExportError(
-                f"{' and '.join(kinds) or type(model).__name__}: beside a backbone NIR takes "
-                "SpikingFCNHead (upsampling and pooling pyramids it has not, nor ReLU), or "
-                "GlobalAveragePooling and LinearClsHead: export the backbone, or to ONNX"
+                f"{' and '.join(kinds) or type(model).__name__}: the NIR export of a whole model "
+                "supports SpikingFCNHead (but no upsampling, pooling pyramid or ReLU), or "
+                "GlobalAveragePooling and LinearClsHead: export the backbone alone, or to ONNX"
             )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -63,19 +63,21 @@ def export_nir(
     backbone = find_spiking_backbone(module)
     if not isinstance(backbone, ResidualBackbone):
         raise ExportError(
-            f"{type(backbone).__name__}: NIR graphs are written of ResNets; export to ONNX"
+            f"{type(backbone).__name__}: the NIR export supports ResNets only; export to ONNX"
         )
     steps = backbone.time_steps
     if steps != 1 and any(isinstance(m, neuron.ILIFNode) for m in module.modules()):
         raise ExportError(
-            f"NIR expresses neurons that fire integers at T=1, where nothing is reset, and the "
-            f"model is set to T={steps}: set time_steps=1"
+            "NIR expresses neurons that fire integers only at T=1, without a reset, but the model "
+            f"has T={steps}: set time_steps=1"
         )
     if isinstance(module, ResidualBackbone):
         indices = module.out_indices
         stage = indices[-1] if stage is None else stage
         if stage not in indices:
-            raise ExportError(f"stage={stage}: the backbone gives {indices} (out_indices)")
+            raise ExportError(
+                f"stage={stage}: the backbone returns the stages {indices} (out_indices)"
+            )
         view: nn.Module = StepView(module, stage, images)
         expected = module(images)[indices.index(stage)]
         expected = expected.mean(0) if expected.dim() == 5 else expected

@@ -115,7 +115,7 @@ def _unroll(module: nn.Module) -> None:
             dynamics = Dynamics.of(layer.node)
             if dynamics is None:
                 raise ExportError(
-                    f"{name}: IF, LIF, I-LIF and NI-LIF neurons are exported, not "
+                    f"{name}: only IF, LIF, I-LIF and NI-LIF neurons can be exported, not "
                     f"{type(layer.node).__name__}"
                 )
             setattr(layer, "forward", _steps(layer, dynamics))  # noqa: B010

@@ -55,13 +55,14 @@ def torchvision_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     prefix = backbone_prefix(state)
     if prefix is None:
         raise UserError(
-            f"form='torchvision': no key starts with 'backbone.'; there are {list(state)[:3]} ..."
+            "form='torchvision': no key starts with 'backbone.'; the first keys are "
+            f"{list(state)[:3]}"
         )
     named = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     if any(k.startswith("stem.") for k in named):
         raise UserError(
-            "form='torchvision': the backbone has a deep stem (V1c, V1d), torchvision's ResNet has "
-            "one convolution there; take form='model'"
+            "form='torchvision': the backbone has a deep stem (V1c, V1d), but torchvision's ResNet "
+            "has one convolution there; use form='model'"
         )
     outer = prefix.removesuffix("backbone.")
     for key in ("fc.weight", "fc.bias"):
@@ -127,11 +128,13 @@ def publish(
     """
     out = Path(out)
     if out.suffix not in SUFFIXES:
-        raise UserError(f"out={str(out)!r}: take a name that ends in {' or '.join(SUFFIXES)}")
+        raise UserError(f"out={str(out)!r}: must end in {' or '.join(SUFFIXES)}")
     if form not in FORMS:
-        raise UserError(f"form={form!r}: take one of {FORMS}")
+        raise UserError(f"form={form!r}: must be one of {FORMS}")
     if config is not None and not spiking_backbone_cfgs(config.get("model") or {}):
-        raise UserError(f"config {config.filename} has no spiking backbone: give the student's")
+        raise UserError(
+            f"config {config.filename} has no spiking backbone: pass the student's config"
+        )
     source = read_checkpoint(checkpoint)
     if form == "torchvision":
         source = one_model(source)

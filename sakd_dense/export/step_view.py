@@ -175,8 +175,8 @@ class _Counts(nn.Module):
         step = layer.step
         if step is not None and step.dim() == 0:
             raise ExportError(
-                "NIR has a step for each channel of a NILIFNode, and this one has a step for all: "
-                "its layer does not know its channels; export to ONNX"
+                "NIR needs a step size for each channel of a NILIFNode, but this one has a single "
+                "step size because its layer has no number of channels; export to ONNX"
             )
         self.into = nn.Sequential() if step is None else _each_channel(1 / step)
         self.out = nn.Sequential() if step is None else _each_channel(step)
@@ -217,8 +217,8 @@ def _check_pooling(backbone: ResidualBackbone, images: Tensor) -> None:
             height, width = args[0].shape[-2:]
             if pool.ceil_mode and (height % stride or width % stride):
                 raise ExportError(
-                    f"{name}: NIR's average pooling knows no ceil_mode, and {height}x{width} is no "
-                    f"multiple of {stride}: take images of another size, or export to ONNX"
+                    f"{name}: NIR's average pooling has no ceil_mode, and {height}x{width} is not "
+                    f"a multiple of {stride}: use images of another size, or export to ONNX"
                 )
 
         handles.append(backbone.get_submodule(name).register_forward_pre_hook(hook))
@@ -248,14 +248,14 @@ def check_layers(part: nn.Module) -> None:
         if isinstance(module, ResidualBlock):
             if module.connect in ("AND", "IAND"):
                 raise ExportError(
-                    f"{name}: NIR adds what meets in a node, and connect={module.connect!r} "
-                    "multiplies: take 'ADD' or a Spiking backbone, or export to ONNX"
+                    f"{name}: NIR adds the inputs of a node, but connect={module.connect!r} "
+                    "multiplies them: use 'ADD' or a Spiking backbone, or export to ONNX"
                 )
             if module.plugins:
                 raise ExportError(f"{name}: NIR has no plugins: export to ONNX")
         elif "Conv2d" in type(module).__name__ and type(module) is not nn.Conv2d:
             raise ExportError(
-                f"{name}: NIR has plain convolutions alone, not {type(module).__name__}: export to "
+                f"{name}: NIR has plain convolutions only, not {type(module).__name__}: export to "
                 "ONNX"
             )
         elif "Norm" in type(module).__name__ and not isinstance(module, _BatchNorm):
@@ -271,9 +271,9 @@ def check_layers(part: nn.Module) -> None:
                 raise ExportError(f"{name}: NIR has IF and LIF neurons, not {type(node).__name__}")
             if node.v_reset is None:
                 raise ExportError(
-                    f"{name}: NIR's neurons are reset to a value, and v_reset=None subtracts the "
-                    "threshold: train with neuron=dict(type='LIFNode', v_reset=0.0, ...), or "
-                    "export to ONNX"
+                    f"{name}: NIR has only the hard reset, but v_reset=None is the soft reset, "
+                    "which subtracts the threshold: train with neuron=dict(type='LIFNode', "
+                    "v_reset=0.0, ...), or export to ONNX"
                 )
 
 

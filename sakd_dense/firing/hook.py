@@ -13,13 +13,13 @@ from ..runtime.errors import UserError
 from .counter import SpikeCounter, Spikes
 
 DEAD = (
-    "a layer that does not fire passes nothing on and learns little. What helps: level 1 "
+    "a layer that does not fire transmits nothing and learns little. Possible fixes: level 1 "
     "(SAKDHook, or init_cfg=dict(type='SAKDTransfer', ...)), norm_eval=False so that BatchNorm's "
     "statistics become those of spikes, a lower v_threshold, a longer warm-up or a smaller "
     "learning rate"
 )
 SATURATED = (
-    "a layer that always fires carries no information. What helps: a higher v_threshold, "
+    "a layer that always fires carries no information. Possible fixes: a higher v_threshold, "
     "norm_eval=False, a smaller learning rate, weight decay"
 )
 
@@ -55,10 +55,10 @@ class FiringRateHook(Hook):
         self, interval: int = 50, low: float = 1e-3, high: float = 0.95, begin: int = 200
     ) -> None:
         if interval < 1:
-            raise UserError(f"FiringRateHook: interval={interval}: take at least 1")
+            raise UserError(f"FiringRateHook: interval={interval}: must be at least 1")
         if not 0 <= low < high <= 1:
             raise UserError(
-                f"FiringRateHook: low={low}, high={high}: take rates with 0 <= low < high <= 1"
+                f"FiringRateHook: low={low}, high={high}: must be rates with 0 <= low < high <= 1"
             )
         self.interval, self.low, self.high, self.begin = interval, low, high, begin
         self._counter: SpikeCounter | None = None
@@ -109,5 +109,5 @@ class FiringRateHook(Hook):
             self._warned |= {f"{n} {word}" for n in new}
             if new:
                 named = ", ".join(f"{n} ({100 * r:.2f} %)" for n, r in new.items())
-                text = f"FiringRateHook: iteration {step}: {word}, by its firing rate: {named}; "
+                text = f"FiringRateHook: iteration {step}: {word} (firing rate): {named}; "
                 print_log(text + advice, logger, logging.WARNING)

@@ -64,7 +64,7 @@ class NILIFNode(neuron.ILIFNode):
         step_mode: str = "m",
     ) -> None:
         if not v_threshold > 0:
-            raise UserError(f"NILIFNode: v_threshold={v_threshold!r}: take a number above 0")
+            raise UserError(f"NILIFNode: v_threshold={v_threshold!r}: must be a number above 0")
         super().__init__(
             tau=NO_LEAK if tau is None else tau,
             v_threshold=1.0,
@@ -179,7 +179,7 @@ def spike_count(D: int | None) -> surrogate.MultiLevelSpikeCount:  # noqa: N803 
         4
     """
     if isinstance(D, bool) or not isinstance(D, int) or D < 1:
-        raise UserError(f"D={D!r}: take a whole number of at least 1")
+        raise UserError(f"D={D!r}: must be an integer of at least 1")
     return surrogate.MultiLevelSpikeCount(D)
 
 

@@ -103,7 +103,9 @@ def build_node(
     if isinstance(surrogate, str | Mapping):
         args["surrogate_function"] = build_surrogate(surrogate)
     elif surrogate is not None and not callable(surrogate):
-        raise UserError(f"surrogate_function={surrogate!r}: take a name such as 'ATan', or a dict")
+        raise UserError(
+            f"surrogate_function={surrogate!r}: must be a name such as 'ATan', or a dict"
+        )
     accepted = inspect.signature(cls.__init__).parameters
     if "channels" in accepted:
         args.setdefault("channels", channels)
@@ -119,11 +121,12 @@ def build_node(
         raise
     except Exception as error:
         raise UserError(
-            f"neuron={cfg!r}: {cls.__name__} takes no such values ({type(error).__name__}: {error})"
+            f"neuron={cfg!r}: {cls.__name__} does not accept these values ({type(error).__name__}: "
+            f"{error})"
         ) from error
     if not (isinstance(node, StepModule) and "m" in node.supported_step_mode()):
         raise UserError(
-            f"neuron type {cls.__name__!r} has no multi-step mode; take IFNode, LIFNode ..."
+            f"neuron type {cls.__name__!r} has no multi-step mode; use IFNode, LIFNode ..."
         )
     node.step_mode = "m"
     return node
@@ -160,12 +163,12 @@ class SpikingNeuron(nn.Module):
         args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
         self.backend = args.pop("backend", "auto")
         if self.backend not in BACKENDS:
-            raise UserError(f"neuron: backend={self.backend!r}: take one of {BACKENDS}")
+            raise UserError(f"neuron: backend={self.backend!r}: must be one of {BACKENDS}")
         self.node = build_node(args, clock.time_steps, channels)
         if self.backend == "compiled" and Dynamics.of(self.node) is None:
             raise UserError(
-                f"neuron={cfg!r}: backend='compiled' is for IFNode and LIFNode with a surrogate of "
-                "SpikingJelly, ILIFNode and NILIFNode; take 'auto' or 'spikingjelly'"
+                f"neuron={cfg!r}: backend='compiled' supports IFNode and LIFNode with a surrogate "
+                "of SpikingJelly, ILIFNode and NILIFNode; use 'auto' or 'spikingjelly'"
             )
         self.clock = clock
 
@@ -244,7 +247,7 @@ class SpikingNeuron(nn.Module):
         if isinstance(self.node, sj_neuron.PSN) and fixed != sequence.shape[0]:
             raise UserError(
                 f"neuron {type(self.node).__name__} was built for T={fixed} and cannot run "
-                f"T={sequence.shape[0]}: its weights are a T by T matrix. Take IFNode or LIFNode."
+                f"T={sequence.shape[0]}: its weights are a T by T matrix. Use IFNode or LIFNode."
             )
         self._reset()
         spikes = self.node(sequence)

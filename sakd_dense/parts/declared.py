@@ -65,8 +65,8 @@ def _offer(kind: Any) -> None:
             upstream = registry.get(of)
         if not isinstance(upstream, type) or not issubclass(upstream, nn.Module):
             raise UserError(
-                f"{kind.__name__}: of={of!r} is no module of the registry {registry.name!r} in the "
-                f"scope {registry.scope!r}: give the type of an upstream neck or head"
+                f"{kind.__name__}: of={of!r} is not in the registry {registry.name!r} of the scope "
+                f"{registry.scope!r}: set it to the type of an upstream neck or head"
             )
         return _undeclared(upstream, kind)(**arguments)
 

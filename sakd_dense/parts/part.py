@@ -57,9 +57,9 @@ class SpikingPart(nn.Module):
         shapes = {tuple(s.shape[:2]) for s in sequences}
         if any(s.dim() != 5 for s in sequences) or len(shapes) != 1:
             raise UserError(
-                f"{type(self).__name__} takes sequences [T, B, C, H, W], not tensors of shape "
+                f"{type(self).__name__} expects sequences [T, B, C, H, W], got tensors of shape "
                 f"{', '.join(str(tuple(s.shape)) for s in sequences)}: set "
-                "model.backbone.output='sequence', and make the neck before a spiking head spike"
+                "model.backbone.output='sequence', and use a spiking neck before a spiking head"
             )
         steps = sequences[0].shape[0]
         self.clock.start(steps)

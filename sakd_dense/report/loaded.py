@@ -91,7 +91,7 @@ class TestPipeline:
                     raise
                 raise _unreadable(name, transform, f"{type(error).__name__}: {error}") from error
             if results is None:
-                raise _unreadable(name, transform, "it gave nothing")
+                raise _unreadable(name, transform, "it returned None")
             if image is None and "img" in results:
                 backend = getattr(transform, "imdecode_backend", None)
                 # mmcv decodes to BGR, but for TIFF files, whose order it leaves.
@@ -177,6 +177,6 @@ def _pipeline_of(dataloader: Mapping[str, Any] | None) -> Sequence[Any] | None:
 
 def _unreadable(name: str, transform: Any, reason: str) -> UserError:
     return UserError(
-        f"{name} cannot be read by the config's {type(transform).__name__} ({reason}): give a "
-        "picture that it knows, or set its imdecode_backend"
+        f"{name} cannot be read by the config's {type(transform).__name__} ({reason}): use an "
+        "image format that it supports, or set its imdecode_backend"
     )

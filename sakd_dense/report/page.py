@@ -45,8 +45,8 @@ def write_page(
     for each in runs:
         if not each.values(metric):
             raise UserError(
-                f"{each.folder}: its test gave no {metric} at any T (a detector that finds nothing "
-                "has none): train longer, or compare runs on one test set"
+                f"{each.folder}: its test has no {metric} at any T (a detector without detections "
+                "has none): train longer, or compare runs on the same test set"
             )
     curves = partial(figures.metric_over_time_steps, runs=runs, metric=metric)
     fronts = [

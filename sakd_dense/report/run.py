@@ -108,13 +108,13 @@ def open_run(folder: str | Path) -> Run:
     configs = sorted(folder.glob("*.py"), key=lambda f: f.stat().st_mtime)
     if not configs:
         raise MissingFileError(
-            f"{folder} holds no config: give the work dir of tools/train.py, where it wrote one"
+            f"{folder} contains no config: pass a work directory of tools/train.py"
         )
     cfg = Config.fromfile(configs[-1])
     if not spiking_backbone_cfgs(cfg.get("model") or {}):
         raise UserError(
-            f"{configs[-1]}: its model does not spike; give the run of a student, "
-            "the teacher is the reference in its report"
+            f"{configs[-1]}: its model does not spike; pass the run of a student, whose report "
+            "includes the teacher"
         )
     check_test_loop(cfg)
     last = folder / "last_checkpoint"
@@ -122,7 +122,9 @@ def open_run(folder: str | Path) -> Run:
     if checkpoint is not None and (folder / Path(checkpoint).name).is_file():
         checkpoint = str(folder / Path(checkpoint).name)  # the run may have been moved since
     if checkpoint is None or not Path(checkpoint).is_file():
-        raise MissingFileError(f"{folder} holds no checkpoint ({checkpoint or last} is not there)")
+        raise MissingFileError(
+            f"{folder} contains no checkpoint ({checkpoint or last} does not exist)"
+        )
     run = Run(folder=folder, cfg=cfg, checkpoint=checkpoint, teacher=teacher_file(cfg))
     run.scalars = _scalars(folder)
     for name, attribute, kind in (

@@ -174,9 +174,9 @@ def _predict(model: Any, loaded: LoadedImage, t: int | None) -> Any:
         if first is None or first.in_channels == channels:
             raise
         raise UserError(
-            f"{loaded.name} has {channels} channels as the config's test pipeline loads it, and "
-            f"the model takes {first.in_channels}: give an image of that kind, or set color_type "
-            "of the pipeline's LoadImageFromFile"
+            f"the config's test pipeline loads {loaded.name} with {channels} channels, but the "
+            f"model takes {first.in_channels}: use such an image, or set color_type of the "
+            "pipeline's LoadImageFromFile"
         ) from error
 
 

@@ -141,7 +141,7 @@ def with_amp(optim_wrapper: dict[str, Any]) -> dict[str, Any]:
     name = str(getattr(kind, "__name__", kind)).split(".")[-1]  # a class in pure Python configs
     if name not in ("OptimWrapper", "AmpOptimWrapper", "CPUAmpOptimWrapper"):
         raise UserError(
-            f"--amp: optim_wrapper.type={name!r} has no mixed-precision twin: take 'OptimWrapper', "
+            f"--amp: optim_wrapper.type={name!r} has no mixed-precision twin: use 'OptimWrapper', "
             "or leave --amp out"
         )
     if torch.cuda.is_available():

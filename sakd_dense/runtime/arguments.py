@@ -15,10 +15,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 LARGEST = 2**63 - 1
 #: What a message calls a type.
 _WORDS: dict[Any, str] = {
-    int: "a whole number",
+    int: "an integer",
     float: "a number",
     bool: "True or False",
-    str: "a text",
+    str: "a string",
     type(None): "None",
 }
 
@@ -91,7 +91,7 @@ def check(what: str, value: Any, hint: Any) -> None:
         sakd_dense.runtime.errors.UserError: SAKDHook: calibrate=None: take a whole number
     """
     if not _fits(value, hint):
-        raise UserError(f"{what}={_short(value)}: take {_said(hint)}")
+        raise UserError(f"{what}={_short(value)}: must be {_said(hint)}")
 
 
 def _short(value: Any) -> str:

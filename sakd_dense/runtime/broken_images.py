@@ -49,7 +49,7 @@ class BrokenImageHook(Hook):
     @typed
     def __init__(self, share: float = LARGEST_SHARE) -> None:
         if not 0 <= share <= 1:
-            raise UserError(f"BrokenImageHook: share={share!r}: take a number from 0 to 1")
+            raise UserError(f"BrokenImageHook: share={share!r}: must be a number from 0 to 1")
         self.share = float(share)
         self._watched: list[_Watched] = []
 
@@ -68,8 +68,8 @@ class BrokenImageHook(Hook):
             if count:
                 print_log(
                     f"epoch {runner.epoch + 1}: {count} of the {len(watched.dataset)} images of "
-                    f"{type(watched.dataset).__name__} could not be read, and others were taken in "
-                    "their place",
+                    f"{type(watched.dataset).__name__} could not be read and were replaced by "
+                    "others",
                     runner.logger,
                     logging.WARNING,
                 )
@@ -141,13 +141,13 @@ class _Watched:
         path = Path(file)
         if "://" not in file and not path.parent.is_dir():
             raise MissingFileError(
-                f"{name}: the folder {path.parent} is gone, in which {path.name} should lie: put "
-                "the data back (data_root, data_prefix) and go on by --resume"
+                f"{name}: the folder {path.parent} of {path.name} no longer exists: restore the "
+                "data (data_root, data_prefix) and run again with --resume"
             )
         if getattr(self.dataset, "test_mode", False):
             raise UserError(
-                f"{name}: {file} cannot be read ({reason}): a metric without it would be another "
-                "one. Repair the file, or take it out of the annotations"
+                f"{name}: {file} cannot be read ({reason}): skipping it would change the metric. "
+                "Repair the file, or remove it from the annotations"
             )
         index %= len(self._ever)
         self._in_epoch[index] = 1
@@ -155,7 +155,7 @@ class _Watched:
             return
         self._ever[index] = 1
         print_log(
-            f"{name}: {file} cannot be read ({reason}): another image is taken in its place",
+            f"{name}: {file} cannot be read ({reason}) and is replaced by another image",
             "current",
             logging.WARNING,
         )
@@ -163,8 +163,8 @@ class _Watched:
         if broken > self.share * len(self._ever):
             raise UserError(
                 f"{name}: {broken} of {len(self._ever)} images cannot be read, the last is {file} "
-                f"({reason}): more than the share of {self.share:g} up to which others are taken "
-                "in their place (BrokenImageHook(share=...)). Repair the files or the annotations"
+                f"({reason}): more than the share of {self.share:g} that may be replaced by others "
+                "(BrokenImageHook(share=...)). Repair the files or the annotations"
             )
 
     def _broken_file(self, index: int) -> tuple[str, str] | None:
@@ -183,7 +183,7 @@ class _Watched:
                 first = (str(error).strip().splitlines() or [""])[0]
                 return file, f"{name}: {type(error).__name__}: {first[:200]}"
             if data is None:
-                return file, f"{name} gives nothing"
+                return file, f"{name} returns None"
         return None
 
 

@@ -167,19 +167,19 @@ class WholeCheckpointHook(CheckpointHook):
         if bad:
             kept = f"the last one is {self.last_ckpt}" if self.last_ckpt else "there is none yet"
             raise UserError(
-                f"iteration {iteration}: {len(bad)} weights or statistics are NaN or "
-                f"infinite ({', '.join(bad[:3])}{', ...' if len(bad) > 3 else ''}); no checkpoint "
-                f"was made of them, {kept}. A lower learning rate, "
-                "optim_wrapper.clip_grad=dict(max_norm=10) or a longer warm-up help"
+                f"iteration {iteration}: {len(bad)} weights or statistics are NaN or infinite "
+                f"({', '.join(bad[:3])}{', ...' if len(bad) > 3 else ''}); no checkpoint was "
+                f"written, {kept}. Try a lower learning rate, "
+                "optim_wrapper.clip_grad=dict(max_norm=10) or a longer warm-up"
             )
 
     def _resume_random_state(self, loaded: dict[str, Any], runner: Any) -> None:
         states: Sequence[dict[str, Any]] = loaded.get("random", ())
         if len(states) != get_world_size():
             print_log(
-                f"The checkpoint holds the random states of {len(states)} processes, this run has "
-                f"{get_world_size()}: random numbers start anew, so the run goes on, but not as "
-                "the uninterrupted one would",
+                f"The checkpoint holds the random states of {len(states)} processes, but this run "
+                f"has {get_world_size()}: random numbers start anew, so the run differs from an "
+                "uninterrupted one",
                 runner.logger,
             )
             return
@@ -198,7 +198,7 @@ class WholeCheckpointHook(CheckpointHook):
         broadcast_object_list(done)
         if runner.val_loop is not None and _is_due(runner.train_loop) and done[0] != runner.iter:
             print_log(
-                f"The validation at iteration {runner.iter} was not finished: it is run now",
+                f"The validation at iteration {runner.iter} was not finished and runs now",
                 runner.logger,
             )
             runner.val_loop.run()

@@ -51,10 +51,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except Exception as error:
         if not is_full(error):
             raise
-        kept = "what was there before is untouched" if target.exists() else "nothing is left of it"
+        kept = "the previous file is unchanged" if target.exists() else "no incomplete file is left"
         raise UserError(
-            f"{target} could not be written: the disk (or a quota) is full; {kept}. Make room in "
-            f"{target.parent} and run the command again ({_first_line(error)})"
+            f"{target} could not be written: the disk or the quota is full; {kept}. Free some "
+            f"space in {target.parent} and run the command again ({_first_line(error)})"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

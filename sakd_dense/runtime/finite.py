@@ -40,7 +40,7 @@ class FiniteLossHook(Hook):
     @typed
     def __init__(self, overflows: int = OVERFLOWS) -> None:
         if overflows < 1:
-            raise UserError(f"FiniteLossHook: overflows={overflows!r}: take a number from 1 on")
+            raise UserError(f"FiniteLossHook: overflows={overflows!r}: must be at least 1")
         self.overflows = overflows
         self._in_a_row = 0
 
@@ -106,12 +106,12 @@ def advice(terms: list[str]) -> str:
     ]
     if any("sakd" in name for name in terms):
         helps.append(
-            "for terms of SAKD a lower weight (features, responses, prefix_weight of SAKDHook), "
-            "and a teacher whose own outputs are finite: test it by tools/test.py"
+            "for SAKD's terms a lower weight (features, responses, prefix_weight of SAKDHook), and "
+            "a teacher with finite outputs (check it with tools/test.py)"
         )
     if any("box" in name or "iou" in name for name in terms):
         helps.append("boxes with an area in the annotations")
-    return "What helps: " + "; ".join(helps) + ". Go on from it by --resume."
+    return "Possible fixes: " + "; ".join(helps) + ". Then run again with --resume."
 
 
 def _scales(optim_wrapper: Any) -> bool:

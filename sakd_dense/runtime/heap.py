@@ -101,7 +101,8 @@ class FreedMemoryHook(Hook):
             self._keeps = False
             print_log(
                 f"Freed memory goes back to the system: a batch of {size:,} T x images x pixels is "
-                f"above {self.largest:,}, up to which keeping it was measured to gain",
+                f"above {self.largest:,}, the largest size at which keeping it was measured to be "
+                "faster",
                 runner.logger,
             )
         elif self._keeps is None and size:

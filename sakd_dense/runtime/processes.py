@@ -55,12 +55,12 @@ def join_process_group(cfg: Config) -> None:
         return
     if "RANK" not in os.environ:
         raise UserError(
-            "--launcher pytorch: RANK is not set; start it by tools/dist_train.sh or "
+            "--launcher pytorch: RANK is not set; start the run with tools/dist_train.sh or "
             "tools/dist_test.sh"
         )
     seconds = ((cfg.get("env_cfg") or {}).get("dist_cfg") or {}).get("timeout")
     if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float)):
-        raise UserError(f"env_cfg.dist_cfg.timeout={seconds!r}: take a number of seconds")
+        raise UserError(f"env_cfg.dist_cfg.timeout={seconds!r}: must be a number of seconds")
     dist.init_process_group("gloo", timeout=seconds and timedelta(seconds=seconds))
     wrapper = cfg.get("model_wrapper_cfg") or dict(
         type="MMDistributedDataParallel",
@@ -91,7 +91,7 @@ def leave_process_group(timeout: timedelta = LEAVE_TIMEOUT) -> None:
             dist.barrier()
     except RuntimeError as error:
         print_log(
-            f"not all processes arrived at the end of the run: {error}", "current", logging.WARNING
+            f"not all processes reached the end of the run: {error}", "current", logging.WARNING
         )
     finally:
         dist.destroy_process_group()
@@ -137,10 +137,10 @@ def lost_processes(error: BaseException, timeout: timedelta = LOOK_TIMEOUT) -> s
     names = ", ".join(map(str, ranks))
     who = f"rank {names}" if ranks else "another process"
     return (
-        f"rank {rank} of {world}: {who} is gone, or did not answer within the timeout "
-        "(env_cfg.dist_cfg.timeout, in seconds). Its own log says why; where it was killed, the "
-        "system's log does (often memory). Start all processes again with --resume. "
-        f"({first[:200]})"
+        f"rank {rank} of {world}: {who} has ended, or did not answer within the timeout "
+        "(env_cfg.dist_cfg.timeout, in seconds). Look for the reason in its log, or, if it was "
+        "killed (often for lack of memory), in the system's log. Start all processes again with "
+        f"--resume. ({first[:200]})"
     )
 
 

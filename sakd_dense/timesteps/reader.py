@@ -66,8 +66,8 @@ class PrefixReader:
         if not self.backbone.causal:
             raise UserError(
                 f"{type(self.backbone).__name__} has neurons whose output at t depends on later "
-                "steps (PSN): its features at a smaller T are no prefix of those at a larger one. "
-                "Test it at the T it was built for, without time_steps"
+                "steps (PSN): its features at a smaller T are not a prefix of those at a larger "
+                "one. Test the model at the T that it was built for, without time_steps"
             )
         self._preprocessors = _preprocessors(model)
 
@@ -118,8 +118,8 @@ class PrefixReader:
             steps = sequences[0].shape[0]
             if steps != longest:
                 raise UserError(
-                    f"the input has a time axis of {steps} steps, but T={longest} is asked for; "
-                    f"give time_steps whose largest is {steps}"
+                    f"the input has {steps} time steps, but the largest of time_steps is "
+                    f"{longest}; set it to {steps}"
                 )
             # The readout itself reads each prefix, so the rates are those of a separate pass to
             # the last bit. It reads some feature maps once more; the pass made hundreds.
@@ -165,8 +165,8 @@ class PrefixReader:
         for name, module in self.model.named_modules():
             if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None):
                 raise UserError(
-                    f"{name} takes its statistics from the batch (in train mode, or without "
-                    "running statistics), so a step sees the steps after it; call model.eval()"
+                    f"{name} computes its statistics from the batch (in train mode, or without "
+                    "running statistics), so a time step depends on later ones; call model.eval()"
                 )
 
 

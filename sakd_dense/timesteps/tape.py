@@ -45,14 +45,14 @@ class Tape:
             raise RuntimeError(
                 f"the {self.name} was called {len(self._calls)} times in the recorded pass and "
                 "once more in a pass at another T: the model does not run the same way at every "
-                "T, so several T cannot be read from one pass; read them one by one"
+                "T, so several T cannot be read from one pass; test each T separately"
             )
         recorded, output = self._calls[self._next]
         if shapes_of(inputs) != recorded:
             raise RuntimeError(
                 f"call {self._next + 1} of the {self.name} got inputs of shape "
-                f"{shapes_of(inputs)}, in the recorded pass {recorded}: the model does not run "
-                "the same way at every T; read them one by one"
+                f"{shapes_of(inputs)}, but {recorded} in the recorded pass: the model does not run "
+                "the same way at every T; test each T separately"
             )
         self._next += 1
         return output
@@ -62,7 +62,7 @@ class Tape:
         if self._next != len(self._calls):
             raise RuntimeError(
                 f"the {self.name} was called {len(self._calls)} times in the recorded pass and "
-                f"{self._next} times in a pass at another T; read them one by one"
+                f"{self._next} times in a pass at another T; test each T separately"
             )
 
 

@@ -63,7 +63,7 @@ def transfer(
         (120, [])
     """
     if part not in SCOPES_OF_TRANSFER:
-        raise UserError(f"part={part!r}: take one of {SCOPES_OF_TRANSFER}")
+        raise UserError(f"part={part!r}: must be one of {SCOPES_OF_TRANSFER}")
     model = model.module if is_model_wrapper(model) else model
     source = one_model(read_checkpoint(checkpoint, weights))
     target = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
@@ -73,7 +73,7 @@ def transfer(
         report.hints += _hints(report, source.state, target)
         raise TransferError(_complaint(report), report)
     if not report.pairs:
-        raise TransferError(f"{source}: not one of its keys fits the model", report)
+        raise TransferError(f"{source}: none of its keys fits the model", report)
     broken = [s for s in report.pairs if not bool(torch.isfinite(source.state[s]).all())]
     if broken:
         raise TransferError(f"{source}: NaN or infinite values in {', '.join(broken[:6])}", report)
@@ -110,7 +110,7 @@ def _neuron_keys(model: nn.Module) -> dict[str, str]:
 def _activation_keys(model: nn.Module) -> dict[str, str]:
     """Pattern of keys that an ANN has and ``model`` has not -> why."""
     neurons = [name for name, m in model.named_modules() if isinstance(m, SpikingNeuron)]
-    reason = "of an activation (PReLU) in whose place neurons fire"
+    reason = "of an activation (PReLU) that neurons replace"
     return {f"*{name.removeprefix('backbone.')}.weight": reason for name in neurons}
 
 
@@ -121,28 +121,28 @@ def _hints(
     theirs, ours = describe_resnet(source), describe_resnet(target)
     if theirs and ours and theirs != ours:
         hints.append(
-            f"the checkpoint's backbone is a {theirs}, the model's a {ours}; level 1 needs the "
-            "same architecture"
+            f"the checkpoint's backbone is a {theirs}, but the model's is a {ours}; level 1 needs "
+            "the same architecture"
         )
     elif ours and not theirs:
-        hints.append(f"the checkpoint holds no ResNet, the model's backbone is a {ours}")
+        hints.append(f"the checkpoint holds no ResNet, but the model's backbone is a {ours}")
     outside = [k for k, d in report.shape_differs.items() if d.reason is None]
     if outside and not hints:
         hints.append(
-            "layers that differ only in shape usually mean another number of classes: set the "
-            "model's num_classes to the checkpoint's, or allow the keys by missing_ok"
+            "layers that differ only in shape usually have another number of classes: set the "
+            "model's num_classes to the checkpoint's, or list the keys in missing_ok"
         )
     if not hints and report.part == "all":
-        hints.append("part='backbone' takes the backbone alone")
+        hints.append("part='backbone' transfers the backbone alone")
     return hints
 
 
 def _complaint(report: TransferReport) -> str:
-    lines = [f"{report.checkpoint}: keys that nothing explains (part={report.part!r})"]
+    lines = [f"{report.checkpoint}: unexplained keys (part={report.part!r})"]
     lines += [f"  - {line}" for line in report.unexplained]
     lines += [f"  {hint}" for hint in report.hints]
     lines.append(
-        "  Keys that may be left out are named by glob patterns: left_ok=['head.*'] for those of "
-        "the checkpoint, missing_ok=['head.*'] for those of the model"
+        "  To accept keys, pass glob patterns: left_ok=['head.*'] for keys of the checkpoint, "
+        "missing_ok=['head.*'] for keys of the model"
     )
     return "\n".join(lines)

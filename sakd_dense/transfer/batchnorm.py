@@ -48,7 +48,7 @@ def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int
         1
     """
     if num_batches < 1:
-        raise UserError(f"num_batches={num_batches}: take at least 1")
+        raise UserError(f"num_batches={num_batches}: must be at least 1")
     model = model.module if is_model_wrapper(model) else model
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     if not norms:

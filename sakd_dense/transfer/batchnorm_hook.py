@@ -42,7 +42,7 @@ class ReestimateBatchNormHook(Hook):
     def __init__(self, num_batches: int = 10) -> None:
         if isinstance(num_batches, bool) or not isinstance(num_batches, int) or num_batches < 1:
             raise UserError(
-                f"ReestimateBatchNormHook: num_batches={num_batches!r}: take at least 1"
+                f"ReestimateBatchNormHook: num_batches={num_batches!r}: must be at least 1"
             )
         self.num_batches = num_batches
 

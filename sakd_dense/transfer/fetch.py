@@ -94,8 +94,8 @@ def local_file(path: str | os.PathLike[str]) -> Path:
     """
     if not isinstance(path, str | os.PathLike):
         raise UserError(
-            f"checkpoint: a {type(path).__name__} is given; take a path or an address (torch.save "
-            "writes weights to a file)"
+            f"checkpoint: got a {type(path).__name__}; use a path or a URL (torch.save writes "
+            "weights to a file)"
         )
     name = os.fspath(path)
     if "://" not in name:
@@ -109,7 +109,7 @@ def local_file(path: str | os.PathLike[str]) -> Path:
         return _download(name, name)
     if scheme not in ("torchvision", "modelzoo", "open-mmlab", "openmmlab", "mmcls"):
         raise UserError(
-            f"checkpoint {name!r}: unknown scheme {scheme}://; take a local path, https://, "
+            f"checkpoint {name!r}: unknown scheme {scheme}://; use a local path, https://, "
             "torchvision://, open-mmlab:// or mmcls://"
         )
     address = _address(name, scheme)

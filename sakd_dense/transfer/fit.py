@@ -17,7 +17,7 @@ from .weights import COUNTERS, Checkpoint, averaged_keys
 #: Why keys below ``data_preprocessor`` need not fit: mean and std are settings, not weights.
 PREPROCESSOR = {"*data_preprocessor.*": "the model normalises by its own config"}
 #: SAKD's authors compare features through a layer a stage, in training alone (their public code).
-ADAPTORS = "an adaptor of the authors' training; no network computes with it"
+ADAPTORS = "an adaptor of the authors' training, which no network uses"
 #: Keys that no network computes with, in any use.
 _MAY_MISS = {"*num_batches_tracked": "a counter that old checkpoints lack"}
 _MAY_BE_LEFT = {
@@ -115,14 +115,14 @@ def fit(
         if part == "backbone" and not key.startswith(prefix):
             report.missing[key] = "not part of a backbone checkpoint"
         elif part == "head" and key.startswith(prefix):
-            report.missing[key] = "the backbone starts otherwise"
+            report.missing[key] = "the backbone is initialised separately"
         else:
             report.missing[key] = policy.why_missing(key)
     averages = [k for k in averaged_keys(source).values() if report.left.get(k, "") is None]
     if averages:
         report.hints.append(
-            f"the checkpoint holds weights a second time under ema_* ({len(averages)} keys, of "
-            "MMDetection 2.x): weights='ema' takes those, weights='raw' the others"
+            f"the checkpoint holds a second set of weights under ema_* ({len(averages)} keys, of "
+            "MMDetection 2.x): weights='ema' loads those, weights='raw' the others"
         )
     return report
 

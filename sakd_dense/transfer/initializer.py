@@ -74,15 +74,16 @@ class SAKDTransfer:
             last = init_cfg[-1].get("type")
             if last not in ("SAKDTransfer", SAKDTransfer):
                 raise TransferError(
-                    f"init_cfg of {name}: SAKDTransfer must be the last, not {last!r}, which "
-                    "would overwrite what it loads"
+                    f"init_cfg of {name}: the last entry is {last!r}, which would overwrite the "
+                    "weights that SAKDTransfer loads; put SAKDTransfer last"
                 )
         init_weights = getattr(type(module), "init_weights", None)
         if init_weights is not None and init_weights is not BaseModule.init_weights:
             raise TransferError(
                 f"{name} has an init_weights() of its own that runs after init_cfg and would "
-                "overwrite what SAKDTransfer loads. Put SAKDTransfer into the backbone's init_cfg, "
-                "or let SAKDHook transfer, or use tools/transfer.py and load_from"
+                "overwrite the weights that SAKDTransfer loads. Put SAKDTransfer into the "
+                "backbone's init_cfg, let SAKDHook transfer the weights, or use tools/transfer.py "
+                "and load_from"
             )
 
 

@@ -57,8 +57,8 @@ def backbone_prefix(keys: Iterable[str]) -> str | None:
     if prefix is None:
         names = sorted(p.removesuffix(f".{BACKBONE}") for p in prefixes)
         raise UserError(
-            f"there are several models beside each other ({', '.join(names)}): give one of them, "
-            f"such as model.{names[0]} in place of model, or its config alone"
+            f"the model contains several models ({', '.join(names)}): pass one of them, such as "
+            f"model.{names[0]} instead of model, or only its config"
         )
     return prefix
 

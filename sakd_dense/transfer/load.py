@@ -143,8 +143,10 @@ def load_for_test(model: nn.Module, checkpoint: Source) -> dict[str, Any]:
         report.missing = {k: _STRICT.why_missing(k) for k in result.missing_keys}
         report.left = {k: _STRICT.why_left(k) for k in result.unexpected_keys}
     if report.unexplained:
-        hints = [f"{hint}; tools/transfer.py writes a file of them" for hint in report.hints]
-        advice = ". ".join([*hints, "Give the config it was trained with"])
+        hints = [
+            f"{hint}; tools/transfer.py writes either to a file of its own" for hint in report.hints
+        ]
+        advice = ". ".join([*hints, "Use the config of its training run"])
         raise UserError(
             f"checkpoint {source} does not fit the {type(model).__name__} of the config: "
             f"{'; '.join(report.unexplained)}. {advice}"
@@ -162,7 +164,7 @@ def runner_for_test(cfg: Config, checkpoint: str | None) -> tuple[Runner, str]:
     cfg = copy.deepcopy(cfg)
     checkpoint = checkpoint or cfg.get("load_from")
     if checkpoint is None:
-        raise UserError("no checkpoint: random weights say nothing; name one")
+        raise UserError("testing needs trained weights: pass a checkpoint")
     # Loaded by load_for_test instead, strictly.
     cfg.load_from, cfg.resume = None, False
     cfg.setdefault("work_dir", "work_dirs/test")

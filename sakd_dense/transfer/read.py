@@ -114,7 +114,7 @@ def _check_sums(file: Path) -> None:
             else:
                 right += record.file_size > 64
     if wrong and right:
-        raise zipfile.BadZipFile(f"the checksum of {wrong[0]} does not fit: bytes have changed")
+        raise zipfile.BadZipFile(f"the checksum of {wrong[0]} does not match: bytes have changed")
 
 
 def _stamp(file: Path) -> tuple[int, ...]:
@@ -146,8 +146,8 @@ def _refused(file: Path, reason: str) -> str:
         "torch.save({'state_dict': w}, 'OUT.pth')"
     )
     return (
-        f"checkpoint {file} holds more than weights{what}. Unpickling that could run code of "
-        "the author of the file, so it was not loaded. If you trust it, keep its weights alone: "
+        f"checkpoint {file} holds more than weights{what}. Unpickling it could run code "
+        "from the author of the file, so it was not loaded. If you trust it, extract its weights: "
         f'python -c "{keep}"'
     )
 
@@ -155,7 +155,7 @@ def _refused(file: Path, reason: str) -> str:
 def _unreadable(file: Path, error: Exception) -> str:
     size = file.stat().st_size
     return (
-        f"checkpoint {file} ({size} bytes) cannot be read: it is cut short or not a PyTorch "
+        f"checkpoint {file} ({size} bytes) cannot be read: the file is truncated or not a PyTorch "
         f"checkpoint. Copy or download it again. ({type(error).__name__}: {str(error)[:200]})"
     )
 

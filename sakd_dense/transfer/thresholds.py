@@ -92,9 +92,9 @@ def calibrate(
         17
     """
     if num_batches < 1:
-        raise UserError(f"num_batches={num_batches}: take at least 1")
+        raise UserError(f"num_batches={num_batches}: must be at least 1")
     if by not in ("channel", "layer"):
-        raise UserError(f"by={by!r}: take 'channel' or 'layer'")
+        raise UserError(f"by={by!r}: must be 'channel' or 'layer'")
     model = model.module if is_model_wrapper(model) else model
     names = {m: n for n, m in model.named_modules() if isinstance(m, NILIFNode)}
     if not names:

@@ -110,8 +110,8 @@ def open_checkpoint(content: Any, name: str, weights: str = "auto") -> Checkpoin
     if not state:
         held = ", ".join(map(str, list(content)[:8])) or "nothing"
         raise UserError(
-            f"checkpoint {name} holds no weights; its keys: {held}. Looked under "
-            f"{', '.join(AVERAGES + CONTAINERS)} and at the top."
+            f"checkpoint {name} holds no weights under {', '.join(AVERAGES + CONTAINERS)} or at "
+            f"the top level; its keys: {held}."
         )
     checkpoint = Checkpoint(name, state, meta, others, note)
     return checkpoint if weights in KINDS else _model(checkpoint, weights)
@@ -157,8 +157,8 @@ def one_model(checkpoint: Checkpoint) -> Checkpoint:
     if outer == {"student", "teacher"}:
         return _model(checkpoint, "teacher")
     raise UserError(
-        f"checkpoint {checkpoint.name} holds several models ({', '.join(names)}): name the one to "
-        f"take, weights={names[0]!r}"
+        f"checkpoint {checkpoint.name} holds several models ({', '.join(names)}): choose one, such "
+        f"as weights={names[0]!r}"
     )
 
 
@@ -167,7 +167,7 @@ def _model(checkpoint: Checkpoint, name: str) -> Checkpoint:
     state = {k.removeprefix(prefix): v for k, v in checkpoint.state.items() if k.startswith(prefix)}
     if not state:
         raise UserError(
-            f"checkpoint {checkpoint.name}, weights={name!r}: no key starts with {prefix!r}; take "
+            f"checkpoint {checkpoint.name}, weights={name!r}: no key starts with {prefix!r}; use "
             f"one of {', '.join(KINDS)} or of {', '.join(_heads(checkpoint.state))}"
         )
     rest = [k for k in checkpoint.state if not k.startswith(prefix)]
@@ -190,7 +190,8 @@ def _of_mmdet2(
     averages = averaged_keys(state)
     if kind == "ema" and not averages:
         raise UserError(
-            f"checkpoint {name}, weights='ema': it holds one set of weights and no average of them"
+            f"checkpoint {name}, weights='ema': the file holds one set of weights and no average; "
+            "leave weights out"
         )
     if kind == "auto" or not averages:
         return state, {}, ""

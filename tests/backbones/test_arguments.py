@@ -117,12 +117,12 @@ GC = dict(cfg=dict(type="ContextBlock", ratio=0.25), position="after_conv3")
         (dict(out_indices=()), "out_indices"),
         (dict(frozen_stages=5), "frozen_stages=5"),
         (dict(groups=2), "groups=2"),
-        (dict(expansion=2), "expansion=2: depth 18 has 1"),
+        (dict(expansion=2), "expansion=2: depth 18 has expansion 1"),
         (dict(drop_path_rate=1.0), "drop_path_rate=1.0"),
         (dict(drop_path_rate=0.1, connect="IAND"), "drop_path_rate=0.1.*'IAND'"),
         (dict(drop_path_rate=0.1, compress_spikes=True), "drop_path_rate=0.1.*compress_spikes"),
         (dict(multi_grid=(1, 2, 4)), "multi_grid"),
-        (dict(dcn=dict(type="DCNv2"), stage_with_dcn=(False, True, True, True)), "dcn=.*take 50"),
+        (dict(dcn=dict(type="DCNv2"), stage_with_dcn=(False, True, True, True)), "dcn=.*use 50"),
         (dict(depth=50, dcn=dict(type="DCN"), stage_with_dcn=(True,)), "stage_with_dcn=(True,)"),
         (
             dict(
@@ -133,7 +133,7 @@ GC = dict(cfg=dict(type="ContextBlock", ratio=0.25), position="after_conv3")
             ),
             "conv_cfg=.*not both",
         ),
-        (dict(plugins=[dict(cfg=dict(type="ContextBlock"))]), "plugins=.*take 50"),
+        (dict(plugins=[dict(cfg=dict(type="ContextBlock"))]), "plugins=.*use 50"),
         (dict(depth=50, plugins=[dict(cfg=dict(type="ContextBlock"))]), "position"),
         (dict(depth=50, plugins=[dict(GC, position="after_conv4")]), "after_conv4"),
         (dict(depth=50, plugins=[dict(GC, stages=(True,))]), "stages=(True,)"),

@@ -47,11 +47,11 @@ def test_one_image_at_one_step_has_its_own_gradients(depth, connect, neuron):
         (dict(connect="IAND", neuron=dict(type="NILIFNode", D=2)), "connect='IAND'.*up to D=2"),
         (
             dict(neuron=dict(type="NILIFNode", D=4), compress_spikes=True),
-            "NILIFNode gives counts times a step",
+            "NILIFNode outputs counts times a step",
         ),
         (
             dict(neuron=dict(type="ILIFNode", D=86), compress_spikes=True),
-            "D=86, and a stage sums 3 of its outputs.*take D=85",
+            "D=86, and a stage sums 3 of its outputs.*use D=85",
         ),
     ],
 )

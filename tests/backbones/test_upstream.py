@@ -206,9 +206,13 @@ def test_a_teacher_made_quick_keeps_its_features(name):
         (
             "mmdet",
             dict(type="CSPDarknet", connect="ADD"),
-            "connect='ADD' is for ResNets; leave it out",
+            "connect='ADD' applies to ResNets only; leave it out",
         ),
-        ("mmseg", dict(type="CSPDarknet"), "no 'CSPDarknet' in the registry of the scope 'mmseg'"),
+        (
+            "mmseg",
+            dict(type="CSPDarknet"),
+            "'CSPDarknet' is not in the registry of the scope 'mmseg'",
+        ),
     ],
 )
 def test_what_cannot_spike_is_refused_by_name(package, cfg, says, declare):
@@ -234,7 +238,7 @@ def test_branches_in_the_batch_axis_are_refused(declare):
         out_indices=(2,),
     )
     model = built(cfg, "mmdet").train()
-    with pytest.raises(ValueError, match="branches in the batch axis"):
+    with pytest.raises(ValueError, match="branches into the batch axis"):
         model(images())
 
 

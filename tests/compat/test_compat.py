@@ -69,7 +69,7 @@ def test_a_model_that_cannot_spike_says_why():
     (found,) = find_cases("mmdet", "retinanet/retinanet_r18_fpn_1x_coco.py")
     found.model["backbone"]["style"] = "tf"
     (reason,) = check(found, size=64).values()
-    assert reason == "UserError: style='tf': take 'pytorch' or 'caffe'"
+    assert reason == "UserError: style='tf': must be 'pytorch' or 'caffe'"
 
 
 def test_what_fails_is_run_without_the_word(fake, tmp_path):
@@ -129,7 +129,7 @@ def test_it_goes_on_where_it_was_stopped(fake, tmp_path):
 
 def test_a_file_that_is_no_result_is_refused(tmp_path):
     (tmp_path / "out.json").write_text("[1]")
-    with pytest.raises(ValueError, match=r"out\.json is no result"):
+    with pytest.raises(ValueError, match=r"out\.json is not a result"):
         run_cases([case()], tmp_path / "out.json")
 
 

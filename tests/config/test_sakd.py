@@ -107,7 +107,7 @@ def test_counts_take_one_time_step_and_the_sum_before_the_neuron() -> None:
     assert backbone.neuron == dict(type="NILIFNode", D=4)
     backbone = to_sakd(ann, "t.pth", 2, counts=2, family="SEW").model.backbone
     assert (backbone.type, backbone.time_steps) == ("SEWResNet", 2)
-    with pytest.raises(ValueError, match="counts=0: take a whole number"):
+    with pytest.raises(ValueError, match="counts=0: must be an integer"):
         to_sakd(ann, counts=0)
 
 
@@ -161,7 +161,7 @@ def test_a_type_may_be_a_class() -> None:
 @pytest.mark.parametrize(
     ("cfg", "message"),
     [
-        (model(type="SwinTransformer"), "backbone 'SwinTransformer'.*known are ResNet, .*UNet"),
+        (model(type="SwinTransformer"), "backbone 'SwinTransformer'.*ones are ResNet, .*UNet"),
         (model(type="DetectoRS_ResNet"), "DetectoRS_ResNet"),
         (dict(type="Classifier", head=dict(type="Head")), "'Classifier' has no backbone"),
     ],

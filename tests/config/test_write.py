@@ -31,7 +31,7 @@ def test_the_difference_merges_to_the_new_config(base: dict, new: dict, tmp_path
 def test_what_a_config_file_cannot_say_is_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="cannot drop the settings a of its base"):
         difference(dict(a=1, b=2), dict(b=2))
-    with pytest.raises(ValueError, match="a config is a .py file"):
+    with pytest.raises(ValueError, match="a config must end in .py"):
         write_config("mmdet::x.py", Config(dict(a=1)), tmp_path / "c.yaml")
 
 

@@ -110,7 +110,7 @@ def test_it_is_generated_once_on_first_use(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [(dict(seed=1), "seed: 0 there, 1 wanted"), (dict(size=(64, 64)), "size: ")],
+    [(dict(seed=1), "seed: 0 in the folder, 1 requested"), (dict(size=(64, 64)), "size: ")],
 )
 def test_other_parameters_in_the_same_folder_are_an_error(data_root, change, message):
     before = files_of(data_root)

@@ -46,9 +46,13 @@ def test_normalised_by_polarity():
     [
         (dict(time="last"), None, "time='last'"),
         (dict(bgr_to_rgb=True), None, "no colours"),
-        (dict(mean=[1.0]), None, "mean=.* give both"),
+        (dict(mean=[1.0]), None, "mean=.* set both"),
         ({}, dict(inputs=[torch.ones(3, 8, 8)]), r"\(3, 8, 8\).*\[T, C, H, W\]"),
-        ({}, dict(inputs=[torch.ones(2, 2, 8, 8), torch.ones(3, 2, 8, 8)]), "of one shape but for"),
+        (
+            {},
+            dict(inputs=[torch.ones(2, 2, 8, 8), torch.ones(3, 2, 8, 8)]),
+            "shape, except for",
+        ),
     ],
 )
 @pytest.mark.parametrize("kind", ["EventDetDataPreprocessor", "EventSegDataPreprocessor"])

@@ -146,11 +146,11 @@ def cut(path: Path, size: int) -> None:
         ("a.dat", -3, "ends within an event"),
         ("evt2.raw", -3, "ends within a word"),
         ("evt3.raw", -1, "ends within a word"),
-        ("b.npy", -3, "is no readable array"),
-        ("c.npz", 100, "is no readable array"),
-        ("a.dat", 84, "events of type"),
-        ("a.dat", 0, "no DAT file of version 2"),
-        ("evt3.raw", 0, "no format that its header names"),
+        ("b.npy", -3, "is not a readable array"),
+        ("c.npz", 100, "is not a readable array"),
+        ("a.dat", 84, "events have type"),
+        ("a.dat", 0, "not a DAT file of version 2"),
+        ("evt3.raw", 0, "RAW of an unknown format"),
     ],
 )
 def test_truncated_files_are_named(name, size, message, tmp_path):
@@ -168,7 +168,7 @@ def test_truncated_files_are_named(name, size, message, tmp_path):
         ("a.txt", b"", "events are read from .dat"),
         ("a.raw", b"% evt 2.1\n", "RAW of evt 2.1"),
         ("a.dat", b"% Version 1\n\x00\x08", "version 1"),
-        ("a.dat", b"% Version 2\n\x0e\x08", "of type 0e"),
+        ("a.dat", b"% Version 2\n\x0e\x08", "have type 0e"),
     ],
 )
 def test_what_is_not_read_is_named(file, content, message, tmp_path):
@@ -181,12 +181,12 @@ def test_arrays_of_something_else(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((3, 5)))
     np.savez(tmp_path / "a.npz", x=np.zeros(3))
     for name in ("a.npy", "a.npz"):
-        with pytest.raises(ValueError, match=rf"{name} holds no events"):
+        with pytest.raises(ValueError, match=rf"{name} contains no events"):
             open_events(tmp_path / name)
     for name in ("none.npy", "none.dat", "none.raw"):
         with pytest.raises(FileNotFoundError, match=rf"{name}"):
             open_events(tmp_path / name)
-    with pytest.raises(ValueError, match="x from 0 to 20000: DAT holds 0 to 16383"):
+    with pytest.raises(ValueError, match="x ranges from 0 to 20000: DAT stores 0 to 16383"):
         write_dat(tmp_path / "a.dat", Events(*np.array([[0, 1], [0, 20000], [0, 1], [0, 1]])), SIZE)
 
 
@@ -202,5 +202,5 @@ def test_boxes_by_time_stamp(tmp_path):
     np.save(tmp_path / "none_bbox.npy", boxes[:0])
     assert read_boxes(tmp_path / "none_bbox.npy") == {}
     np.save(tmp_path / "other_bbox.npy", boxes[["t", "x", "y"]])
-    with pytest.raises(ValueError, match="w, h, class_id of its fields are missing"):
+    with pytest.raises(ValueError, match="lacks the fields w, h, class_id"):
         read_boxes(tmp_path / "other_bbox.npy")

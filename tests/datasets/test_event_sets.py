@@ -71,24 +71,24 @@ def test_rules_leave_boxes_out_of_training(tmp_path):
     [
         (lambda p: shutil.rmtree(p / "train"), "there is no folder .*train"),
         (lambda p: (p / "train" / "a_td.dat").unlink(), "a_td.dat, is missing"),
-        (lambda p: (p / "train" / "a_bbox.npy").unlink(), r"holds no \*_bbox.npy"),
+        (lambda p: (p / "train" / "a_bbox.npy").unlink(), r"contains no \*_bbox.npy"),
         (
             lambda p: write_recording(
                 p / "train", "a", some_events(), boxes_at((70, 1, 1, 5, 5, 2))
             ),
-            "a_bbox.npy at t = 70 us: a box of class 2",
+            "a_bbox.npy at t = 70 us: a box has class 2",
         ),
         (
             lambda p: write_recording(
                 p / "train", "a", some_events(), boxes_at((70, np.nan, 1, 5, 5, 0))
             ),
-            "at t = 70 us: a box of x, y, w, h that are no numbers",
+            "at t = 70 us: a box has an x, y, w or h that is not a number",
         ),
         (
             lambda p: (p / "train" / "a_bbox.npy").write_bytes(
                 (p / "train" / "a_bbox.npy").read_bytes()[:-7]
             ),
-            "a_bbox.npy is no readable array",
+            "a_bbox.npy is not a readable array",
         ),
     ],
 )

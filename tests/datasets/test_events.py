@@ -85,9 +85,9 @@ def test_files_that_hold_no_frames(tmp_path):
     np.save(tmp_path / "flat.npy", np.ones((3, 4)))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:60])
     for name, message in (("other.npz", "no event frames"), ("cut.npz", "no event frames")):
-        with pytest.raises(ValueError, match=rf"{name} holds {message}"):
+        with pytest.raises(ValueError, match=rf"{name} contains {message}"):
             load(dict(img_path=str(tmp_path / name)))
-    with pytest.raises(ValueError, match=r"flat\.npy: frames of shape \(3, 4\)"):
+    with pytest.raises(ValueError, match=r"flat\.npy: the frames have the shape \(3, 4\)"):
         load(dict(img_path=str(tmp_path / "flat.npy")))
 
 

@@ -157,7 +157,7 @@ def test_no_response_for_a_head_that_is_not_known():
 @pytest.mark.parametrize(
     "args,says",
     [
-        (dict(seg=1.0), "seg is no term"),
+        (dict(seg=1.0), "seg is not a term"),
         (dict(gamma=-1), "gamma=-1"),
         (dict(box_loss="l2"), "box_loss='l2'"),
         (dict(tau=0), "tau=0"),

@@ -33,7 +33,7 @@ def test_the_mean_or_all_frames():
 
 
 def test_another_number_of_frames_is_said():
-    with pytest.raises(ValueError, match="takes 8 channels, and 3 frames of 2 are 6"):
+    with pytest.raises(ValueError, match="takes 8 channels, but 3 frames of 2 channels are 6"):
         frames_for(Model(8, "channels"), torch.rand(3, 1, 2, 8, 8))
 
 

@@ -69,9 +69,9 @@ def test_a_declared_head_is_unpacked(declared, monkeypatch):
 @pytest.mark.parametrize(
     "outputs,says",
     [
-        (("scores", "boxen"), "'boxen': take one of"),
-        (("boxes",), "names 'scores' or 'probabilities' not once"),
-        (("scores", "probabilities"), "not once"),
+        (("scores", "boxen"), "'boxen': must be one of"),
+        (("boxes",), "must contain 'scores' or 'probabilities' exactly once"),
+        (("scores", "probabilities"), "exactly once"),
     ],
 )
 def test_bad_declarations_are_named(outputs, says):

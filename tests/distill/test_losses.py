@@ -125,7 +125,7 @@ def test_weight_schedule():
         (float("nan"), "nan"),
         ("1", "'1'"),
         (dict(start=1.0), "start=1.0, stop"),
-        (dict(start=1, stop=0, when=3), "take a number or dict"),
+        (dict(start=1, stop=0, when=3), "must be a number or dict"),
         (dict(start=1, stop=0, begin=0.5, end=0.5), "begin=0.5"),
         (dict(start=1, stop=0, end=100), "end=100"),
     ],

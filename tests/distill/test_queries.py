@@ -87,7 +87,7 @@ def test_a_teacher_that_sees_nothing_gives_finite_terms():
 
 
 @pytest.mark.parametrize(
-    "args,says", [(dict(match="best"), "match='best'"), (dict(quality=1), "quality is no term")]
+    "args,says", [(dict(match="best"), "match='best'"), (dict(quality=1), "quality is not a term")]
 )
 def test_bad_arguments_are_named(args, says):
     with pytest.raises(ValueError, match=says):

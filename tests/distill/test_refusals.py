@@ -14,7 +14,7 @@ from tests.helpers.scenes import build, retinanet, write_checkpoint
     "hook,error,says",
     [
         (dict(teacher=dict(checkpoint="nowhere.pth")), FileNotFoundError, "nowhere.pth"),
-        (dict(teacher=dict(config="x.py")), ValueError, "give dict\\(checkpoint"),
+        (dict(teacher=dict(config="x.py")), ValueError, "must be dict\\(checkpoint"),
         (dict(teacher=dict(checkpoint="a", weight=1)), ValueError, "weight"),
         (dict(teacher=dict(checkpoint="a", dtype="int8")), ValueError, "dtype='int8'.*'bfloat16'"),
         (dict(transfer="tail"), ValueError, "transfer='tail'"),
@@ -25,7 +25,7 @@ from tests.helpers.scenes import build, retinanet, write_checkpoint
         (dict(prefix_targets="me"), ValueError, "prefix_targets='me'"),
         (dict(features=dict(weight=1.0)), ValueError, "no type"),
         (dict(features=dict(type="FeatureMSE", weight=-1)), ValueError, "start=-1"),
-        (dict(responses=dict(seg=1.0)), ValueError, "seg is no term"),
+        (dict(responses=dict(seg=1.0)), ValueError, "seg is not a term"),
     ],
 )
 def test_bad_arguments_are_named(make_runner, hook, error, says):
@@ -44,7 +44,7 @@ def test_a_student_that_does_not_spike_is_refused(make_runner):
 def test_a_runner_without_a_config_is_refused(make_runner):
     runner = make_runner()
     runner.cfg.pop("model")
-    with pytest.raises(ValueError, match=r"build it by Runner.from_cfg"):
+    with pytest.raises(ValueError, match=r"build it with Runner.from_cfg"):
         runner.train()
 
 
@@ -54,7 +54,7 @@ def test_psn_neurons_have_no_prefixes(make_runner):
 
 
 def broken_teachers():
-    yield "classes", dict(bbox_head=dict(num_classes=5)), {}, "of other classes: bbox_head"
+    yield "classes", dict(bbox_head=dict(num_classes=5)), {}, "has other classes: bbox_head"
     yield "names", {}, dict(dataset_meta=dict(classes=("cat", "dog"))), r"\(cat, dog\)"
     yield "depth", dict(backbone=dict(depth=34)), {}, "does not fit|another architecture"
     yield "width", dict(backbone=dict(base_channels=16)), {}, "another architecture"
@@ -113,7 +113,7 @@ def test_features_alone_are_taught_by_a_teacher_of_other_classes(
 def test_the_teachers_weights_are_named_where_there_are_several(make_runner, tmp_path, weights):
     models = {name: build(ann_of(retinanet()), seed=i) for i, name in enumerate(("left", "right"))}
     file = write_checkpoint(torch.nn.ModuleDict(models), tmp_path / "two.pth")
-    with pytest.raises(ValueError, match=r"several models \(left, right\): name the one to take"):
+    with pytest.raises(ValueError, match=r"several models \(left, right\): choose one"):
         make_runner(dict(teacher=dict(checkpoint=file))).train()
     runner = make_runner(dict(teacher=dict(checkpoint=file, weights=weights)))
     start = {}

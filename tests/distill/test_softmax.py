@@ -83,9 +83,9 @@ def test_few_rows(name, rows):
     "loss,says",
     [
         ("ce", "loss='ce'"),
-        (dict(type="kl", beta=2.0), "beta is no argument of kl"),
+        (dict(type="kl", beta=2.0), "beta is not an argument of kl"),
         (dict(type="dkd", tau=0.0), "tau=0.0"),
-        (dict(tau=1.0), "take one of"),
+        (dict(tau=1.0), "must be one of"),
     ],
 )
 def test_bad_arguments_are_named(loss, says):

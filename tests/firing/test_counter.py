@@ -117,7 +117,10 @@ def test_hooks_go_and_counts_can_start_afresh():
 @torch.no_grad()
 def test_hooks_go_when_a_pass_fails():
     backbone = build(retinanet()).backbone
-    with pytest.raises(ValueError, match="takes images"), SpikeCounter(backbone).counting():
+    with (
+        pytest.raises(ValueError, match="expects non-empty images"),
+        SpikeCounter(backbone).counting(),
+    ):
         backbone(torch.randn(3, 32, 32))
     assert not any(n._forward_hooks for n in backbone.neurons)
 

@@ -80,7 +80,7 @@ def test_the_short_form_of_spikingjellys_neuron():
 @pytest.mark.parametrize("most", [0, -1, 2.5, True, "4"])
 @pytest.mark.parametrize("kind", ["ILIFNode", "NILIFNode"])
 def test_a_bad_number_of_spikes_is_named(most, kind):
-    with pytest.raises(UserError, match=rf"D={most!r}: take a whole number"):
+    with pytest.raises(UserError, match=rf"D={most!r}: must be an integer"):
         build_node(dict(type=kind, D=most), 1)
 
 

@@ -168,7 +168,7 @@ def test_other_neurons_are_left_to_spikingjelly(node):
 
 
 def test_a_compiled_qif_is_refused():
-    with pytest.raises(ValueError, match=r"backend='compiled' is for IFNode and LIFNode"):
+    with pytest.raises(ValueError, match=r"backend='compiled' supports IFNode and LIFNode"):
         layer(type="QIFNode", backend="compiled")
     with pytest.raises(ValueError, match="backend='fast'"):
         layer(type="IFNode", backend="fast")

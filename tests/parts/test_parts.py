@@ -172,7 +172,7 @@ def test_sakd_teaches_it(name):
 
 def test_rates_are_refused():
     model = build({**detector(), "backbone": {**detector()["backbone"], "output": "rate"}})
-    with pytest.raises(ValueError, match=r"SpikingFPN takes sequences .*output='sequence'"):
+    with pytest.raises(ValueError, match=r"SpikingFPN expects sequences .*output='sequence'"):
         model.neck(model.backbone(torch.rand(1, 3, 64, 64)))
 
 
@@ -200,7 +200,7 @@ def test_declared_or_named_in_a_config_it_is_the_same():
 def test_a_part_that_is_not_there_is_named(of):
     cfg = detector()
     cfg["neck"].update(type="SpikingNeck", of=of)
-    with pytest.raises(ValueError, match=f"SpikingNeck: of='{of}' is no module .*'mmdet'"):
+    with pytest.raises(ValueError, match=f"SpikingNeck: of='{of}' is not in the .*'mmdet'"):
         build(cfg)
 
 

@@ -156,7 +156,7 @@ def test_a_time_step_without_metrics_leaves_a_dash(root, tmp_path):
         sweep.rows[t] = {"firing_rate": 0.25}  # a detector that finds nothing
         sweep.to_json(folder / "sweep.json")
         if says is None:
-            with pytest.raises(SystemExit, match="its test gave no .* at any T"):
+            with pytest.raises(SystemExit, match="its test has no .* at any T"):
                 main([str(folder), "--pictures", "0"])
         else:
             main([str(folder), "--pictures", "0"])
@@ -188,8 +188,8 @@ def test_a_run_that_was_moved_and_lost_its_teacher(root):
     "change,says",
     [
         (lambda f: shutil.rmtree(f), "does not exist"),
-        (lambda f: [p.unlink() for p in f.glob("*.py")], "holds no config"),
-        (lambda f: (f / "last_checkpoint").write_text("/nowhere/x.pth"), "holds no checkpoint"),
+        (lambda f: [p.unlink() for p in f.glob("*.py")], "contains no config"),
+        (lambda f: (f / "last_checkpoint").write_text("/nowhere/x.pth"), "contains no checkpoint"),
         (lambda f: (f / "sweep.json").write_text("{}"), "sweep.json is not a sweep"),
         (lambda f: change_config(f, test_dataloader=None), "test_dataloader is missing or None"),
         (lambda f: change_config(f, test_evaluator=None), "test_evaluator is missing or None"),

@@ -46,9 +46,9 @@ class Thing:
 
 def test_an_init_names_class_argument_value_and_what_it_may_be():
     assert Thing(3, 4, names=["a"], other="b").size == 3
-    with pytest.raises(UserError, match=r"^Thing: size='3': take a whole number$"):
+    with pytest.raises(UserError, match=r"^Thing: size='3': must be an integer$"):
         Thing("3")
-    with pytest.raises(UserError, match=r"^Thing: names=\[1\]: take a list, each a text$"):
+    with pytest.raises(UserError, match=r"^Thing: names=\[1\]: must be a list, each a string$"):
         Thing(3, names=[1])
     with pytest.raises(TypeError):  # Python's own
         Thing()

@@ -45,7 +45,7 @@ def test_a_metric_is_of_all_images(tmp_path, gives_none):
 def test_a_folder_that_vanishes_is_named(tmp_path):
     loads = LoadToy(bad=(1,))
     gone = dict(train_dataloader__dataset__data_root=str(tmp_path / "gone"))
-    with pytest.raises(MissingFileError, match=r"the folder .*gone is gone, in which 1\.png"):
+    with pytest.raises(MissingFileError, match=r"the folder .*gone of 1\.png no longer exists"):
         run(tmp_path, TRAIN, loads, **gone)
 
 

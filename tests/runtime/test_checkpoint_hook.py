@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, capfd):
     (tmp_path / "run" / "last_checkpoint").write_text("")
     assert newest_whole_checkpoint(str(tmp_path / "run")).endswith("epoch_3.pth")
     (tmp_path / "run" / "epoch_3.pth").unlink()
-    with pytest.raises(UserError, match=r"no checkpoint in .*run is whole: .*epoch_4"):
+    with pytest.raises(UserError, match=r"no checkpoint in .*run is intact: .*epoch_4"):
         newest_whole_checkpoint(str(tmp_path / "run"))
     assert newest_whole_checkpoint(str(tmp_path / "nothing")) is None
 

@@ -40,7 +40,7 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path, full_disk, writ
     file = tmp_path / "file.pth"
     if before:
         file.write_text("before")
-    kept = "untouched" if before else "nothing is left"
+    kept = "unchanged" if before else "no incomplete file is left"
     with (
         pytest.raises(UserError, match=f"file.pth could not be written: the disk .*{kept}"),
         replacing(file) as temporary,

@@ -72,7 +72,7 @@ def test_the_others_end_and_name_the_rank(tmp_path: Path, fate: str, lost: int):
         os.waitpid(process, 0)
     assert ended
     said = logs[1 - lost].read_text()
-    assert f"error: rank {1 - lost} of 2: rank {lost} is gone" in said and "--resume" in said
+    assert f"error: rank {1 - lost} of 2: rank {lost} has ended" in said and "--resume" in said
     assert "Traceback" not in said
 
 

@@ -123,4 +123,4 @@ def test_a_process_that_does_not_arrive_is_not_waited_for_for_ever(tmp_path, fat
         absent.kill()
         absent.wait()
     assert done.returncode == 0, done.stdout[-4000:]
-    assert "not all processes arrived" in done.stdout
+    assert "not all processes reached" in done.stdout

@@ -127,7 +127,7 @@ def test_frames_with_a_time_axis_of_their_own():
         for t in (1, 2, 4):
             for a, b in zip(read[t], backbone(frames[:t]), strict=True):
                 torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
-    with pytest.raises(ValueError, match="time axis of 4 steps, but T=8"):
+    with pytest.raises(ValueError, match="has 4 time steps, but the largest of time_steps is 8"):
         PrefixReader(backbone, (1, 8)).read(lambda: backbone(frames))
 
 
@@ -218,7 +218,7 @@ def test_train_mode_is_refused():
         reader.read(lambda: None)
     model.eval()
     model.backbone.bn1.train()
-    with pytest.raises(ValueError, match="backbone.bn1 takes its statistics from the batch"):
+    with pytest.raises(ValueError, match="backbone.bn1 computes its statistics from the batch"):
         reader.read(lambda: None)
 
 
@@ -240,7 +240,7 @@ def test_a_model_without_or_with_two_spiking_backbones_is_refused():
     ("steps", "message"),
     [
         ((), "empty"),
-        ((0, 1), "0 is not a whole number of at least 1"),
+        ((0, 1), "0 is not an integer of at least 1"),
         ((-2,), "-2 is not"),
         ((1, 2.0), "2.0 is not"),
         ((True,), "True is not"),

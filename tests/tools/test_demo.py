@@ -154,7 +154,7 @@ def test_a_second_start_trains_nothing_and_reads_only_other_time_steps(done, cap
 def test_other_settings_are_refused_with_the_way_out(done):
     folder, _ = done
     with pytest.raises(
-        SystemExit, match=r"teacher holds a model of other settings \(config .*remove"
+        SystemExit, match=r"teacher holds a model with other settings \(config .*remove"
     ):
         demo.main(arguments(folder.parent, train_cfg__max_epochs=2))
     assert (folder / "teacher" / "epoch_1.pth").exists()
@@ -166,7 +166,7 @@ def test_students_of_another_teacher_are_refused(done):
     content = teacher.read_bytes()
     teacher.write_bytes(content + b"0")
     try:
-        with pytest.raises(SystemExit, match=r"level1 holds a model of other .*\(teacher changed"):
+        with pytest.raises(SystemExit, match=r"level1 .* a model with other .*\(teacher changed"):
             demo.main(arguments(folder.parent))
     finally:
         teacher.write_bytes(content)
@@ -184,11 +184,11 @@ def test_an_interrupted_training_goes_on(tmp_path, monkeypatch, capsys):
     run_iter = EpochBasedTrainLoop.run_iter
     monkeypatch.setattr(EpochBasedTrainLoop, "run_iter", stop)
     argv = arguments(tmp_path, train_cfg__max_epochs=2)
-    with pytest.raises(SystemExit, match="goes on from the last checkpoint"):
+    with pytest.raises(SystemExit, match="resumes from the last checkpoint"):
         demo.main(argv)
     assert not (tmp_path / "my demo" / "teacher" / "epoch_2.pth").exists()
     _, checkpoint = demo.train(demo.parse_args(argv), "teacher", None)
-    assert "going on from the last checkpoint" in capsys.readouterr().out
+    assert "resuming from the last checkpoint" in capsys.readouterr().out
     assert epochs == [0, 1, 1]
     assert checkpoint.exists()
 
@@ -202,7 +202,7 @@ def test_a_tool_that_fails_is_named_with_its_log(tmp_path):
 def test_foreign_files_are_left_alone(tmp_path):
     (tmp_path / "my demo" / "teacher").mkdir(parents=True)
     (tmp_path / "my demo" / "teacher" / "mine.txt").write_text("mine")
-    with pytest.raises(SystemExit, match="not this demo's"):
+    with pytest.raises(SystemExit, match="this demo did not write"):
         demo.main(arguments(tmp_path))
     assert (tmp_path / "my demo" / "teacher" / "mine.txt").exists()
 

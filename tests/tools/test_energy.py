@@ -105,8 +105,8 @@ def test_bad_arguments_are_named(files, more, says):
 @pytest.mark.parametrize(
     "more,says",
     [
-        (["--time-steps", "0"], "0 is not a whole number"),
-        (["--out", "energy.txt"], "'energy.txt': take a name that ends in .json"),
+        (["--time-steps", "0"], "0 is not an integer"),
+        (["--out", "energy.txt"], "'energy.txt': must end in .json"),
     ],
 )
 def test_arguments_that_are_not_read(files, capsys, more, says):

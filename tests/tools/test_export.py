@@ -66,8 +66,8 @@ def test_nir_of_noise(arguments, tmp_path, capsys):
     "more,says",
     [
         (["--format", "nir"], "v_reset=None"),
-        (["--slots"], "its neurons must fire integers"),
-        (["--format", "nir", "--part", "model"], "FPN: beside a backbone NIR takes"),
+        (["--slots"], "give the model neurons that fire integers"),
+        (["--format", "nir", "--part", "model"], "FPN: the NIR export of a whole model supports"),
         (["--cfg-options", "model.backbone.neuron=QIFNode"], "not QIFNode"),
     ],
 )
@@ -80,9 +80,9 @@ def test_what_cannot_be_is_named(arguments, tmp_path, more, says):
 @pytest.mark.parametrize(
     "more,says",
     [
-        (["--time-steps", "0"], "0 is not a whole number"),
+        (["--time-steps", "0"], "0 is not an integer"),
         (["--size", "0", "3"], "--size 0 3"),
-        (["--slots", "--format", "nir"], "--slots --format nir: take onnx"),
+        (["--slots", "--format", "nir"], "--slots --format nir: use onnx"),
     ],
 )
 def test_bad_arguments(capsys, more, says):

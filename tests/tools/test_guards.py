@@ -87,7 +87,7 @@ def test_half_an_annotation_file_is_named(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     file = tmp_path / "ann.json"
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(SystemExit, match=r"ann\.json is no JSON file, or not a whole one"):
+    with pytest.raises(SystemExit, match=r"ann\.json is not a complete JSON file"):
         train([config, "--work-dir", str(tmp_path / "run")])
 
 
@@ -98,7 +98,7 @@ def test_half_an_annotation_file_is_named(tmp_path: Path) -> None:
         ([], "not polygons"),
         ([[1, 2, 3]], "not polygons"),
         (dict(size=[64, 64], counts=[5, 5]), "not polygons"),
-        (dict(size=[2, 5], counts=[5, 5]), r"is \[2, 5\], its image \[\d+, \d+\]"),
+        (dict(size=[2, 5], counts=[5, 5]), r"is \[2, 5\], but its image has the size \[\d+, \d+\]"),
     ],
 )
 def test_outlines_that_masks_need_are_named(tmp_path: Path, outline, says: str) -> None:

@@ -86,7 +86,7 @@ def test_counts_of_binary_neurons_are_refused(files):
 
 
 @pytest.mark.parametrize(
-    ("counts", "says"), [(["0"], "D=0: take a whole number"), (["2", "2"], "more than once")]
+    ("counts", "says"), [(["0"], "D=0: must be an integer"), (["2", "2"], "more than once")]
 )
 def test_bad_counts(capsys, counts, says):
     with pytest.raises(SystemExit):
@@ -205,16 +205,16 @@ def test_one_pass_gives_what_separate_runs_give(tmp_path, capsys, task, options)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["--time-steps", "0", "2"], "0 is not a whole number of at least 1"),
+        (["--time-steps", "0", "2"], "0 is not an integer of at least 1"),
         (["--time-steps", "2", "2"], "T=2 is given more than once"),
         (["--time-steps"], "expected at least one argument"),
-        (["--timed-batches", "-1"], "give 0 or more"),
+        (["--timed-batches", "-1"], "must be at least 0"),
         (
             ["--out", "results.pkl"],
-            "'results.pkl': take a name that ends in .json. It holds",
+            "'results.pkl': must end in .json. The file holds",
         ),
         (["--out", "results"], "test_evaluator.outfile_prefix"),
-        (["--plot", "plot.pdf"], "'plot.pdf': take a name that ends in .png"),
+        (["--plot", "plot.pdf"], "'plot.pdf': must end in .png"),
     ],
 )
 def test_bad_arguments(files, capsys, changes, message):

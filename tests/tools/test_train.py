@@ -123,9 +123,9 @@ def test_an_upstream_config_by_name(name, spiking, config, tmp_path, started) ->
     ("arguments", "message"),
     [
         (["--sakd"], "--sakd needs --teacher-checkpoint"),
-        (["--teacher-checkpoint", "x.pth"], "go with --sakd"),
-        (["--time-steps", "2"], "go with --sakd"),
-        (["--counts", "2"], "go with --sakd"),
+        (["--teacher-checkpoint", "x.pth"], "need --sakd"),
+        (["--time-steps", "2"], "need --sakd"),
+        (["--counts", "2"], "need --sakd"),
     ],
 )
 def test_arguments_that_do_not_fit_together(config, arguments, message, capsys, started) -> None:
@@ -149,7 +149,7 @@ def test_arguments_that_do_not_fit_together(config, arguments, message, capsys, 
         ),
         (["--resume", "gone.pth"], "gone.pth does not exist"),
         (["--cfg-options", "load_from=gone.pth"], "gone.pth does not exist"),
-        (["--cfg-options", "load_from=snn.safetensors"], "MMEngine loads .pth alone"),
+        (["--cfg-options", "load_from=snn.safetensors"], "MMEngine loads only .pth"),
         (["--auto-scale-lr", "--cfg-options", "auto_scale_lr=None"], "base_batch_size"),
         (["--amp", "--cfg-options", "optim_wrapper.type=Mine"], "'Mine' has no mixed-precision"),
     ],
@@ -170,7 +170,7 @@ def test_a_config_that_is_not_there_is_named(name: str, started) -> None:
 def test_compiling_a_whole_spiking_model_is_refused(config, tmp_path, started, options) -> None:
     checkpoint = teacher_of(config, tmp_path)
     sakd = ["--sakd", "--teacher-checkpoint", checkpoint]
-    with pytest.raises(SystemExit, match="error: compile=.*set compile=False"):
+    with pytest.raises(SystemExit, match="error: compile=.*Set compile=False"):
         train([config, *sakd, "--cfg-options", *options])
     train([config, *sakd, "--cfg-options", "compile=False"])
     assert len(started) == 1
@@ -296,5 +296,5 @@ def test_two_processes_on_a_cpu_train_what_one_does(config: str, tmp_path: Path)
 def test_a_launcher_that_did_not_start_us_is_said(config: str, monkeypatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.setattr("sakd_dense.runtime.processes.get_device", lambda: "cpu")
-    with pytest.raises(SystemExit, match=r"RANK is not set; start it by tools/dist_train.sh"):
+    with pytest.raises(SystemExit, match="RANK is not set; start the run with tools/dist_train.sh"):
         train([config, "--launcher", "pytorch"])

@@ -98,7 +98,7 @@ def test_a_truncated_file_is_named(tmp_path: Path, keep: float, zipped: bool) ->
     torch.save(big, file, _use_new_zipfile_serialization=zipped)
     data = file.read_bytes()
     file.write_bytes(data[: int(keep * len(data)) if keep < 1 else keep])
-    with pytest.raises(ValueError, match="c.pth.*cut short"):
+    with pytest.raises(ValueError, match="c.pth.*truncated"):
         read_state_dict(file)
 
 
@@ -130,7 +130,7 @@ def test_wrong_paths_are_named(tmp_path: Path) -> None:
         read_state_dict(tmp_path / "nowhere.pth")
     with pytest.raises(FileNotFoundError, match="is a folder"):
         read_state_dict(tmp_path)
-    with pytest.raises(ValueError, match="checkpoint: a dict is given; take a path"):
+    with pytest.raises(ValueError, match="checkpoint: got a dict; use a path"):
         read_state_dict({"w": torch.ones(1)})
     with pytest.raises(ValueError, match="unknown scheme ftp://"):
         read_state_dict("ftp://host/c.pth")

@@ -137,7 +137,7 @@ def unchanged_after(snn, checkpoint: str, message: str, **options) -> TransferEr
 
 def test_another_depth_is_named(tmp_path) -> None:
     checkpoint = save(tmp_path / "c.pth", ann(depth=50).state_dict())
-    message = "checkpoint's backbone is a ResNet-50, the model's a ResNet-18"
+    message = "checkpoint's backbone is a ResNet-50, but the model's is a ResNet-18"
     error = unchanged_after(build(retinanet()), checkpoint, message)
     assert error.report.unexplained
 
@@ -145,7 +145,7 @@ def test_another_depth_is_named(tmp_path) -> None:
 def test_another_stem_is_named(tmp_path) -> None:
     checkpoint = save(tmp_path / "c.pth", ann().state_dict())
     snn = build(retinanet("SEWResNetV1d"))
-    unchanged_after(snn, checkpoint, "a ResNet-18, the model's a ResNet-18 with a deep stem")
+    unchanged_after(snn, checkpoint, "a ResNet-18, but the model's is a ResNet-18 with a deep stem")
 
 
 def test_another_number_of_classes_is_an_error_unless_allowed(tmp_path) -> None:
@@ -195,7 +195,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
 
 
 def test_an_unknown_part_is_named(ann_checkpoint: str) -> None:
-    with pytest.raises(ValueError, match="part='tail': take one of"):
+    with pytest.raises(ValueError, match="part='tail': must be one of"):
         transfer(build(retinanet()), ann_checkpoint, part="tail")
 
 

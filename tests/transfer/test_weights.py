@@ -63,7 +63,7 @@ def of_mmdet2(path) -> tuple[str, nn.Module, nn.Module]:
 
 def test_a_second_set_under_ema_is_taken_by_name(tmp_path) -> None:
     file, raw, average = of_mmdet2(tmp_path / "c.pth")
-    advice = "weights='ema' takes those, weights='raw' the others"
+    advice = "weights='ema' loads those, weights='raw' the others"
     with pytest.raises(TransferError, match=advice):
         transfer(build(retinanet()), file)
     with pytest.raises(ValueError, match=f"{advice}.*tools/transfer.py"):
@@ -142,7 +142,7 @@ def test_which_of_other_models_is_asked_for(tmp_path) -> None:
 
 def test_a_model_that_holds_several_is_refused(ann_checkpoint: str) -> None:
     outer = nn.ModuleDict({name: build(retinanet()) for name in ("student", "teacher")})
-    with pytest.raises(ValueError, match=r"several models.*model.student in place of model"):
+    with pytest.raises(ValueError, match=r"several models.*model.student instead of model"):
         transfer(outer, ann_checkpoint)
 
 

@@ -41,12 +41,12 @@ class DigitsDataset(BaseDataset):
         **kwargs: Any,
     ) -> None:
         if split not in SPLITS:
-            raise UserError(f"split={split!r}: take one of {SPLITS}")
+            raise UserError(f"split={split!r}: must be one of {SPLITS}")
         self.parameters = SceneParameters(**{**ONE, **(scenes or {})})
         if self.parameters.digits != (1, 1):
             raise UserError(
-                f"scenes={scenes!r}: digits={self.parameters.digits} in a picture leave its class "
-                "open; take (1, 1)"
+                f"scenes={scenes!r}: a picture of digits={self.parameters.digits} has no single "
+                "class; use digits=(1, 1)"
             )
         self.split = split
         super().__init__(ann_file="", data_root=data_root, **kwargs)

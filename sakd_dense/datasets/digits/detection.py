@@ -57,7 +57,7 @@ class DigitScenesDataset(CocoDataset):
         **kwargs: Any,
     ) -> None:
         if split not in SPLITS:
-            raise UserError(f"split={split!r}: take one of {SPLITS}")
+            raise UserError(f"split={split!r}: must be one of {SPLITS}")
         self.parameters = SceneParameters(**(scenes or {}))
         kwargs.setdefault("ann_file", f"annotations/{split}.json")
         kwargs.setdefault("data_prefix", dict(img=f"images/{split}", seg=f"labels/{split}"))

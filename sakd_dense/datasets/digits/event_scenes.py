@@ -74,7 +74,7 @@ def check_split(split: str) -> None:
         sakd_dense.runtime.errors.UserError: split='all': take one of ('train', 'val', 'test')
     """
     if split not in SPLITS:
-        raise UserError(f"split={split!r}: take one of {SPLITS}")
+        raise UserError(f"split={split!r}: must be one of {SPLITS}")
 
 
 def ensure_event_scenes(data_root: str | Path, parameters: MovingParameters) -> None:

@@ -59,16 +59,16 @@ class EventParameters:
             value = tuple(getattr(self, name))
             object.__setattr__(self, name, value)
             if len(value) != length or not all(isinstance(v, int) and v >= 1 for v in value):
-                raise UserError(f"{name}={value!r}: take {length} whole numbers of at least 1")
+                raise UserError(f"{name}={value!r}: must be {length} integers of at least 1")
         low, high = self.digit_size
         if not 8 <= low <= high <= self.size:
-            raise UserError(f"digit_size={(low, high)}: from 8 pixels to size={self.size}")
+            raise UserError(f"digit_size={(low, high)}: must be from 8 pixels to size={self.size}")
         for name, most in (("steps", 1000), ("speed", self.size), ("threshold", 255)):
             value = getattr(self, name)
             if not isinstance(value, int) or not 1 <= value <= most:
-                raise UserError(f"{name}={value!r}: take a whole number from 1 to {most}")
+                raise UserError(f"{name}={value!r}: must be an integer from 1 to {most}")
         if not isinstance(self.noise, int) or not 0 <= self.noise <= 1000:
-            raise UserError(f"noise={self.noise!r}: take a whole number from 0 to 1000")
+            raise UserError(f"noise={self.noise!r}: must be an integer from 0 to 1000")
 
 
 @DATASETS.register_module()
@@ -97,7 +97,7 @@ class DigitEventsDataset(CustomDataset):
         **kwargs: Any,
     ) -> None:
         if split not in SPLITS:
-            raise UserError(f"split={split!r}: take one of {SPLITS}")
+            raise UserError(f"split={split!r}: must be one of {SPLITS}")
         self.parameters = EventParameters(**(events or {}))
         super().__init__(
             data_root=data_root, data_prefix=split, extensions=(".npz",), with_label=True, **kwargs

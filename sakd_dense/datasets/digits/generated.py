@@ -60,16 +60,18 @@ def _holds(root: Path, what: str, wanted: dict[str, Any]) -> bool:
     stamp_file = root / "stamp.json"
     if not stamp_file.is_file():
         raise UserError(
-            f"{root} exists and is not a set of {what} (it has no stamp.json): choose another "
-            "data_root or move it away"
+            f"{root} exists but is not a set of {what} (it has no stamp.json): choose another "
+            "data_root, or move the folder"
         )
     stamped = json.loads(stamp_file.read_text())
     if stamped != wanted:
         keys = [k for k in {**stamped, **wanted} if stamped.get(k) != wanted.get(k)]
-        changes = ", ".join(f"{k}: {stamped.get(k)} there, {wanted.get(k)} wanted" for k in keys)
+        changes = ", ".join(
+            f"{k}: {stamped.get(k)} in the folder, {wanted.get(k)} requested" for k in keys
+        )
         raise UserError(
             f"{root} holds {what} made from other parameters ({changes}): choose another "
-            "data_root or remove the folder"
+            "data_root, or remove the folder"
         )
     return True
 

@@ -59,14 +59,14 @@ class MovingParameters:
             value = tuple(getattr(self, name))
             object.__setattr__(self, name, value)
             if len(value) != length or not all(isinstance(v, int) and v >= 1 for v in value):
-                raise UserError(f"{name}={value!r}: take {length} whole numbers of at least 1")
+                raise UserError(f"{name}={value!r}: must be {length} integers of at least 1")
         for name in ("digits", "digit_size", "speed"):
             low, high = getattr(self, name)
             if low > high:
                 raise UserError(f"{name}={(low, high)}: the first is larger than the second")
         if self.digit_size[0] < 8 or self.digit_size[1] > min(self.size):
             raise UserError(
-                f"digit_size={self.digit_size}: from 8 pixels to the sensor's shorter side "
+                f"digit_size={self.digit_size}: must be from 8 pixels to the sensor's shorter side "
                 f"({min(self.size)})"
             )
         for name, low, high in (
@@ -75,7 +75,7 @@ class MovingParameters:
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
-                raise UserError(f"{name}={value!r}: take a whole number from {low} to {high}")
+                raise UserError(f"{name}={value!r}: must be an integer from {low} to {high}")
 
 
 @dataclass

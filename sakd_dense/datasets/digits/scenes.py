@@ -52,20 +52,20 @@ class SceneParameters:
             object.__setattr__(self, name, value)
             whole = all(isinstance(v, int) and v >= 1 for v in value)
             if len(value) != length or not whole:
-                raise UserError(f"{name}={value!r}: take {length} whole numbers of at least 1")
+                raise UserError(f"{name}={value!r}: must be {length} integers of at least 1")
         for name in ("digits", "digit_size"):
             low, high = getattr(self, name)
             if low > high:
                 raise UserError(f"{name}={(low, high)}: the first is larger than the second")
         if self.digit_size[0] < 8 or self.digit_size[1] > min(self.size):
             raise UserError(
-                f"digit_size={self.digit_size}: at least 8 pixels (a scan is 8x8), at most the "
-                f"scene's shorter side ({min(self.size)})"
+                f"digit_size={self.digit_size}: must be at least 8 pixels (a scan is 8x8) and at "
+                f"most the scene's shorter side ({min(self.size)})"
             )
         for name, high in (("overlap", 100), ("contrast", 120), ("seed", 2**32)):
             value = getattr(self, name)
             if not isinstance(value, int) or not 0 <= value <= high:
-                raise UserError(f"{name}={value!r}: take a whole number from 0 to {high}")
+                raise UserError(f"{name}={value!r}: must be an integer from 0 to {high}")
 
 
 @dataclass

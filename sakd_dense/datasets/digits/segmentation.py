@@ -37,7 +37,7 @@ class DigitScenesSegDataset(BaseSegDataset):
         **kwargs: Any,
     ) -> None:
         if split not in SPLITS:
-            raise UserError(f"split={split!r}: take one of {SPLITS}")
+            raise UserError(f"split={split!r}: must be one of {SPLITS}")
         self.parameters = SceneParameters(**(scenes or {}))
         kwargs.setdefault(
             "data_prefix", dict(img_path=f"images/{split}", seg_map_path=f"labels/{split}")

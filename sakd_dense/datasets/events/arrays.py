@@ -77,8 +77,8 @@ def load_array(path: str | Path) -> Any:
             return dict(loaded)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is no readable array ({error}): it was cut short or is of another kind, fetch "
-            "it anew"
+            f"{path} is not a readable array ({error}): the file is truncated or of another "
+            "format; download it again"
         ) from error
 
 
@@ -92,7 +92,8 @@ def _read(path: str | Path) -> Events:
     else:
         what = f"shape {loaded.shape}" if isinstance(loaded, np.ndarray) else f"arrays {names}"
         raise UserError(
-            f"{path} holds no events ({what}): [N, 4] = t, x, y, p or the arrays {_NAMES} are read"
+            f"{path} contains no events ({what}): it must hold [N, 4] = t, x, y, p or the arrays "
+            f"{_NAMES}"
         )
     t, x, y, p = columns
     return Events(t.astype(np.int64), x.astype(np.int32), y.astype(np.int32), (p > 0).astype("u1"))

@@ -55,7 +55,7 @@ def refuse_colours(name: str, kwargs: dict[str, Any]) -> None:
 def check_scale(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
     """Raises UserError where one of the two is missing, or of another length."""
     if (mean is None) != (std is None) or (mean and std and len(mean) != len(std)):
-        raise UserError(f"mean={mean} and std={std}: give both, of one length, or neither")
+        raise UserError(f"mean={mean} and std={std}: set both, with the same length, or neither")
 
 
 def keep_scale(module: Any, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:

@@ -79,9 +79,9 @@ def check_inside(events: Events, size: tuple[int, int], path: str, drop: bool) -
     if not drop:
         first = events[int(np.flatnonzero(~within)[0])]
         raise UserError(
-            f"{path}: the event at t = {first.t} us lies at x = {first.x}, y = {first.y}, outside "
-            f"of the sensor's {size[1]}x{size[0]} pixels: correct size=(height, width), or leave "
-            "such events out (LoadEvents(outside='drop'))"
+            f"{path}: the event at t = {first.t} us is at x = {first.x}, y = {first.y}, outside "
+            f"the sensor's {size[1]}x{size[0]} pixels: correct size=(height, width), or drop such "
+            "events (LoadEvents(outside='drop'))"
         )
     return events[within]
 

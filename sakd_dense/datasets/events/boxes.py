@@ -49,8 +49,8 @@ def read_boxes(path: str | Path) -> dict[int, np.ndarray]:
     lacking = [name for name in _NEEDED if name not in names] + ([] if time else ["t"])
     if lacking:
         raise UserError(
-            f"{path} holds no boxes of Prophesee's: {', '.join(lacking)} of its fields are missing "
-            f"(there are {names or 'none'})"
+            f"{path} is not a box file of Prophesee's: it lacks the fields {', '.join(lacking)} "
+            f"(it has {names or 'none'})"
         )
     stamps, where = np.unique(boxes[time], return_inverse=True)
     order = np.argsort(where, kind="stable")

@@ -46,7 +46,8 @@ class DatFile(EventFile):
         if not lines or version != "2":
             found = f"version {version}" if lines else "no header"
             raise UserError(
-                f"{path} is no DAT file of version 2 ({found}): convert it with Prophesee's tools"
+                f"{path} is not a DAT file of version 2 ({found}): convert it with Prophesee's "
+                "tools"
             )
         super().__init__(path, _size(words))
         with open_binary(path) as file:
@@ -54,14 +55,14 @@ class DatFile(EventFile):
             kind = file.read(2)
         if len(kind) < 2 or kind[0] not in _TYPES or kind[1] != _EVENT.itemsize:
             raise UserError(
-                f"{path}: events of type {kind[:1].hex() or 'none'} and {kind[1:].hex() or 'no'} "
-                "bytes; only 2D events of 8 bytes are read"
+                f"{path}: the events have type {kind[:1].hex() or 'none'} and "
+                f"{kind[1:].hex() or 'no'} bytes; only 2D events of 8 bytes are supported"
             )
         count, rest = divmod(os.path.getsize(path) - at - 2, _EVENT.itemsize)
         if rest:
             raise UserError(
-                f"{path} ends within an event ({count} whole ones and {rest} bytes): it was cut "
-                "short, fetch it anew"
+                f"{path} ends within an event (after {count} events and {rest} bytes): the file is "
+                "truncated; download it again"
             )
         # An empty file cannot be mapped.
         self._events = (
@@ -128,7 +129,9 @@ def pack(events: Events) -> np.ndarray:
     for name, most in (("t", 2**32 - 1), ("x", _COORDINATE), ("y", _COORDINATE), ("p", 1)):
         values = getattr(events, name)
         if len(values) and not 0 <= values.min() <= values.max() <= most:
-            raise UserError(f"{name} from {values.min()} to {values.max()}: DAT holds 0 to {most}")
+            raise UserError(
+                f"{name} ranges from {values.min()} to {values.max()}: DAT stores 0 to {most}"
+            )
     records = np.empty(len(events), _EVENT)
     records["t"] = events.t
     x, y, p = (v.astype(np.uint32) for v in (events.x, events.y, events.p))

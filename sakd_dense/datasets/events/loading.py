@@ -65,16 +65,16 @@ class LoadEvents(BaseTransform):
     ) -> None:
         for name, value, least in (("time_steps", time_steps, 1), ("window", window, time_steps)):
             if not (name == "window" and value is None) and not _whole(value, least):
-                raise UserError(f"{name}={value!r}: take a whole number of at least {least}")
+                raise UserError(f"{name}={value!r}: must be an integer of at least {least}")
         for name, value in (("number", number), ("cap", cap)):
             if value is not None and not _whole(value, 1):
-                raise UserError(f"{name}={value!r}: take a whole number of at least 1, or None")
+                raise UserError(f"{name}={value!r}: must be an integer of at least 1, or None")
         if bins not in BINS:
-            raise UserError(f"bins={bins!r}: take one of {BINS}")
+            raise UserError(f"bins={bins!r}: must be one of {BINS}")
         if outside not in OUTSIDE:
-            raise UserError(f"outside={outside!r}: take one of {OUTSIDE}")
+            raise UserError(f"outside={outside!r}: must be one of {OUTSIDE}")
         if number is not None and bins != "number":
-            raise UserError(f"number={number} is of bins='number', and bins={bins!r}")
+            raise UserError(f"number={number} needs bins='number', but bins={bins!r}")
         self.time_steps, self.window, self.bins, self.number = time_steps, window, bins, number
         self.cap, self.size, self.outside = cap, size, outside
 
@@ -86,8 +86,8 @@ class LoadEvents(BaseTransform):
             frames = self.frames(file, _stamp(results, file), self._size(results, file))
         elif len(frames) != self.time_steps:
             raise UserError(
-                f"{path} holds {len(frames)} frames, and time_steps={self.time_steps}: set "
-                "LoadEvents' to that of the files, or write the files anew"
+                f"{path} has {len(frames)} frames, but time_steps={self.time_steps}: set "
+                "time_steps of LoadEvents to that of the files, or write the files again"
             )
         if self.cap is not None:
             frames = np.minimum(frames, self.cap)
@@ -116,8 +116,8 @@ class LoadEvents(BaseTransform):
         size = self.size or known or file.size
         if size is None:
             raise UserError(
-                f"{file.path} does not say how many pixels its sensor has, nor does the data set: "
-                "give LoadEvents(size=(height, width))"
+                f"neither {file.path} nor the data set gives the size of the sensor: set "
+                "LoadEvents(size=(height, width))"
             )
         return int(size[0]), int(size[1])
 
@@ -135,7 +135,7 @@ def _stored_frames(path: str) -> np.ndarray | None:
         return None
     frames = loaded["frames"]
     if frames.ndim != 4 or 0 in frames.shape:
-        raise UserError(f"{path}: frames of shape {frames.shape}, not [T, C, H, W]")
+        raise UserError(f"{path}: the frames have the shape {frames.shape}, not [T, C, H, W]")
     return frames.astype(np.float32)
 
 
@@ -145,8 +145,8 @@ def _stamp(results: dict[str, Any], file: EventFile) -> int:
     if isinstance(file, ArrayFile):  # a recording that ends where its boxes are
         return file.end
     raise UserError(
-        f"{file.path}: a recording needs a time stamp, in microseconds: 'timestamp' of a data "
-        "set's samples, or --timestamp of tools/image_demo.py"
+        f"{file.path}: a recording needs a time stamp in microseconds: add 'timestamp' to the data "
+        "set's samples, or pass --timestamp to tools/image_demo.py"
     )
 
 

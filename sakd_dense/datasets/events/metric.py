@@ -41,7 +41,7 @@ class EventCocoMetric(CocoMetric):
         self.rules = BoxRules.of(rules)
         super().__init__(**kwargs)
         if self.rules is not None and self._coco_api is not None:
-            raise UserError(f"rules={rules!r} read the data set's own boxes: leave ann_file out")
+            raise UserError(f"rules={rules!r} need the data set's own boxes: leave ann_file out")
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         if self.rules is not None:
@@ -52,7 +52,7 @@ class EventCocoMetric(CocoMetric):
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
         if not results:
             raise UserError(
-                f"EventCocoMetric: rules={self.rules} leave no box of the set to evaluate; set "
+                f"EventCocoMetric: rules={self.rules} exclude every box of the test set; set "
                 "rules=None, or test on longer recordings"
             )
         if self.rules is not None:

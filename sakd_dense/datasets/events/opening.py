@@ -35,7 +35,9 @@ def open_events(path: str | Path) -> EventFile:
     """
     reader = READERS.get(Path(path).suffix.lower())
     if reader is None:
-        raise UserError(f"{path}: events are read from {', '.join(READERS)}")
+        raise UserError(
+            f"{path}: the format is not supported; events are read from {', '.join(READERS)}"
+        )
     if not Path(path).is_file():
         raise MissingFileError(f"there is no event file {str(path)!r}")
     return _opened(str(path), Path(path).stat().st_mtime_ns, reader)

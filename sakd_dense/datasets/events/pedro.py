@@ -43,7 +43,7 @@ class PEDRoDataset(StrictVOCDataset):
         self, data_root: str, split: str = "train", missing: str = "error", **kwargs: Any
     ) -> None:
         if missing not in MISSING:
-            raise UserError(f"missing={missing!r}: take one of {MISSING}")
+            raise UserError(f"missing={missing!r}: must be one of {MISSING}")
         self.split, self.missing = split, missing
         super().__init__(data_root=data_root, ann_file="", **kwargs)
 
@@ -66,7 +66,8 @@ class PEDRoDataset(StrictVOCDataset):
         if lacking and self.missing == "error":
             raise MissingFileError(
                 f"PEDRoDataset: {len(lacking)} of the boxes in {str(folder)!r} have no events; the "
-                f"first are {lacking[0].name}. Fetch them, or leave these out (missing='skip')"
+                f"first file is {lacking[0].name}. Download the events, or skip these files "
+                "(missing='skip')"
             )
         if not found:
             raise UserError(f"PEDRoDataset: {str(folder)!r} holds no boxes with events")

@@ -83,7 +83,7 @@ class PropheseeDataset(BaseDetDataset):
             )
         files = sorted(folder.glob(f"*{_BOXES}"))
         if not files:
-            raise UserError(f"{name}: {str(folder)!r} holds no *{_BOXES}")
+            raise UserError(f"{name}: {str(folder)!r} contains no *{_BOXES}")
         self._without_area = 0
         samples = [sample for file in files for sample in self._samples(file)]
         if self._without_area:
@@ -123,15 +123,18 @@ class PropheseeDataset(BaseDetDataset):
         found = []
         finite = np.isfinite(np.stack([boxes[n].astype(np.float64) for n in "xywh"])).all(0)
         if not finite.all():
-            raise UserError(f"{where}: a box of x, y, w, h that are no numbers; correct the file")
+            raise UserError(
+                f"{where}: a box has an x, y, w or h that is not a number; correct the file"
+            )
         takes = (self.rules or ALL).takes_boxes(boxes["w"], boxes["h"])
         for box, label, taken in zip(
             corners(boxes, self.size), boxes["class_id"], takes, strict=True
         ):
             if label >= len(known):
                 raise UserError(
-                    f"{where}: a box of class {label}, known are 0 to {len(known) - 1} ({known}); "
-                    "correct the file, or take the data set class that has it"
+                    f"{where}: a box has class {label}, but the known classes are 0 to "
+                    f"{len(known) - 1} ({known}); correct the file, or use the data set that has "
+                    "this class"
                 )
             if known[label] not in chosen or not taken:
                 continue

@@ -47,15 +47,15 @@ class RawFile(EventFile):
         self._format: Any = _FORMATS.get(_version(text))
         if self._format is None:
             raise UserError(
-                f"{path}: RAW of {_said(text)}; EVT 2.0 and 3.0 are read. Convert it to DAT "
-                "(metavision_file_to_dat)"
+                f"{path}: RAW of {_said(text)} is not supported, only EVT 2.0 and 3.0. Convert the "
+                "file to DAT (metavision_file_to_dat)"
             )
         super().__init__(path, _size(text))
         count, rest = divmod(os.path.getsize(path) - at, self._format.WORD.itemsize)
         if rest:
             raise UserError(
-                f"{path} ends within a word ({count} whole ones and {rest} bytes): it was cut "
-                "short, fetch it anew"
+                f"{path} ends within a word (after {count} words and {rest} bytes): the file is "
+                "truncated; download it again"
             )
         kind = self._format.WORD
         self._words = np.memmap(path, kind, "r", at, (count,)) if count else np.zeros(0, kind)
@@ -104,7 +104,7 @@ def _version(header: str) -> str:
 
 def _said(header: str) -> str:
     found = re.search(r"^(?:evt|format) .*", header, re.MULTILINE)
-    return found[0] if found else "no format that its header names"
+    return found[0] if found else "an unknown format"
 
 
 def _size(header: str) -> tuple[int, int] | None:

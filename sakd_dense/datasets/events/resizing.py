@@ -43,8 +43,8 @@ class ResizeEvents(Resize):
             new_height, new_width = int(height * factor + 0.5), int(width * factor + 0.5)
         if not (0 < new_height <= height and 0 < new_width <= width):
             raise UserError(
-                f"ResizeEvents: from {width}x{height} to {new_width}x{new_height}: events can only "
-                "be put together; take mmdet's Resize to make frames larger"
+                f"ResizeEvents: cannot enlarge {width}x{height} to {new_width}x{new_height}, "
+                "because it only merges events; use mmdet's Resize to enlarge frames"
             )
         image = np.add.reduceat(image, _starts(height, new_height), axis=0)
         results["img"] = np.add.reduceat(image, _starts(width, new_width), axis=1)

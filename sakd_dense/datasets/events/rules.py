@@ -50,14 +50,16 @@ class BoxRules:
         if isinstance(rules, str):
             if rules not in KNOWN:
                 raise UserError(
-                    f"rules={rules!r}: take one of {tuple(KNOWN)}, or a dict of numbers"
+                    f"rules={rules!r}: must be one of {tuple(KNOWN)}, or a dict of numbers"
                 )
             return KNOWN[rules]
         try:
             return cls(**rules)
         except TypeError as error:
             names = tuple(cls.__dataclass_fields__)
-            raise UserError(f"rules={dict(rules)}: known are {names} ({error})") from error
+            raise UserError(
+                f"rules={dict(rules)}: the known rules are {names} ({error})"
+            ) from error
 
     def takes_time(self, t: int) -> bool:
         """Whether boxes at ``t`` (microseconds) are taken."""

@@ -104,9 +104,9 @@ class EventFile(ABC):
 
     def _unordered(self, t: int) -> UserError:
         return UserError(
-            f"{self.path}: the events around t = {t} us are not in the order of time, so a window "
-            "cannot be found; write the file anew in order: "
-            "sakd_dense.datasets.events.sort_dat(FILE, NEW_FILE)"
+            f"{self.path}: the events around t = {t} us are not sorted by time, so a window cannot "
+            "be found; write a sorted file with sakd_dense.datasets.events.sort_dat(FILE, "
+            "NEW_FILE)"
         )
 
 

@@ -14,8 +14,8 @@ class FeatureLoss(nn.Module, ABC):
         if student.shape != teacher.shape:
             raise UserError(
                 f"{type(self).__name__}: the student's feature {tuple(student.shape)} and the "
-                f"teacher's {tuple(teacher.shape)} differ: teacher and student must share their "
-                "architecture"
+                f"teacher's {tuple(teacher.shape)} differ in shape: teacher and student must share "
+                "their architecture"
             )
         return self.compare(student.float(), teacher.detach().float())
 

@@ -48,7 +48,7 @@ class FeatureCWD(FeatureLoss):
     def __init__(self, tau: float = 1.0) -> None:
         super().__init__()
         if not tau > 0:
-            raise UserError(f"FeatureCWD: tau={tau!r}: take a temperature above 0")
+            raise UserError(f"FeatureCWD: tau={tau!r}: must be above 0")
         self.tau = tau
 
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:

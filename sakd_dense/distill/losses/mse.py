@@ -53,9 +53,9 @@ class FeatureMSE(FeatureLoss):
     def __init__(self, scale: str = "none", eps: float = 1e-3) -> None:
         super().__init__()
         if scale not in SCALES:
-            raise UserError(f"FeatureMSE: scale={scale!r}: take one of {SCALES}")
+            raise UserError(f"FeatureMSE: scale={scale!r}: must be one of {SCALES}")
         if eps < 0:
-            raise UserError(f"FeatureMSE: eps={eps!r}: take 0 or more")
+            raise UserError(f"FeatureMSE: eps={eps!r}: must be at least 0")
         self.scale = scale
         self.eps = eps
 

@@ -54,7 +54,7 @@ class FeaturePKD(FeatureLoss):
     def __init__(self, eps: float = 1e-3) -> None:
         super().__init__()
         if eps < 0:
-            raise UserError(f"FeaturePKD: eps={eps!r}: take 0 or more")
+            raise UserError(f"FeaturePKD: eps={eps!r}: must be at least 0")
         self.eps = eps
 
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:

@@ -30,8 +30,8 @@ class Response(ABC):
         unknown = sorted(set(weights) - set(self.terms))
         if unknown:
             raise UserError(
-                f"responses: {', '.join(unknown)} is no term of {type(self).__name__}; "
-                f"it has {', '.join(self.terms)}"
+                f"responses: {', '.join(unknown)} is not a term of {type(self).__name__}; its "
+                f"terms are {', '.join(self.terms)}"
             )
         self.weights = {
             name: Weight(weights.get(name, default), f"responses: {name}")
@@ -66,8 +66,8 @@ class Response(ABC):
             if len(module_calls) != 1:
                 raise RuntimeError(
                     f"SAKDHook: the student's head ran {len(module_calls)} times in one training "
-                    "forward, not once; level 2 does not know which of them the teacher should "
-                    "answer. Switch the responses off: responses=None"
+                    "forward, but level 2 needs exactly one run. Switch the responses off: "
+                    "responses=None"
                 )
         return [module_calls[0] for module_calls in calls]
 

@@ -75,14 +75,14 @@ class ClassifierResponse(Response):
         if student.shape != teacher.shape:
             raise UserError(
                 f"the student's logits {tuple(student.shape)} and the teacher's "
-                f"{tuple(teacher.shape)} differ: give a teacher of the same classes"
+                f"{tuple(teacher.shape)} differ: use a teacher with the same classes"
             )
         student, teacher = student.float(), teacher.float()
         if isinstance(model.head, MultiLabelClsHead):
             if self.loss_name != "kl":
                 raise UserError(
-                    f"responses: loss={self.loss_name!r} compares a softmax, and "
-                    f"{type(model.head).__name__} has none: take loss='kl'"
+                    f"responses: loss={self.loss_name!r} compares softmax outputs, but "
+                    f"{type(model.head).__name__} has none: use loss='kl'"
                 )
             return {"cls": binary_kl(student, teacher).mean()}
         return {"cls": self.loss(student, teacher, _targets(samples, teacher)).mean()}

@@ -100,7 +100,7 @@ def compare_heads(
 def check_gamma(gamma: float) -> float:
     """``gamma``, or a UserError for one below 0."""
     if not gamma >= 0:
-        raise UserError(f"responses: gamma={gamma!r}: take a number of at least 0")
+        raise UserError(f"responses: gamma={gamma!r}: must be a number of at least 0")
     return gamma
 
 

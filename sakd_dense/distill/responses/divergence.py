@@ -41,5 +41,5 @@ def categorical_kl(student: Tensor, teacher: Tensor) -> Tensor:
 def check_tau(tau: float) -> float:
     """``tau``, or a UserError for one that is not above 0."""
     if not tau > 0:
-        raise UserError(f"responses: tau={tau!r}: take a temperature above 0")
+        raise UserError(f"responses: tau={tau!r}: must be above 0")
     return tau

@@ -93,9 +93,11 @@ def declare_head(
     flat = [k for o in outputs for k in (o if isinstance(o, tuple) else (o,))]
     unknown = [k for k in flat if k not in ERRORS and k not in SPECIAL]
     if unknown:
-        raise UserError(f"{head}: {unknown[0]!r}: take one of {', '.join((*SPECIAL, *ERRORS))}")
+        raise UserError(f"{head}: {unknown[0]!r}: must be one of {', '.join((*SPECIAL, *ERRORS))}")
     if sum(k in SPECIAL[:2] for k in flat) != 1:
-        raise UserError(f"{head}: {outputs!r} names 'scores' or 'probabilities' not once")
+        raise UserError(
+            f"{head}: {outputs!r} must contain 'scores' or 'probabilities' exactly once"
+        )
     _LAYOUTS[head] = outputs
     if unpack is not None:
         _UNPACK[head] = unpack

@@ -109,7 +109,7 @@ def distribution_error(loss: str = "ld", tau: float = 1.0) -> Error:
         UserError: for another loss, or a temperature that is not above 0.
     """
     if loss not in ("ld", "l1"):
-        raise UserError(f"responses: box_loss={loss!r}: take 'ld' or 'l1'")
+        raise UserError(f"responses: box_loss={loss!r}: must be 'ld' or 'l1'")
     check_tau(tau)
 
     def error(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> Tensor:

@@ -81,7 +81,7 @@ class QueryResponse(Response):
         super().__init__(**weights)
         self.gamma = check_gamma(gamma)
         if match not in MATCHES:
-            raise UserError(f"responses: match={match!r}: take one of {MATCHES}")
+            raise UserError(f"responses: match={match!r}: must be one of {MATCHES}")
         self.match = match
 
     @classmethod
@@ -124,7 +124,7 @@ class QueryResponse(Response):
         if student.scores.shape[-1] != teacher.scores.shape[-1]:
             raise UserError(
                 f"the student's {student.scores.shape[-1]} classes and the teacher's "
-                f"{teacher.scores.shape[-1]} differ: give a teacher of the same classes"
+                f"{teacher.scores.shape[-1]} differ: use a teacher with the same classes"
             )
         sigmoid = bool(getattr(_head(model).loss_cls, "use_sigmoid", False))
         student, teacher = self._aligned(student, teacher, model, sigmoid)

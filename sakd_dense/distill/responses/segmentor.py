@@ -66,7 +66,7 @@ class SegmentorResponse(Response):
     def __init__(self, tau: float = 1.0, loss: str = "kl", **weights: Any) -> None:
         super().__init__(**weights)
         if loss not in LOSSES:
-            raise UserError(f"responses: loss={loss!r}: take one of {LOSSES}")
+            raise UserError(f"responses: loss={loss!r}: must be one of {LOSSES}")
         self.tau = check_tau(tau)
         self.loss = loss
 
@@ -136,7 +136,8 @@ class SegmentorResponse(Response):
         if student.shape != teacher.shape:
             raise UserError(
                 f"the student's logits {tuple(student.shape)} and the teacher's "
-                f"{tuple(teacher.shape)} differ: give a teacher of the same classes and strides"
+                f"{tuple(teacher.shape)} differ in shape: use a teacher with the same classes and "
+                "strides"
             )
         if self.loss == "cwd":
             student, teacher = (x.masked_fill(~valid[:, None], -1e4) for x in (student, teacher))

@@ -96,13 +96,13 @@ def softmax_loss(loss: str | Mapping[str, Any], **defaults: Any) -> SoftmaxLoss:
     args = {**defaults, **(dict(type=loss) if isinstance(loss, str) else loss)}
     name = args.pop("type", None)
     if name not in LOSSES:
-        raise UserError(f"responses: loss={loss!r}: take one of {tuple(LOSSES)}")
+        raise UserError(f"responses: loss={loss!r}: must be one of {tuple(LOSSES)}")
     allowed = list(inspect.signature(LOSSES[name]).parameters)[3:]
     unknown = sorted(set(args) - set(allowed))
     if unknown:
         raise UserError(
-            f"responses: loss={loss!r}: {unknown[0]} is no argument of {name}; it has "
-            + ", ".join(allowed)
+            f"responses: loss={loss!r}: {unknown[0]} is not an argument of {name}; its arguments "
+            "are " + ", ".join(allowed)
         )
     check_tau(args.get("tau", 1.0))
     return partial(LOSSES[name], **args)
