@@ -133,38 +133,43 @@ class EnergyReport(Record):
         longest = max(self.readings)
         repeated = (longest - 1) * self.first_layer
         notes = [
-            f"per image, mean of {self.images}; {self.e_mac} pJ a MAC, {self.e_ac} pJ an AC "
-            f"(45 nm, Horowitz 2014); int8: {self.e_mac_int8} pJ a MAC",
-            "strict: a layer accumulates if its input is 0 and 1 alone, else all it does are MACs "
-            "(SpikingJelly's and syops-counter's rule); spike-count: an integer n is n accumulates",
-            "SynOps are accumulates of spikes. silent: neurons without a spike in all T steps; "
-            "firing rate: spikes a neuron and slot, of which it has T x D",
-            "convolutions, linear layers and attention; BatchNorm is folded and counts nothing, as "
-            "do biases, sums, pooling, RoI sampling and the neurons' own updates",
-            "the first convolution reads counts of events, new ones at each t: accumulates"
+            f"Values are per image, the mean of {self.images}. A MAC takes {self.e_mac} pJ, an AC "
+            f"{self.e_ac} pJ (45 nm, Horowitz 2014), an int8 MAC {self.e_mac_int8} pJ.",
+            "strict: a layer with binary input counts as accumulates, any other layer as MACs "
+            "(the rule of SpikingJelly and syops-counter). spike-count: an integer input n counts "
+            "as n accumulates.",
+            "SynOps are the accumulates that spikes cause. silent: the share of neurons without a "
+            "spike in all T steps. firing rate: spikes per neuron and slot; a neuron has T x D "
+            "slots.",
+            "Counted are convolutions, linear layers and attention. BatchNorm is folded. Biases, "
+            "sums, pooling, RoI sampling and the neurons' updates are not counted.",
+            "The first convolution reads counts of events, which differ at each time step: it "
+            "accumulates."
             if not self.first_layer
-            else "the first convolution reads the image: MACs, at each t, as this backbone runs it"
+            else "The first convolution reads the image at each time step in this backbone: its "
+            "MACs count T times."
             if self.repeated_images
-            else "the first convolution reads the image: MACs, once an image, since it sees the "
-            f"same at each t. A counter that runs it T times adds {repeated * 1e-9:.3f} G MACs "
-            f"({repeated * self.e_mac * 1e-9:.3f} mJ) at T={longest}",
-            "a neck or head without neurons works on firing rates: MACs, once an image, at any T",
+            else "The first convolution reads the same image at each time step, so its MACs count "
+            f"once. Counting them T times adds {repeated * 1e-9:.3f} G MACs "
+            f"({repeated * self.e_mac * 1e-9:.3f} mJ) at T={longest}.",
+            "A neck or head without neurons reads firing rates: its MACs count once, at any T.",
         ]
         if self.most > 1:
             notes.append(
-                f"D={self.most}: at T=1 the student computes what an ANN quantised to "
-                f"{self.most + 1} levels computes. That ANN's row: weights of 8 bits, a product's "
-                "energy proportional to the activation's bits, the first layer's too"
+                f"D={self.most}: at T=1 the student computes the same as an ANN quantised to "
+                f"{self.most + 1} levels. The row of that ANN assumes weights of 8 bits and a "
+                "product whose energy is proportional to the bits of the activation, also in the "
+                "first layer."
             )
         if self.gates:
             notes.append(
-                f"{len(self.gates)} gates multiply spikes by a number; a layer that reads their "
+                f"{len(self.gates)} gates multiply spikes by a number; a layer that reads such a "
                 f"product counts MACs: {', '.join(self.gates)}"
             )
         if not self.trained_teacher:
             notes.append(
-                "the ANN has random weights: --teacher-checkpoint, if its work depends on what it "
-                "finds (two-stage detectors)"
+                "The ANN has random weights. Where its operations depend on its detections "
+                "(two-stage detectors), pass --teacher-checkpoint."
             )
         return "\n".join(notes)
 

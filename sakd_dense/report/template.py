@@ -73,7 +73,7 @@ TEMPLATE = """<!DOCTYPE html>
 <h2>Where it comes from</h2>
 <div class="scroll"><table>
 <tr><td>checkpoint</td><td>{{ run.checkpoint }}</td></tr>
-<tr><td>teacher</td><td>{{ run.teacher or "its file is not there" }}</td></tr>
+<tr><td>teacher</td><td>{{ run.teacher or "file not found" }}</td></tr>
 <tr><td>measured</td><td>{{ run.sweep.date }}, {{ run.sweep.images }} images</td></tr>
 {% for name, version in versions.items() %}<tr><td>{{ name }}</td><td>{{ version }}</td></tr>
 {% endfor %}</table></div>

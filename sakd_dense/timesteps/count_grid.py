@@ -49,8 +49,8 @@ class CountGrid(Record):
         """Returns notes on how the rows were measured."""
         counts = len({d for _, d in self.rows})
         return (
-            f"{len(self.rows)} readings from {counts} passes a batch: one for each D, which gives "
-            "every T; a row has T x D slots, and the firing rate is spikes a neuron and slot"
+            f"{len(self.rows)} readings from {counts} passes per batch: one pass for each D gives "
+            "every T. A row has T x D slots; the firing rate is spikes per neuron and slot."
         )
 
     def to_content(self) -> dict[str, Any]:

@@ -56,9 +56,9 @@ class SweepResult(Record):
         notes = []
         if self.timed_images:
             notes.append(
-                f"ms an image: each T run by itself over {self.timed_images} images in batches "
-                f"of {self.batch_size} on {self.device}, preprocessing to boxes or maps; loading "
-                "data and metrics are not in it"
+                f"ms an image: each T measured in a run of its own, over {self.timed_images} "
+                f"images in batches of {self.batch_size} on {self.device}, from preprocessing to "
+                "boxes or maps, without data loading and metrics"
             )
         if self.sweep_ms_per_image is not None and len(self.rows) > 1:
             notes.append(

@@ -63,7 +63,7 @@ def test_a_grid_of_t_and_d(counting, tmp_path, capsys):
     steps, counts = ["--time-steps", "1", "2"], ["--counts", "1", "4"]
     main([*counting, *steps, *counts, "--out", str(out), *where])
     printed = capsys.readouterr().out
-    assert "4 readings from 2 passes a batch" in printed
+    assert "4 readings from 2 passes per batch" in printed
     rows = json.loads(out.read_text())["rows"]
     assert [(row["T"], row["D"]) for row in rows] == [(1, 1), (2, 1), (1, 4), (2, 4)]
     assert (tmp_path / "grid.png").is_file()
