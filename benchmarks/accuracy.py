@@ -147,7 +147,9 @@ def train(track: str, arm: str, seed: int) -> None:
     """A run, or where the arm is level 1 alone the tool's, as users do it."""
     cfg = config(track, arm, seed)
     if "untrained" not in ARMS[arm]:
-        cfg.resume = True
+        # MMEngine would resume from `load_from`, which is where a run starts.
+        cfg.resume = (folder(track, arm, seed) / "last_checkpoint").is_file()
+        cfg.load_from = None if cfg.resume else cfg.get("load_from")
         Runner.from_cfg(cfg).train()
         return
     home = folder(track, arm, seed)
