@@ -36,7 +36,7 @@ def data_and_disk_named(cfg: Config) -> Iterator[None]:
         >>> with data_and_disk_named(Config()):
         ...     raise OSError(28, "No space left on device")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: the disk (or a quota) is full: ...
+        sakd_dense.runtime.errors.UserError: the disk or the quota is full: ...
     """
     try:
         yield

@@ -112,7 +112,7 @@ def why_no_resume(file: Path) -> str | None:
         >>> from sakd_dense.commands.guards import why_no_resume
         >>> torch.save(dict(state_dict={}), "weights.pth")
         >>> why_no_resume(Path("weights.pth"))
-        'weights.pth is no checkpoint of a run (it has no message_hub, meta)'
+        'weights.pth is not a checkpoint of a training run (it has no message_hub, meta)'
     """
     try:
         content = load_safely(file)

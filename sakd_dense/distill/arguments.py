@@ -24,9 +24,9 @@ def check_arguments(
 
     Example:
         >>> from sakd_dense.distill.arguments import check_arguments
-        >>> check_arguments(dict(checkpoint="ann.pth"), True, 10, None, 2.0, "teacher")
+        >>> check_arguments(dict(checkpoint="ann.pth"), True, 10, None, 2.0, "teacher")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: SAKDHook: prefix_share=2.0: take a number from 0 to 1
+        sakd_dense.runtime.errors.UserError: SAKDHook: prefix_share=2.0: must be a number ...
     """
     unknown = sorted(set(teacher) - {"checkpoint", "config", "dtype", "weights"})
     if unknown or not teacher.get("checkpoint"):

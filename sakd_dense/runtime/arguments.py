@@ -40,7 +40,7 @@ def typed(init: F) -> F:
         ...     def __init__(self, interval: int = 10) -> None: ...
         >>> Hook(interval="10")
         Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: Hook: interval='10': take a whole number
+        sakd_dense.runtime.errors.UserError: Hook: interval='10': must be an integer
     """
     signature = inspect.signature(init)
     hints: dict[str, Any] = {}
@@ -69,7 +69,7 @@ def check_fields(instance: Any) -> None:
         ...     steps: int = 4
         >>> check_fields(Settings(steps=4.5))
         Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: steps=4.5: take a whole number
+        sakd_dense.runtime.errors.UserError: steps=4.5: must be an integer
     """
     for name, hint in get_type_hints(type(instance)).items():
         if name in type(instance).__dataclass_fields__:
@@ -88,7 +88,7 @@ def check(what: str, value: Any, hint: Any) -> None:
         >>> from sakd_dense.runtime.arguments import check
         >>> check("SAKDHook: calibrate", None, int)
         Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: SAKDHook: calibrate=None: take a whole number
+        sakd_dense.runtime.errors.UserError: SAKDHook: calibrate=None: must be an integer
     """
     if not _fits(value, hint):
         raise UserError(f"{what}={_short(value)}: must be {_said(hint)}")

@@ -20,7 +20,7 @@ class UserError(ValueError):
         ...     spiking_of(dict(backbone=dict(type="ResNet")), 4, family="ANN")
         ... except UserError as error:
         ...     print(error)
-        family='ANN': take one of ('Spiking', 'SEW')
+        family='ANN': must be one of ('Spiking', 'SEW')
     """
 
 

@@ -97,7 +97,7 @@ def advice(terms: list[str]) -> str:
 
     Example:
         >>> from sakd_dense.runtime.finite import advice
-        >>> "a teacher whose own outputs are finite" in advice(["loss_sakd_feat"])
+        >>> "a teacher with finite outputs" in advice(["loss_sakd_feat"])
         True
     """
     helps = [

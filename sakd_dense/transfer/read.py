@@ -221,7 +221,7 @@ def verify_checkpoint(path: str | os.PathLike[str], hand_on: bool = False) -> No
         >>> torch.save(dict(state_dict={}), "empty.pth")
         >>> verify_checkpoint("empty.pth")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: checkpoint empty.pth holds no weights; ...
+        sakd_dense.runtime.errors.UserError: checkpoint empty.pth holds no weights under ...
     """
     content = load_safely(path)
     open_checkpoint(content, os.fspath(path))

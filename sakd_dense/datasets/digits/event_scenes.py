@@ -71,7 +71,7 @@ def check_split(split: str) -> None:
         >>> from sakd_dense.datasets.digits.event_scenes import check_split
         >>> check_split("all")
         Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: split='all': take one of ('train', 'val', 'test')
+        sakd_dense.runtime.errors.UserError: split='all': must be one of ('train', 'val', 'test')
     """
     if split not in SPLITS:
         raise UserError(f"split={split!r}: must be one of {SPLITS}")
