@@ -24,7 +24,8 @@ def check_arguments(
 
     Example:
         >>> from sakd_dense.distill.arguments import check_arguments
-        >>> check_arguments(dict(checkpoint="ann.pth"), True, 10, None, 2.0, "teacher")  # doctest: +ELLIPSIS
+        >>> ann = dict(checkpoint="ann.pth")
+        >>> check_arguments(ann, True, 10, None, 2.0, "teacher")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         sakd_dense.runtime.errors.UserError: SAKDHook: prefix_share=2.0: must be a number ...
     """

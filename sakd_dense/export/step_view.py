@@ -242,7 +242,7 @@ def check_layers(part: nn.Module) -> None:
         >>> from sakd_dense.export.step_view import check_layers
         >>> check_layers(SEWResNet(18, base_channels=8))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        sakd_dense.export.step_view.ExportError: sn1: NIR has only the hard reset, but v_reset=None ...
+        sakd_dense.export.step_view.ExportError: sn1: NIR has only the hard reset, ...
     """
     for name, module in part.named_modules():
         if isinstance(module, ResidualBlock):
