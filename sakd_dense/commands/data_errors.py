@@ -62,17 +62,23 @@ def _missing_data(cfg: Config, error: Exception) -> str | None:
     missing = isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR)
     if not missing or not isinstance(name, str | os.PathLike):
         return None
-    for loader in DATALOADERS:
-        for dataset in dicts(cfg.get(loader) or {}):
-            places = [dataset.get("data_root"), dataset.get("ann_file")]
-            for place in places:
-                if isinstance(place, str) and place and os.fspath(name).startswith(place):
-                    return (
-                        f"data: {os.fspath(name)} does not exist ({loader}: "
-                        f"{dataset.get('type', 'data set')}, data_root={places[0]!r}): put the "
-                        "data there, or set its path with --cfg-options"
-                    )
-    return None
+    file = os.fspath(name)
+    found = [
+        (len(place), loader, dataset)
+        for loader in DATALOADERS
+        for dataset in dicts(cfg.get(loader) or {})
+        for place in (dataset.get("data_root"), dataset.get("ann_file"))
+        if isinstance(place, str) and place and file.startswith(place)
+    ]
+    if not found:
+        return None
+    # One set's folder may contain another's.
+    _, loader, dataset = max(found, key=lambda entry: entry[0])
+    return (
+        f"data: {file} does not exist ({loader}: {dataset.get('type', 'data set')}, "
+        f"data_root={dataset.get('data_root')!r}): put the data there, or set its path with "
+        "--cfg-options"
+    )
 
 
 def _annotation_fault(cfg: Config, error: BaseException) -> str | None:
@@ -80,9 +86,8 @@ def _annotation_fault(cfg: Config, error: BaseException) -> str | None:
 
     Nothing is looked at before a run fails: COCO's annotations take ten seconds to read.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    empty = any(frame.name == "_serialize_data" for frame in frames)
-    places = [Path(frame.filename).as_posix() for frame in frames]
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    places = [Path(frame.f_code.co_filename).as_posix() for frame in frames]
     if not any(reader in place for place in places for reader in _READERS):
         return None
     for name in (*DATALOADERS, "val_evaluator", "test_evaluator"):
@@ -95,11 +100,13 @@ def _annotation_fault(cfg: Config, error: BaseException) -> str | None:
                 fault = coco_fault(file, masks, _classes(part))
                 if fault is not None:
                     return fault
-                if empty:
-                    return (
-                        f"{file}: {part.get('type')} has no image left: check its boxes, "
-                        f"filter_cfg={part.get('filter_cfg')!r} and indices"
-                    )
+    for frame in frames:  # MMEngine joins a list of no images
+        dataset: Any = frame.f_locals.get("self")
+        if frame.f_code.co_name == "_serialize_data" and not getattr(dataset, "data_list", True):
+            return (
+                f"{dataset.ann_file}: {type(dataset).__name__} has no image left: check its boxes, "
+                f"filter_cfg={dataset.filter_cfg!r} and indices"
+            )
     return None
 
 

@@ -75,6 +75,14 @@ def test_classes_that_leave_no_image_are_named(tmp_path: Path) -> None:
         train([str(config), "--work-dir", str(tmp_path / "run"), *options])
 
 
+def test_a_set_of_which_no_image_is_left_is_named(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    changed(tmp_path / "ann.json", lambda c: c["annotations"].clear())
+    options = ["--cfg-options", "train_dataloader.dataset.filter_cfg.filter_empty_gt=True"]
+    with pytest.raises(SystemExit, match=r"ann\.json: CocoDataset has no image left.*filter_empty"):
+        train([config, "--work-dir", str(tmp_path / "run"), *options])
+
+
 def test_some_classes_that_are_missing_are_a_warning(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     changed(tmp_path / "ann.json", lambda c: c["categories"].pop())

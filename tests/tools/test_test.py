@@ -47,6 +47,14 @@ def test_table_json_plot_and_pictures(files, capsys):
     assert len(list(shown.rglob("*.png"))) == 4
 
 
+def test_data_that_is_not_there_is_named(files):
+    root, arguments = files
+    gone = str(root / "gone")
+    options = ["--cfg-options", f"test_dataloader.dataset.data_root={gone}"]
+    with pytest.raises(SystemExit, match=rf"{gone}/instances.json does not exist \(test_data"):
+        main([*arguments, "--work-dir", str(root / "w"), *options])
+
+
 @pytest.fixture
 def counting(tmp_path):
     """A student whose neurons fire integers."""
