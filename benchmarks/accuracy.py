@@ -5,6 +5,7 @@
   python benchmarks/accuracy.py bccd train sakd --seed 0     # taught by that teacher
   python benchmarks/accuracy.py bccd list                    # the arms
   python benchmarks/accuracy.py bccd table                   # tests what is new, keeps it
+  python benchmarks/accuracy.py bccd publish sakd --seed 0   # trains, tests, writes a slim file
 
 Every student has the same epochs, schedule and batches; a seed's students share its teacher.
 Choices are made on `val` (table --split val). `table` reads `test` once, at T = 1, 2, 4, 8 from
@@ -28,8 +29,9 @@ from tracks import TRACKS
 
 from sakd_dense.config.teacher import sakd_hook
 from sakd_dense.config.types import ANN_TYPES, ann_type, spiking_part_cfgs
+from sakd_dense.export import publish
 from sakd_dense.runtime.amp import with_amp
-from sakd_dense.timesteps import grid, sweep
+from sakd_dense.timesteps import SweepResult, grid, sweep
 
 # As data/ and work_dirs/: from the checkout's folder.
 RUNS = Path("work_dirs")
@@ -161,6 +163,32 @@ def train(track: str, arm: str, seed: int) -> None:
     subprocess.run([sys.executable, "tools/transfer.py", *arguments], check=True)
 
 
+def needed(track: str, arm: str) -> list[tuple[str, str]]:
+    """The runs that a run of ``arm`` starts from or is taught by, in order, and itself."""
+    before = []
+    if "load" in ARMS[arm]:
+        before += needed(track, ARMS[arm]["load"])
+    elif {"hook", "level1", "untrained"} & ARMS[arm].keys():
+        before.append((TRACKS[track].taught_by or track, "teacher"))
+    if "start" in ARMS[arm]:
+        before += needed(ARMS[arm]["start"], "sakd")
+    return [*before, (track, arm)]
+
+
+def published(track: str, arm: str, seed: int) -> Path:
+    """Trains what is missing, tests it once, and writes the student and its record."""
+    for where, what in needed(track, arm):
+        if checkpoint(where, what, seed) is None:
+            train(where, what, seed)
+    swept(track, arm, seed, "test")
+    # A grid of T and D is no sweep: its metrics stay in benchmarks/results.
+    kept = RESULTS / track / f"{arm}-seed{seed}.json"
+    metrics = None if "read_counts" in ARMS[arm] else SweepResult.from_json(kept)
+    out = RUNS / "published" / f"{track}_{arm}-seed{seed}.safetensors"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return publish(trained(track, arm, seed), out, config(track, arm, seed), metrics)
+
+
 def cell(values: list[float], digits: int) -> str:
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.{digits}f}{spread}"
@@ -204,7 +232,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("track", choices=TRACKS, help="data set and model")
-    parser.add_argument("what", choices=("train", "table", "list"))
+    parser.add_argument("what", choices=("train", "table", "publish", "list"))
     parser.add_argument("arms", nargs="*", help="default for table: all")
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--split", choices=("val", "test"), default="test", help="for table")
@@ -220,6 +248,14 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     if args.what == "table":
         print(table(args.track, args.arms or list(ARMS), args.seed, args.split))
+        return
+    if args.what == "publish":
+        if not args.arms or "teacher" in args.arms:
+            parser.error("publish: name the arms of the students to write")
+        for arm in args.arms:
+            for seed in args.seed:
+                file = published(args.track, arm, seed)
+                print(f"wrote {file} ({file.stat().st_size / 2**20:.1f} MiB)")
         return
     for arm in args.arms:
         for seed in args.seed:

@@ -148,10 +148,13 @@ def models_page() -> str:
 MODELS_INTRODUCTION = """# Models
 
 The test results of every model that was trained, from the records in `benchmarks/results/`. The
-weights are not hosted yet. Make those of a row, for example of `sakd` on `bccd`, by
+weights are not hosted yet. One command makes those of a row, for example of `sakd` on `bccd`:
 
-    python benchmarks/accuracy.py bccd train teacher sakd --seed 0
-    python tools/publish.py work_dirs/bccd/sakd/seed0/epoch_12.pth --out sakd_bccd.safetensors
+    python benchmarks/accuracy.py bccd publish sakd --seed 0
+
+It trains the teacher and the student unless their runs are in `work_dirs/`, tests the student and
+writes `work_dirs/published/bccd_sakd-seed0-HASH.safetensors`. The JSON record beside it has the
+backbone, the config, the classes, the metrics at each T and the hash of the weights.
 
 Values are means ± standard deviations over the seeds. The columns are the T at which one checkpoint
 is read; an ANN has one value. `python benchmarks/accuracy.py bccd list` prints what each arm is.

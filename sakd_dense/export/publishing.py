@@ -76,8 +76,8 @@ def record_of(cfg: Config | None, sweep: SweepResult | None, meta: Mapping[str, 
 
     Returns:
         ``sakd_dense`` (the version); ``classes``, if ``meta`` has them; ``backbone`` (``type``,
-        ``depth`` and the arguments of spiking), ``config`` and ``teacher``, of ``cfg``; ``metrics``
-        by T, of ``sweep``.
+        a ResNet's ``depth`` and the arguments of spiking), ``config`` and ``teacher``, of ``cfg``;
+        ``metrics`` by T, of ``sweep``.
     """
     record: dict[str, Any] = {"sakd_dense": __version__}
     classes = (meta.get("dataset_meta") or {}).get("classes")
@@ -85,8 +85,10 @@ def record_of(cfg: Config | None, sweep: SweepResult | None, meta: Mapping[str, 
         record["classes"] = list(classes)
     if cfg is not None:
         backbone = spiking_backbone_cfgs(cfg.model)[0]
-        record["backbone"] = {"type": type_name(backbone["type"]), "depth": backbone["depth"]}
-        record["backbone"].update({k: backbone[k] for k in SPIKING_ARGS if k in backbone})
+        record["backbone"] = {"type": type_name(backbone["type"])}
+        record["backbone"].update(
+            {k: backbone[k] for k in ("depth", *SPIKING_ARGS) if k in backbone}
+        )
         record["config"] = cfg.pretty_text
         hook = sakd_hook(cfg)
         if hook:

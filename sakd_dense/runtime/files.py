@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,7 +45,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     # The ending stays: some writers and readers (pictures, configs) go by it.
     temporary = target.with_name(f"_unfinished-{os.getpid()}_{target.name}")
     try:
+        permissions = _permissions(target, temporary)
         yield temporary
+        temporary.chmod(permissions)
         _flush(temporary)
         os.replace(temporary, target)
         _flush(target.parent)
@@ -58,6 +61,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _permissions(target: Path, probe: Path) -> int:
+    """Returns the permissions of ``target``, or those that a new file gets there.
+
+    Some writers (safetensors) make a file that its owner alone can read, whatever the umask is.
+    """
+    if not target.exists():
+        probe.touch()  # the umask itself can only be read by changing it for all threads
+        target = probe
+    permissions = stat.S_IMODE(target.stat().st_mode)
+    probe.unlink(missing_ok=True)
+    return permissions
 
 
 def _flush(path: Path) -> None:

@@ -5,11 +5,12 @@ import json
 import pytest
 import torch
 import torchvision
+from mmengine.config import Config
 from mmengine.registry import MODELS
 from spikingjelly.activation_based import neuron
 from spikingjelly.activation_based.model import sew_resnet
 
-from sakd_dense.export.publishing import publish, weights_hash
+from sakd_dense.export.publishing import publish, record_of, weights_hash
 from sakd_dense.timesteps import SweepResult
 from sakd_dense.transfer import read_state_dict, transfer
 from tests.helpers.scenes import build, detection_config, retinanet, write_checkpoint
@@ -60,6 +61,23 @@ def test_the_record(student, tmp_path, capsys):
     assert record["metrics"] == {"1": {"coco/bbox_mAP": 0.25}, "3": {"coco/bbox_mAP": 0.5}}
     assert record["backbone"]["type"] == "SEWResNet" and record["backbone"]["time_steps"] == 3
     assert record["teacher"] == "teacher.pth" and "RetinaNet" in record["config"]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "recorded"),
+    [
+        (
+            dict(type="SpikingCSPDarknet", deepen_factor=0.33, time_steps=2),
+            dict(type="SpikingCSPDarknet", time_steps=2),
+        ),
+        (
+            dict(type="SEWResNet", depth=18, connect="IAND"),
+            dict(type="SEWResNet", depth=18, connect="IAND"),
+        ),
+    ],
+)
+def test_the_record_of_any_family(backbone, recorded):
+    assert record_of(Config(dict(model=dict(backbone=backbone))), None, {})["backbone"] == recorded
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

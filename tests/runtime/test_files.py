@@ -1,6 +1,8 @@
 """Files are there whole or not at all, also on a disk that is full."""
 
+import os
 import resource
+import stat
 from pathlib import Path
 
 import pytest
@@ -34,7 +36,10 @@ def write_safetensors(path: Path) -> None:
     save_file({"a": torch.zeros(100_000)}, path)
 
 
-@pytest.mark.parametrize("write", [write_bytes, write_torch, write_safetensors])
+WRITERS = [write_bytes, write_torch, write_safetensors]
+
+
+@pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("before", [True, False])
 def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path, full_disk, write, before):
     file = tmp_path / "file.pth"
@@ -48,6 +53,23 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path, full_disk, writ
         write(temporary)
     assert [p.name for p in tmp_path.iterdir()] == (["file.pth"] if before else [])
     assert not before or file.read_text() == "before"
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_permissions_are_those_of_the_umask_or_of_the_file_before(tmp_path, write, umask):
+    before = os.umask(umask)
+    file = tmp_path / "new.pth"
+    try:
+        with replacing(file) as temporary:
+            write(temporary)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o666 & ~umask
+    file.chmod(0o640)
+    with replacing(file) as temporary:
+        write(temporary)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
 
 
 def test_another_error_stays_what_it_is(tmp_path):
