@@ -44,7 +44,7 @@ snn = MODELS.build(spiking_cfg.model)
 # %% [markdown]
 # ## 3. Level 1: start from the ANN's weights
 #
-# Every tensor fits, because the architecture is the same. The statistics of BatchNorm are then measured anew on spikes.
+# Every tensor fits, because the architecture is the same. The statistics of BatchNorm are then measured again on spikes.
 
 # %%
 from sakd_dense.transfer import reestimate, transfer

@@ -1,4 +1,4 @@
-"""Outcomes of a run over configs as Markdown: by family, with the reason of every failure."""
+"""Writes the outcomes of a run over configs as Markdown: by family, with each failure's reason."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,21 +18,23 @@ TITLES = dict(
 INTRODUCTION = """\
 # Compatibility
 
-Written by `make compat` (`tools/compat.py`); do not edit. Every config of the installed packages
-{which}: build, one training
-step, one prediction, strict loading of its checkpoint, and one SAKD step with a randomly
-initialised teacher derived from it. Random images, random weights and few proposals; BatchNorm's
-statistics in the spiking backbone are measured on random images first, as level 1 does. What fails
-is tried again on images of 3 and 1.75 times the size. The architecture is upstream's. Configs with
-equal models count each and run once. Of a tracker, the detector is run; of mmpretrain, the
-classifiers. What fails is also run as upstream has it; the shares are of the configs that work so.
+`make compat` (`tools/compat.py`) writes this page; do not edit it.
+
+The command takes every config of the installed packages {which}. It builds the model, trains one
+step, predicts one image, loads its checkpoint strictly, and trains one SAKD step with a randomly
+initialised teacher that is derived from the config. Images and weights are random, and detectors
+use few proposals. As level 1 does, the command first measures the statistics of BatchNorm in the
+spiking backbone. It repeats a failed check on images of 3 and 1.75 times the size. The
+architecture is upstream's. Configs with equal models count separately and run once. For trackers
+the detector is run, for mmpretrain the classifiers. A config that fails is also run with its
+upstream backbone. The shares in the last row refer to configs that run with it.
 
 """
 WHICH = dict(
-    resnet="whose backbone is of the ResNet family, with `SEW` before that backbone's type",
+    resnet="with a backbone of the ResNet family and\nputs `SEW` before its type",
     other=(
-        "whose backbone is convolutional and no ResNet of those in [compatibility.md]"
-        "(compatibility.md), with\n`Spiking` before that backbone's type"
+        "with a convolutional backbone that is\nnone of the ResNets in [compatibility.md]"
+        "(compatibility.md), and puts `Spiking` before its type"
     ),
 )
 Row = dict[str, Any]
