@@ -7,7 +7,7 @@ levels, branches and images that share a layer share no potential. Names of para
 from typing import Any
 
 from mmcv.cnn import ConvModule
-from mmcv.cnn.bricks import HSwish, Swish
+from mmcv.cnn.bricks import DropPath, HSwish, Swish
 from torch import Tensor, nn
 
 from .clock import Clock
@@ -57,6 +57,56 @@ class SpikingConvModule(ConvModule):
         return self.activate(self.conv(x), self.norm)
 
 
+#: Modules with the residual blocks whose forward :class:`SpikingResidualBlock` replaces.
+_RESIDUAL = {f"{package}.models.backbones.resnet" for package in ("mmdet", "mmseg", "mmpretrain")}
+_CLASSES: dict[type[nn.Module], type[nn.Module]] = {}
+
+
+class SpikingResidualBlock(nn.Module):
+    """Upstream's ``BasicBlock`` or ``Bottleneck`` whose neurons compute BatchNorm and the shortcut.
+
+    Put in front of the upstream class by :func:`replace_activations`: the blocks of ``HRNet``,
+    ``RegNet``, ``HourglassNet`` and others. Plugins, checkpointing and active stochastic depth run
+    upstream's forward.
+
+    Example:
+        >>> from mmdet.models.backbones.resnet import BasicBlock
+        >>> from sakd_dense.neurons import Clock
+        >>> from sakd_dense.neurons.activations import SpikingResidualBlock, replace_activations
+        >>> block = BasicBlock(8, 8)
+        >>> replace_activations(block, "LIFNode", Clock(4)), isinstance(block, SpikingResidualBlock)
+        (1, True)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        dropped = isinstance(getattr(self, "drop_path", None), DropPath) and self.training
+        if dropped or getattr(self, "with_plugins", False) or (self.with_cp and x.requires_grad):
+            return super().forward(x)
+        last = 3 if hasattr(self, "conv3") else 2
+        out = x
+        for index in range(1, last):
+            out = self.relu(getattr(self, f"conv{index}")(out), getattr(self, f"norm{index}"))
+        out = getattr(self, f"conv{last}")(out)
+        identity = x if self.downsample is None else self.downsample(x)
+        return self.relu(out, getattr(self, f"norm{last}"), identity, before=True)
+
+
+def _spiking_class(module: nn.Module) -> type[nn.Module] | None:
+    """Returns the class with a pass of BatchNorm and neuron, for the modules that have one."""
+    kind = type(module)
+    if kind is ConvModule:
+        return SpikingConvModule
+    # By the function: subclasses that keep upstream's forward have the same layers.
+    forward = kind.forward
+    names = ("BasicBlock.forward", "Bottleneck.forward")
+    if forward.__module__ not in _RESIDUAL or forward.__qualname__ not in names:
+        return None
+    if kind not in _CLASSES:
+        bases = (SpikingResidualBlock, kind)
+        _CLASSES[kind] = type(f"Spiking{kind.__name__}", bases, dict(__module__=__name__))
+    return _CLASSES[kind]
+
+
 def replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: Clock) -> int:
     """Replaces the activations in ``module``, at any depth, by neurons.
 
@@ -87,12 +137,11 @@ def replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: 
         if isinstance(child, ACTIVATIONS):
             setattr(module, name, SpikingNeuron(neuron, clock, channels))
             count += 1
-            if type(module) is ConvModule:
-                # Not a forward of its own: copies and pickles would hold that of the original.
-                module.__class__ = SpikingConvModule
+            # A class, not a forward in the instance: copies would call that of the original.
+            module.__class__ = _spiking_class(module) or module.__class__
         elif child is not None:
             count += replace_activations(child, neuron, clock)
     return count
 
 
-__all__ = ["ACTIVATIONS", "SpikingConvModule", "replace_activations"]
+__all__ = ["ACTIVATIONS", "SpikingConvModule", "SpikingResidualBlock", "replace_activations"]
