@@ -1,17 +1,17 @@
 """Spiking detectors, segmentors, classifiers by Self-Architectural Knowledge Distillation (SAKD).
 
-Importing the package registers everything with MMEngine, which is what a config asks for by
-``custom_imports = dict(imports=['sakd_dense'])``. The names below are the ones that code needs
-most; each is loaded when it is first used::
+Importing the package registers all its classes with MMEngine. A config imports it with
+``custom_imports = dict(imports=['sakd_dense'])``. The following names are the most used ones; each
+is loaded on first use::
 
     from sakd_dense import SEWResNet, SpikingResNet     # spiking backbones
-    from sakd_dense import to_sakd, SAKDHook            # an ANN's config made a student's; level 2
-    from sakd_dense import transfer                     # level 1: an ANN's weights for its student
+    from sakd_dense import to_sakd, SAKDHook            # ANN config -> student config; level 2
+    from sakd_dense import transfer                     # level 1: ANN weights for the student
     from sakd_dense import sweep, study                 # metrics at every T; operations and energy
     from sakd_dense import publish, export_onnx, export_nir
 
-Everything else is in the rooms (``sakd_dense.timesteps``, ...): what a room lists in ``__all__`` is
-public, and changes with a word in CHANGELOG.md.
+Everything else is in the subpackages (``sakd_dense.timesteps``, ...). The names in a subpackage's
+``__all__`` are public, and CHANGELOG.md lists every change to them.
 """
 
 from importlib import import_module
@@ -23,7 +23,7 @@ from .version import __version__
 
 patch_config_scopes()
 
-# What registers something.
+# Modules that register classes.
 from . import backbones, distill, firing, parts, timesteps, transfer  # noqa: E402, F401
 from .runtime import (  # noqa: E402, F401
     amp,
@@ -34,7 +34,7 @@ from .runtime import (  # noqa: E402, F401
     known_classes,
 )
 
-if find_spec("mmdet") is not None:  # the data sets build on mmdet's; mmseg's users may lack it
+if find_spec("mmdet") is not None:  # the data sets need mmdet, which users of mmseg may lack
     from . import datasets  # noqa: F401
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .export import export_nir, export_onnx, publish
     from .timesteps import sweep
 
-#: Public name -> its room. `transfer` is a room and level 1's function at once.
+#: Public name -> its subpackage. `transfer` is both a subpackage and level 1's function.
 _ROOM_OF = {
     "SAKDHook": "distill",
     "SEWResNet": "backbones",
@@ -57,7 +57,7 @@ _ROOM_OF = {
     "sweep": "timesteps",
     "to_sakd": "config",
 }
-_LATER = ("commands", "compat", "energy", "export", "report")  # rooms that register nothing
+_LATER = ("commands", "compat", "energy", "export", "report")  # subpackages that register nothing
 
 __all__ = [
     "SAKDHook",

@@ -1,4 +1,4 @@
-"""Faults of annotation files in COCO's format."""
+"""Checks of annotation files in COCO's format."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def _name(value: Any) -> bool:
 
 
 def _outline(value: Any) -> bool:
-    """Polygons ``[[x1, y1, x2, ...], ...]``, or a run-length code."""
+    """Returns whether ``value`` is polygons ``[[x1, y1, x2, ...], ...]`` or a run-length code."""
     if isinstance(value, Mapping):
         size, counts = value.get("size"), value.get("counts")
         if not (isinstance(size, list) and len(size) == 2 and all(map(_size, size))):
             return False
-        if isinstance(counts, str):  # compressed: pycocotools alone reads it
+        if isinstance(counts, str):  # compressed: only pycocotools can decode it
             return True
         if not isinstance(counts, list) or not all(_whole(c) and c >= 0 for c in counts):
             return False
@@ -52,7 +52,7 @@ def _outline(value: Any) -> bool:
     )
 
 
-#: List -> key -> (check, what it should be); of those that every item has.
+#: List -> required key of every item -> (check, description of a valid value).
 _REQUIRED: dict[str, dict[str, tuple[Callable[[Any], bool], str]]] = {
     "images": {
         "id": (_whole, "an integer"),
@@ -75,12 +75,16 @@ _OUTLINE = {"segmentation": (_outline, "polygons [[x1, y1, x2, ...]] or a run-le
 def coco_fault(
     file: str | Path, masks: bool = False, classes: Sequence[str] | None = None
 ) -> str | None:
-    """Describes the first fault of an annotation file in COCO's format; None: it has none.
+    """Describes the first fault of an annotation file in COCO's format.
 
     Args:
-        file: the file.
-        masks: every annotation must have a segmentation.
-        classes: those that the data set looks for; None: any.
+        file: path of the annotation file.
+        masks: whether every annotation must have a segmentation.
+        classes: the classes of the data set, at least one of which must be a category of the file.
+            None accepts any categories.
+
+    Returns:
+        A message with the file and the fault. None if the file has no fault or cannot be opened.
 
     Example:
         >>> from pathlib import Path
@@ -92,7 +96,7 @@ def coco_fault(
     try:
         content = json.loads(Path(file).read_bytes())
     except OSError:
-        return None  # missing: said elsewhere
+        return None  # another check reports missing files
     except (ValueError, RecursionError) as error:
         return f"{file} is not a complete JSON file: {error}"
     fault = next(_faults(content, masks), None)
@@ -137,7 +141,10 @@ def _faults(content: Any, masks: bool) -> Iterator[str]:
 
 
 def _wrong_sizes(content: Mapping[str, Any]) -> Iterator[str]:
-    """Run-length codes of another size than their image's; the rest of the file is right."""
+    """Yields a fault for each run-length code whose size is not that of its image.
+
+    The other entries of the file must be valid.
+    """
     sizes = {image["id"]: [image["height"], image["width"]] for image in content["images"]}
     for number, annotation in enumerate(content["annotations"]):
         code, size = annotation.get("segmentation"), sizes.get(annotation["image_id"])

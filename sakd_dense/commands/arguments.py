@@ -1,4 +1,4 @@
-"""The arguments that the tools share."""
+"""Command-line arguments that the tools share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONFIG_HELP = (
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """CONFIG, ``--cfg-options``, ``--work-dir`` and ``--launcher``.
+    """Adds the arguments CONFIG, ``--cfg-options``, ``--work-dir`` and ``--launcher``.
 
     Example:
         >>> from argparse import ArgumentParser
@@ -50,7 +50,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="launcher of the distributed processes (default: none)",
     )
-    # torch.distributed.launch gives it, torchrun does not.
+    # torch.distributed.launch passes this argument, torchrun does not.
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
 
 
@@ -91,7 +91,7 @@ def add_sakd_arguments(parser: argparse.ArgumentParser) -> None:
 def add_time_steps(
     parser: argparse.ArgumentParser, nargs: str | None = "+", **options: Any
 ) -> None:
-    """``--time-steps``: one T (``nargs=None``) or several, refused unless they can be run.
+    """Adds ``--time-steps``, which takes one valid T (``nargs=None``) or several.
 
     Example:
         >>> from argparse import ArgumentParser
@@ -108,15 +108,15 @@ def add_time_steps(
 
 
 def add_counts(parser: argparse.ArgumentParser, nargs: str | None = "+", **options: Any) -> None:
-    """``--counts``: one D (``nargs=None``) or several, refused unless they can be run."""
+    """Adds ``--counts``, which takes one valid D (``nargs=None``) or several."""
     action = _checked_by(check_counts)
     parser.add_argument("--counts", type=int, nargs=nargs, metavar="D", action=action, **options)
 
 
 def file_name(suffix: str, hint: str = "") -> Callable[[str], str]:
-    """An argument's type: the name of a file that ends in ``suffix``; ``hint`` follows a refusal.
+    """Returns an argument type for file names that end in ``suffix``; errors end with ``hint``.
 
-    A tool that writes one format would write it under any other name as well.
+    Without this check, a tool that writes one format would also write it under other suffixes.
     """
 
     def parse(name: str) -> str:
@@ -128,7 +128,7 @@ def file_name(suffix: str, hint: str = "") -> Callable[[str], str]:
 
 
 def _checked_by(check: Callable[[list[int]], Any]) -> type[argparse.Action]:
-    """An argument's action: its values are refused where ``check`` raises a UserError."""
+    """Returns an argument action that refuses values for which ``check`` raises a UserError."""
 
     class Checked(argparse.Action):
         def __call__(
@@ -148,9 +148,9 @@ def _checked_by(check: Callable[[list[int]], Any]) -> type[argparse.Action]:
 
 
 def reported(main: Callable[..., None]) -> Callable[..., None]:
-    """``main`` of a tool: a :class:`UserError` ends it with the message alone and exit status 1.
+    """Decorates ``main`` of a tool so that a :class:`UserError` prints only its message.
 
-    Any other exception is a bug and keeps its traceback.
+    The exit status is then 1. Any other exception is a bug and keeps its traceback.
 
     Example:
         >>> from sakd_dense.commands import reported

@@ -1,4 +1,4 @@
-"""Data that is missing or damaged, and a full disk, as errors that name them."""
+"""Errors that name missing or damaged data, or a full disk."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from ..runtime.errors import MissingFileError, UserError
 from ..runtime.files import is_full
 from .annotations import coco_fault
 
-# Where upstream reads annotations: a failure elsewhere has other causes.
+# Modules in which upstream reads annotations. A failure elsewhere has another cause.
 _READERS = ("pycocotools", "mmdet/datasets", "mmengine/dataset", "mmdet/evaluation")
 
 
 @contextmanager
 def data_and_disk_named(cfg: Config) -> Iterator[None]:
-    """Inside the block, bad data and a full disk are a user's errors.
+    """Converts errors of bad data and of a full disk inside the block into a :class:`UserError`.
 
     Raises:
-        MissingFileError: a file under a ``data_root`` (or any named by ``ann_file``) is missing.
-        UserError: an annotation file is not in COCO's format, or the disk is full.
+        MissingFileError: a file under a ``data_root`` or of an ``ann_file`` is missing.
+        UserError: an annotation file is not in COCO's format or has none of the data set's classes,
+            no image of a data set is left, or the disk is full.
 
     Example:
         >>> from mmengine.config import Config
@@ -72,7 +73,7 @@ def _missing_data(cfg: Config, error: Exception) -> str | None:
     ]
     if not found:
         return None
-    # One set's folder may contain another's.
+    # The folder of one data set may contain that of another; the longest match is the right one.
     _, loader, dataset = max(found, key=lambda entry: entry[0])
     return (
         f"data: {file} does not exist ({loader}: {dataset.get('type', 'data set')}, "
@@ -84,7 +85,7 @@ def _missing_data(cfg: Config, error: Exception) -> str | None:
 def _annotation_fault(cfg: Config, error: BaseException) -> str | None:
     """Describes a fault of the annotation files of ``cfg``, if ``error`` comes from reading them.
 
-    Nothing is looked at before a run fails: COCO's annotations take ten seconds to read.
+    The files are checked only after a run has failed: reading COCO's annotations takes 10 s.
     """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     places = [Path(frame.f_code.co_filename).as_posix() for frame in frames]
@@ -100,7 +101,7 @@ def _annotation_fault(cfg: Config, error: BaseException) -> str | None:
                 fault = coco_fault(file, masks, _classes(part))
                 if fault is not None:
                     return fault
-    for frame in frames:  # MMEngine joins a list of no images
+    for frame in frames:  # MMEngine concatenates an empty list
         dataset: Any = frame.f_locals.get("self")
         if frame.f_code.co_name == "_serialize_data" and not getattr(dataset, "data_list", True):
             return (
@@ -111,7 +112,10 @@ def _annotation_fault(cfg: Config, error: BaseException) -> str | None:
 
 
 def _classes(part: Mapping[str, Any]) -> Sequence[str] | None:
-    """The classes that a data set looks for; None: it is no data set, or has none."""
+    """Returns the classes of the data set that ``part`` configures, or None if it has none.
+
+    The result is also None if ``part`` does not configure a data set.
+    """
     metainfo = part.get("metainfo") or {}
     kind = DATASETS.get(part.get("type")) if isinstance(part.get("type"), str) else None
     return metainfo.get("classes", getattr(kind, "METAINFO", {}).get("classes"))

@@ -1,6 +1,7 @@
-"""The command ``sakd_dense``: this project's tools, wherever the package is installed.
+"""The command ``sakd_dense``, which runs this project's tools wherever the package is installed.
 
-``sakd_dense train CONFIG --sakd`` is ``python tools/train.py CONFIG --sakd`` of a checkout.
+``sakd_dense train CONFIG --sakd`` is the same as ``python tools/train.py CONFIG --sakd`` in a
+checkout.
 """
 
 import ast
@@ -11,9 +12,9 @@ from pathlib import Path
 
 from ..runtime.errors import UserError
 
-#: Where setup.py puts the tools: links in a checkout, copies in a wheel.
+#: The folder in which setup.py puts the tools: links in a checkout, copies in a wheel.
 TOOLS = Path(__file__).resolve().parents[1] / ".mim" / "tools"
-#: Tools that build the project; they need its checkout.
+#: Tools that build the project and need its checkout.
 INTERNAL = ("_startup", "install", "lowest", "mmcv_wheel", "demo")
 
 
@@ -21,7 +22,7 @@ def commands() -> dict[str, Path]:
     """Returns the file of each tool by its name.
 
     Raises:
-        UserError: the package was neither installed nor linked, so that it has no tools.
+        UserError: the package has no tools, since it is neither installed nor linked.
     """
     found = {f.stem: f for f in sorted(TOOLS.glob("*.py")) if f.stem not in INTERNAL}
     if not found:

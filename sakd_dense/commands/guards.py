@@ -1,4 +1,4 @@
-"""Guards that the tools put into every run, so that nothing spoils it and a killed one goes on."""
+"""Hooks and checks that protect every run of the tools and resume a killed one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from ..transfer.read import load_safely
 
 
 def guard_run(runner: Runner) -> None:
-    """Whole checkpoints, finite losses, images that can be read, known classes; in place.
+    """Adds the hooks that protect a run to ``runner``, in place.
 
-    On the runner and not in the config, which a run writes to its work dir: upstream's tools must
-    be able to read that. Hooks of these types, or other checkpoint hooks, that the config names
-    stay as they are.
+    They write complete checkpoints, stop at losses that are not finite, and report unreadable
+    images and unknown classes. Hooks of these types and other checkpoint hooks in the config are
+    kept. The hooks are added to the runner and not to the config, since a run writes its config to
+    its work dir and upstream's tools must be able to read that file.
     """
     hooks = runner._hooks
     for place, hook in enumerate(hooks):
@@ -37,7 +38,7 @@ def guard_run(runner: Runner) -> None:
 
 
 def tidy(work_dir: str) -> None:
-    """Removes what a killed run has left half written in its work dir.
+    """Removes the incomplete files of a killed run from its work dir.
 
     Example:
         >>> from pathlib import Path
@@ -55,13 +56,14 @@ def tidy(work_dir: str) -> None:
 
 
 def newest_whole_checkpoint(work_dir: str) -> str | None:
-    """The checkpoint to resume from: the last, or, if that is damaged, the newest that is whole.
+    """Returns the path of the checkpoint to resume from.
 
     Returns:
-        None where no run has made a checkpoint yet.
+        The last checkpoint, or the newest intact one if the last is damaged. None if no run has
+        written a checkpoint yet.
 
     Raises:
-        UserError: there are checkpoints, and none is whole.
+        UserError: checkpoints exist, but none is intact.
 
     Example:
         >>> from sakd_dense.commands.guards import newest_whole_checkpoint
@@ -99,12 +101,12 @@ def newest_whole_checkpoint(work_dir: str) -> str | None:
 
 
 def _is_other(file: Path) -> bool:
-    """Whether it is not a run's own: the best by a metric (without optimizer), or unfinished."""
+    """Returns whether ``file`` is a best checkpoint (without optimizer) or an unfinished one."""
     return file.name.startswith(("best_", "_unfinished-")) or not file.is_file()
 
 
 def why_no_resume(file: Path) -> str | None:
-    """Why a run cannot go on from ``file``; None: it can.
+    """Returns the reason why a run cannot resume from ``file``, or None if it can.
 
     Example:
         >>> from pathlib import Path

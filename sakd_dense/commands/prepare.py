@@ -1,4 +1,4 @@
-"""Preparation of a run: completes its config and checks its checkpoints."""
+"""Preparation of a run: completion of its config and checks of its checkpoints."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ from ..transfer import verify_checkpoint
 from ..transfer.fetch import local_file
 from .guards import newest_whole_checkpoint, why_no_resume
 
-#: Types of norm layers that share statistics over processes.
+#: Types of norm layers that share their statistics across processes.
 SYNCED_NORMS = ("SyncBN", "MMSyncBN", "SyncBatchNorm")
 
 
 def apply_sakd(cfg: Config, args: argparse.Namespace) -> Config:
-    """:func:`~sakd_dense.config.sakd.to_sakd` by the arguments of :func:`add_sakd_arguments`."""
+    """Converts a config with :func:`~sakd_dense.config.sakd.to_sakd`.
+
+    ``args`` holds the parsed arguments of :func:`add_sakd_arguments`.
+    """
     return to_sakd(
         cfg,
         args.teacher_checkpoint,
@@ -41,10 +44,10 @@ def apply_sakd(cfg: Config, args: argparse.Namespace) -> Config:
 
 
 def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
-    """``--work-dir`` and ``--launcher``, in place.
+    """Applies ``--work-dir`` and ``--launcher`` to ``cfg``, in place.
 
     Raises:
-        UserError: the config asks for ``torch.compile`` of a spiking model.
+        UserError: the config sets ``compile`` for a spiking model.
 
     Example:
         >>> from argparse import Namespace
@@ -72,10 +75,11 @@ def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
-    """``--amp``, ``--auto-scale-lr`` and ``--resume``, in place.
+    """Applies ``--amp``, ``--auto-scale-lr`` and ``--resume`` to ``cfg``, in place.
 
     Raises:
-        UserError: the config cannot do what an argument asks for.
+        UserError: the config lacks a setting that ``--amp`` or ``--auto-scale-lr`` needs, or the
+            type of its ``optim_wrapper`` does not support ``--amp``.
 
     Example:
         >>> from argparse import Namespace
@@ -103,9 +107,10 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def watch_firing_rates(cfg: Config) -> None:
-    """Adds a ``FiringRateHook``, in place, where the model spikes and nothing else was said.
+    """Adds a ``FiringRateHook`` to the config of a spiking model, in place.
 
-    ``default_hooks.firing_rate=None`` leaves it out.
+    The config stays unchanged if ``custom_hooks`` contains that hook or
+    ``default_hooks.firing_rate`` is set. Set ``default_hooks.firing_rate=None`` to leave it out.
     """
     hooks = cfg.get("custom_hooks") or []
     named = any(type_name(h.get("type")) == "FiringRateHook" for h in hooks)
@@ -117,8 +122,8 @@ def watch_firing_rates(cfg: Config) -> None:
 def keep_freed_memory(cfg: Config) -> None:
     """Adds a ``FreedMemoryHook``, in place, unless ``default_hooks.freed_memory`` is set.
 
-    Configs that do not import sakd_dense stay what they are: a run writes its config to its work
-    dir, and upstream's tools must be able to read it.
+    Configs that do not import sakd_dense stay unchanged: a run writes its config to its work dir,
+    and upstream's tools must be able to read that file.
     """
     if "sakd_dense" not in ((cfg.get("custom_imports") or {}).get("imports") or ()):
         return
@@ -128,13 +133,15 @@ def keep_freed_memory(cfg: Config) -> None:
 
 
 def start_processes(cfg: Config) -> None:
-    """Joins the processes of ``--launcher``; on CPUs, SyncBN becomes BatchNorm, in place.
+    """Joins the process group of ``--launcher`` and, on CPUs, replaces SyncBN with BatchNorm.
 
-    DDP refuses SyncBN on CPUs. The types are changed before the model is built, because neurons and
-    hooks hold on to its norm layers afterwards. Names in checkpoints are the same.
+    DDP refuses SyncBN on CPUs. The function changes the types in ``cfg``, in place, before the
+    model is built, because neurons and hooks keep references to the norm layers. The keys in
+    checkpoints stay the same.
 
     Raises:
-        UserError: this process was not started by a launcher.
+        UserError: no launcher started this process, or ``env_cfg.dist_cfg.timeout`` is not a
+            number.
     """
     join_process_group(cfg)
     if cfg.launcher == "none" or get_device() != "cpu":
@@ -152,13 +159,16 @@ def start_processes(cfg: Config) -> None:
 
 
 def guard_checkpoints(cfg: Config) -> None:
-    """Check every checkpoint a run will load, before anything heavy is built.
+    """Checks every checkpoint that a run will load, before anything heavy is built.
 
-    MMEngine falls back to unpickling a file that a safe load refuses; this raises instead. What
-    lies at an address is fetched, for ``load_from`` alone.
+    MMEngine unpickles a file that a safe load refuses; this function raises instead. With
+    ``resume``, it also sets ``load_from`` to the newest intact checkpoint if no checkpoint is
+    named. URLs are downloaded and checked only for ``load_from``.
 
     Raises:
-        MissingFileError, UserError: as :func:`~sakd_dense.transfer.verify_checkpoint`.
+        MissingFileError, UserError: as :func:`~sakd_dense.transfer.verify_checkpoint`. A UserError
+            also if ``load_from`` is a ``.safetensors`` file, or if a run cannot resume from that
+            checkpoint or from any in its work dir.
     """
     file = (sakd_hook(cfg).get("teacher") or {}).get("checkpoint")
     if file and "://" not in file:

@@ -1,4 +1,4 @@
-"""Test-time augmentation and pictures: what mmdet's, mmseg's and mmpretrain's test.py change."""
+"""Test-time augmentation and pictures, as in ``test.py`` of mmdet, mmseg and mmpretrain."""
 
 import copy
 from pathlib import Path
@@ -9,7 +9,7 @@ from ..config.models import test_dataset_of
 from ..config.types import class_scope, type_name
 from ..runtime.errors import UserError
 
-#: What mmdet's DetTTAModel needs to undo a view.
+#: Meta keys that mmdet's DetTTAModel needs to invert the augmentation of a view.
 _META_KEYS = (
     "img_id",
     "img_path",
@@ -22,12 +22,12 @@ _META_KEYS = (
 
 
 def use_tta(cfg: Config) -> None:
-    """Puts the model into ``cfg.tta_model`` and the test data through ``cfg.tta_pipeline``.
+    """Wraps the model in ``cfg.tta_model`` and tests with ``cfg.tta_pipeline``, in place.
 
-    A detector without them gets mmdet's default: the image and its mirror image.
+    A detector whose config lacks them gets mmdet's default: the image and its mirror image.
 
     Raises:
-        UserError: if another model has none, or if the config has no test set.
+        UserError: the config of another model lacks them, or the config has no test set.
     """
     dataset = test_dataset_of(cfg)
     while "dataset" in dataset:
@@ -55,9 +55,9 @@ def use_tta(cfg: Config) -> None:
 
 
 def _mirrored(packing: dict) -> ConfigDict:
-    # What the config packs beside mmdet's keys (annotations, for instance) is still needed.
+    # The other keys that the config packs (for annotations, for example) are still needed.
     keys = tuple(dict.fromkeys((*_META_KEYS, *packing.get("meta_keys", ()))))
-    # Scopes are named: a pure Python config has no default one.
+    # The types name their scope, since a pure Python config has no default scope.
     flips = [dict(type="mmdet.RandomFlip", prob=prob) for prob in (1.0, 0.0)]
     return ConfigDict(
         type="TestTimeAug", transforms=[flips, [dict(type="mmdet.PackDetInputs", meta_keys=keys)]]
@@ -65,10 +65,10 @@ def _mirrored(packing: dict) -> ConfigDict:
 
 
 def draw_to(cfg: Config, folder: str) -> None:
-    """Has the visualisation hook of ``cfg`` draw its predictions into ``folder``.
+    """Sets the visualisation hook of ``cfg`` to draw the predictions into ``folder``.
 
     Raises:
-        UserError: if ``default_hooks`` has none.
+        UserError: ``default_hooks`` has no such hook, or a segmentor's config has no visualizer.
     """
     hook = cfg.default_hooks.get("visualization") if "default_hooks" in cfg else None
     if hook is None:
@@ -76,7 +76,7 @@ def draw_to(cfg: Config, folder: str) -> None:
             "--show-dir: the config has no default_hooks.visualization, such as "
             'visualization=dict(type="DetVisualizationHook")'
         )
-    # A relative path would be taken below the work dir of the run.
+    # A relative path would be interpreted relative to the run's work dir.
     folder = str(Path(folder).resolve())
     kind = type_name(hook["type"])
     if kind.startswith("Det"):

@@ -1,4 +1,4 @@
-"""Every function that reads or rewrites a config."""
+"""Functions that read or rewrite configs."""
 
 from .models import (
     check_test_loop,

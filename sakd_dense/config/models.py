@@ -1,4 +1,4 @@
-"""Model, test set and initial checkpoints of a config."""
+"""The model, the test set and the initial checkpoints of a config."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .types import LOADERS, dicts, type_name
 
 
 def initial_checkpoints(model_cfg: MutableMapping[str, Any]) -> list[str]:
-    """The checkpoints that the initialisation of a model and its parts would load.
+    """Returns the checkpoints that the initialisation of a model and its parts would load.
 
     Example:
         >>> from sakd_dense.config import initial_checkpoints
@@ -29,7 +29,7 @@ def initial_checkpoints(model_cfg: MutableMapping[str, Any]) -> list[str]:
 
 
 def without_checkpoints(model_cfg: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A deep copy of a model's config whose initialisation loads no checkpoint.
+    """Returns a deep copy of a model's config whose initialisation loads no checkpoint.
 
     Example:
         >>> from sakd_dense.config import without_checkpoints
@@ -42,7 +42,7 @@ def without_checkpoints(model_cfg: MutableMapping[str, Any]) -> MutableMapping[s
 
 
 def drop_checkpoints(cfg: Any) -> None:
-    """As :func:`without_checkpoints`, in place."""
+    """Does the same as :func:`without_checkpoints`, in place."""
     for d in dicts(cfg):
         if isinstance(d.get("pretrained"), str):
             d["pretrained"] = None
@@ -54,7 +54,7 @@ def drop_checkpoints(cfg: Any) -> None:
 
 
 def with_preprocessor(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """``cfg.model`` with the data_preprocessor that mmpretrain's configs keep beside it.
+    """Returns ``cfg.model`` with the data_preprocessor that mmpretrain's configs keep beside it.
 
     Example:
         >>> from sakd_dense.config import with_preprocessor
@@ -68,7 +68,7 @@ def with_preprocessor(cfg: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_dataset_of(cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
-    """The config (not a copy) of the data set that ``cfg.test_dataloader`` reads.
+    """Returns the config (not a copy) of the data set that ``cfg.test_dataloader`` reads.
 
     Raises:
         UserError: the config has no test set.
@@ -85,10 +85,10 @@ def test_dataset_of(cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
 
 
 def check_test_loop(cfg: Mapping[str, Any]) -> None:
-    """Refuses a whole config that MMEngine's runner cannot test.
+    """Checks that MMEngine's runner can test a complete config.
 
     Raises:
-        UserError: the config has no test set, or no ``test_evaluator`` or ``test_cfg`` for it.
+        UserError: the config has no test set, no ``test_evaluator`` or no ``test_cfg``.
 
     Example:
         >>> from sakd_dense.config import check_test_loop

@@ -1,4 +1,4 @@
-"""Finds settings that contradict level 1 from an ANN: BatchNorm that is not trained."""
+"""Check for settings that contradict level 1 from an ANN: BatchNorm that is not trained."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _NORM_REASON = (
 def check_norm_policy(cfg: Config | MutableMapping[str, Any]) -> list[str]:
     """Lists the settings of ``cfg`` that keep an ANN's BatchNorm statistics in a spiking student.
 
-    Empty where level 1 is not from an ANN: without ``SAKDHook(transfer=True)``, ``SAKDTransfer``
-    and ``Pretrained``, or with a ``load_from``, which comes last.
+    The list is empty if level 1 does not start from an ANN: the config has neither
+    ``SAKDHook(transfer=True)`` nor ``SAKDTransfer`` nor ``Pretrained``, or it has a ``load_from``,
+    which is loaded last.
 
     Example:
         >>> from sakd_dense.config import check_norm_policy
@@ -34,7 +35,7 @@ def check_norm_policy(cfg: Config | MutableMapping[str, Any]) -> list[str]:
         return []
     hook = sakd_hook(cfg)
     if hook.get("transfer") == "head":
-        return []  # the backbone comes from an SNN, whose statistics fit
+        return []  # the backbone's weights come from an SNN, whose statistics fit
     by_hook = bool(hook) and bool(hook.get("transfer", True))
     lines = []
     for b in spiking_backbone_cfgs(cfg.get("model") or {}):

@@ -1,4 +1,4 @@
-"""Any ANN config -> its SAKD config: spiking student, teacher and hook in one call."""
+"""Conversion of any ANN config into its SAKD config: spiking student, teacher and hook."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .types import spiking_backbone_cfgs, spiking_part_cfgs
 SOURCES = ("ann", "snn")
 _OURS = "sakd_dense"
 
-#: What is read of a config, and what it may be.
+#: The settings of a config that `to_sakd` reads, with their allowed types.
 _TYPES: dict[str, Any] = {
     "default_scope": str | None,
     "model": dict[str, Any] | None,
@@ -39,26 +39,33 @@ def to_sakd(
     backbone: dict[str, Any] | None = None,
     hook: dict[str, Any] | None = None,
 ) -> Config:
-    """A copy of a whole config: spiking student, teacher and hook. ``cfg`` is left as it is.
+    """Converts an ANN config into a SAKD config: spiking student, teacher and hook.
+
+    The function returns a copy and leaves ``cfg`` unchanged.
 
     Args:
-        cfg: an upstream ANN config, or one that is spiking already (then only the hook is added).
-        teacher_checkpoint: the ANN of the same architecture, trained. None: no hook; the student
-            starts as its config defines, for example from ImageNet weights.
-        time_steps: T; None: 4 (1 with ``counts``), or the value of an already spiking config.
-        transfer: level 1 from the teacher's checkpoint.
-        source: where the student's first weights come from. ``'ann'``: BatchNorm is trained
-            (``norm_eval=False``, ``frozen_stages=-1``); ``'snn'`` (a distilled SNN given by
-            ``load_from``): upstream's values stand.
-        family: ``'SEW'`` or ``'Spiking'``, put before the backbone's type; None: ``'SEW'`` for
-            ResNets with binary spikes, else ``'Spiking'``, whose limit is the ANN itself.
-        counts: D, for neurons that fire up to D spikes a time step (``NILIFNode``), those of
-            spiking necks and heads too; None: the config's value, or binary.
+        cfg: an upstream ANN config, or a config whose backbone is already spiking. A spiking
+            backbone keeps its type and takes ``time_steps``, ``counts`` and ``backbone``.
+        teacher_checkpoint: checkpoint of the trained ANN of the same architecture. With None, the
+            config gets no hook, and the student starts as its config defines, for example from
+            ImageNet weights.
+        time_steps: number of time steps T. None means 1 with ``counts``. Without ``counts``, None
+            means the value of an already spiking config, or 4.
+        transfer: whether level 1 initialises the student from the teacher's checkpoint.
+        source: source of the student's initial weights. With ``'ann'``, BatchNorm is trained
+            (``norm_eval=False``, ``frozen_stages=-1``). With ``'snn'`` (a distilled SNN in
+            ``load_from``), upstream's values are kept.
+        family: prefix of the backbone's type, ``'SEW'`` or ``'Spiking'``. None selects ``'SEW'``
+            for ResNets with binary spikes and otherwise ``'Spiking'``, whose limit for large D is
+            the ANN itself.
+        counts: D, the largest number of spikes per time step. The backbone and spiking necks and
+            heads then use ``NILIFNode``. None keeps the config's neurons; the default is binary.
         backbone: further arguments of the spiking backbone.
         hook: further arguments of ``SAKDHook``.
 
     Raises:
-        UserError: no model, or no backbone that has a spiking twin.
+        UserError: the config has no model or no backbone with a spiking twin, or one of its
+            settings has a wrong type; ``source``, ``family`` or ``counts`` is not allowed.
 
     Example:
         >>> from sakd_dense import to_sakd
@@ -103,7 +110,7 @@ def to_sakd(
 
 
 def _train_norms(backbone: MutableMapping[str, Any]) -> None:
-    # Only where it contradicts: both are the spiking backbone's defaults.
+    # Both are the spiking backbone's defaults, so only contradicting values are changed.
     if backbone.get("norm_eval"):
         backbone["norm_eval"] = False
     if backbone.get("frozen_stages", -1) >= 0:
@@ -119,7 +126,7 @@ def _import_us(cfg: Config) -> None:
     names = [names] if isinstance(names, str) else list(names)
     if _OURS not in names:
         names.append(_OURS)
-    # A failed import of ours must not pass: every type would be unknown.
+    # If the import of this package failed silently, every type would be unknown.
     cfg.custom_imports = ConfigDict(imports=names, allow_failed_imports=False)
 
 

@@ -1,19 +1,20 @@
-"""Makes config names of the form ``package::path.py`` resolve, for mmseg and for this package.
+"""Resolution of config names of the form ``package::path.py``, for mmseg and for this package.
 
-MMEngine looks such a name up in three steps, and each has a gap:
+MMEngine looks up such a name in three steps, and each has a gap:
 
-1. ``MODULE2PACKAGE`` says which distribution holds a module. It sends ``mmseg`` to a distribution
-   called ``mmsegmentation``, which the maintained fork (``onedl-mmsegmentation``) is not.
-2. A name must hold a slash, so a flat folder of configs (ours) cannot be named. And what a base
-   of another package sets gets that package's name as its ``_scope_``, which is a scope of
-   registries; this package registers in the root registries and has none.
-3. ``mmengine.hub.get_config`` runs ``pip install`` for a distribution it does not find. With the
-   fork in place that would put the original mmseg over it.
+1. ``MODULE2PACKAGE`` maps a module to its distribution. It maps ``mmseg`` to ``mmsegmentation``,
+   but the maintained fork is called ``onedl-mmsegmentation``.
+2. A name must contain a slash, so it cannot refer to a flat folder of configs like this package's.
+   MMEngine also adds ``_scope_``, the name of the package, to the settings of a base from another
+   package. A scope names registries; this package has none, since it registers in the root
+   registries.
+3. ``mmengine.hub.get_config`` runs ``pip install`` for a distribution that it does not find. If
+   the fork is installed, this call would overwrite it with the original mmseg.
 
-:func:`patch_config_scopes` closes the first two. With them closed the third does not happen for
-what is installed. The first is an entry in MMEngine's table. The second has no entry point: the
-parser of ``_base_`` calls ``Config._get_cfg_path`` by name, so the lookup of this package's names
-is put in front of it. :func:`config_file` never installs anything.
+:func:`patch_config_scopes` closes the first two gaps. The third then does not occur for installed
+packages. The first fix is an entry in MMEngine's table. The second has no entry point: the parser
+of ``_base_`` calls ``Config._get_cfg_path`` by name, so the patch wraps that method and looks up
+this package's names first. :func:`config_file` never installs anything.
 """
 
 from __future__ import annotations
@@ -60,10 +61,10 @@ def _with_our_names(lookup: _Lookup) -> _Lookup:
 
 
 def patch_config_scopes() -> None:
-    """Make ``_base_ = 'mmseg::...'`` and ``_base_ = 'sakd_dense::...'`` resolve.
+    """Patches MMEngine so that it resolves ``_base_ = 'mmseg::...'`` and ``'sakd_dense::...'``.
 
-    Safe to call more than once. Changes nothing that already works: with the original
-    mmsegmentation installed, its entry stays as it is.
+    You can call this function more than once. It changes nothing that already works: if the
+    original mmsegmentation is installed, its entry is kept.
 
     Example:
         >>> from mmengine.config import Config
@@ -81,14 +82,14 @@ def patch_config_scopes() -> None:
 
 
 def config_file(name: str) -> str:
-    """The path of the config file that ``name`` means.
+    """Returns the path of the config file that ``name`` refers to.
 
     Args:
-        name: a path (returned as it is), or ``package::path.py`` with a package of the OpenMMLab
-            family or this one, e.g. ``mmdet::retinanet/retinanet_r50_fpn_1x_coco.py``.
+        name: a path (returned unchanged), or ``package::path.py`` with an OpenMMLab package or
+            this one, for example ``mmdet::retinanet/retinanet_r50_fpn_1x_coco.py``.
 
     Raises:
-        UserError: the package is not one that carries configs.
+        UserError: the package is not one with configs.
         MissingPackageError: the package is not installed.
         MissingFileError: the package has no such config.
 
@@ -123,11 +124,16 @@ def config_file(name: str) -> str:
 
 
 def load_config(name: str, options: dict[str, Any] | None = None) -> Config:
-    """The config ``name`` means (a path or ``package::path.py``), with ``--cfg-options`` merged.
+    """Loads a config and merges options into it.
+
+    Args:
+        name: a path or ``package::path.py``, see :func:`config_file`.
+        options: the settings of ``--cfg-options``, which override those of the config.
 
     Raises:
-        MissingFileError: there is no such file.
-        UserError: the file cannot be read, or is written for mmdet 2.x or mmseg 0.x.
+        MissingFileError: the file does not exist.
+        UserError: the file cannot be read, or is written for mmdet 2.x, mmseg 0.x or mmcls; also
+            the errors of :func:`config_file`.
 
     Example:
         >>> from sakd_dense.config import load_config
@@ -139,7 +145,7 @@ def load_config(name: str, options: dict[str, Any] | None = None) -> Config:
         raise MissingFileError(f"config {name} does not exist")
     try:
         cfg = Config.fromfile(file)
-    except Exception as error:  # it runs as Python: whatever its author's mistake raises
+    except Exception as error:  # a config runs as Python, so a mistake in it may raise anything
         raise UserError(f"config {name} cannot be read: {type(error).__name__}: {error}") from error
     _refuse_old(cfg, name)
     if options:

@@ -1,4 +1,4 @@
-"""The teacher that a config names, or that follows from its student."""
+"""The teacher that a config names or that is derived from the student."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .types import spiking_backbone_cfgs, type_name
 
 
 def sakd_hook(cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
-    """The config (not a copy) of the ``SAKDHook`` of a whole config; empty if there is none.
+    """Returns the config (not a copy) of a complete config's ``SAKDHook``; empty without a hook.
 
     Example:
         >>> from sakd_dense.config import sakd_hook
@@ -27,7 +27,9 @@ def sakd_hook(cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
 
 
 def teacher_file(cfg: Mapping[str, Any]) -> str | None:
-    """The checkpoint of the teacher that a whole config names, if that file is there.
+    """Returns the path of the teacher's checkpoint that a complete config names.
+
+    The result is None if the config names no checkpoint or if the file does not exist.
 
     Example:
         >>> from sakd_dense.config import teacher_file
@@ -40,11 +42,18 @@ def teacher_file(cfg: Mapping[str, Any]) -> str | None:
 
 
 def teacher_config(student: Mapping[str, Any], config: Any = None) -> dict[str, Any]:
-    """The teacher's model config: ``config`` if given, else the student's with its ANN backbone.
+    """Returns the teacher's model config, taken from ``config`` or derived from the student.
 
     Args:
         student: the student's ``cfg.model``.
-        config: None, the path of a config file, a whole config or a model config.
+        config: the teacher's config: the path of a config file, a complete config or a model
+            config. A spiking model is converted to its ANN twin. None derives the teacher from
+            ``student``.
+
+    Raises:
+        MissingFileError: ``config`` is the path of a file that does not exist.
+        UserError: ``config`` has no model with a type, or it is None and the student has no
+            spiking backbone.
 
     Example:
         >>> from sakd_dense.config import teacher_config
@@ -67,14 +76,15 @@ def teacher_config(student: Mapping[str, Any], config: Any = None) -> dict[str, 
 
 
 def teacher_of(cfg: Mapping[str, Any], config: Any = None) -> dict[str, Any]:
-    """The model config of the ANN teacher of a whole student config.
+    """Returns the model config of the ANN teacher of a complete student config.
 
-    The preprocessor beside ``cfg.model`` (mmpretrain) goes into it, and of a semi-supervised
-    wrapper (SoftTeacher) it is the teacher of the detector that is trained.
+    A teacher derived from the student contains the preprocessor beside ``cfg.model`` (mmpretrain).
+    For a semi-supervised wrapper (SoftTeacher), the result is the teacher of the detector that is
+    trained.
 
     Args:
-        cfg: of the student; a ``SAKDHook`` in it may name a teacher's config.
-        config: as in :func:`teacher_config`; None: what the hook names, if it names one.
+        cfg: the student's complete config. Its ``SAKDHook`` may name a teacher's config.
+        config: as in :func:`teacher_config`. None uses the config that the hook names, if any.
 
     Raises:
         MissingFileError, UserError: as :func:`teacher_config`.
@@ -91,5 +101,8 @@ def teacher_of(cfg: Mapping[str, Any], config: Any = None) -> dict[str, Any]:
 
 
 def student_config(model_cfg: Mapping[str, Any]) -> Any:
-    """The config of :func:`~sakd_dense.distill.wrappers.student_of`, from that of the model."""
+    """Returns the config of the model that is trained.
+
+    See :func:`~sakd_dense.distill.wrappers.student_of`.
+    """
     return model_cfg if "backbone" in model_cfg else model_cfg.get("detector", model_cfg)

@@ -1,7 +1,7 @@
-"""The config of a spiking model and of its ANN twin.
+"""Conversion between the config of a spiking model and the config of its ANN twin.
 
-The twin of a type is one word away: ``ResNet`` <-> ``SEWResNet``. Student and teacher differ in
-nothing else, so the teacher need not be configured.
+The types differ only in a prefix: ``ResNet`` <-> ``SEWResNet``. Student and teacher differ in
+nothing else, so the teacher needs no config.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .types import (
 
 
 def ann_of(model_cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
-    """A deep copy of a model's config with every spiking part turned back to its ANN twin.
+    """Returns a deep copy of a model's config with every spiking part replaced by its ANN twin.
 
-    ``init_cfg`` and ``pretrained`` are None wherever they were, since a checkpoint follows. Event
-    frames reach the twin as their mean.
+    Every ``init_cfg`` and ``pretrained`` becomes None, since a checkpoint is loaded later. The twin
+    gets the mean over time of event frames.
 
     Raises:
-        UserError: there is no spiking backbone in it.
+        UserError: the model has no spiking backbone.
 
     Example:
         >>> from sakd_dense.config import ann_of
@@ -50,7 +50,7 @@ def ann_of(model_cfg: Mapping[str, Any]) -> MutableMapping[str, Any]:
             f"are {', '.join('Spiking' + t for t in ann_types())}. Give the teacher's config: "
             "teacher=dict(checkpoint=..., config=...)"
         )
-    # Where types are classes there need be no default scope in which a name would be looked up.
+    # A config whose types are classes may have no default scope in which to look up a name.
     package = package_of(model.get("type"))
     scope = {"_scope_": package} if package else {}
     for backbone in backbones:
@@ -79,19 +79,21 @@ def spiking_of(
     family: str | None = None,
     **options: Any,
 ) -> MutableMapping[str, Any]:
-    """A deep copy of a model's config with every convolutional backbone made spiking.
+    """Returns a deep copy of a model's config with every convolutional backbone made spiking.
 
     Args:
-        model_cfg: of a detector, segmentor or classifier; dicts called ``backbone`` are looked
-            at, at any depth.
-        time_steps: T.
-        default_scope: of the whole config; mmpretrain's ResNets differ in some defaults.
-        family: what is put before the type, ``'SEW'`` (ResNets alone) or ``'Spiking'``; None:
-            ``'SEW'`` for ResNets, ``'Spiking'`` for all others.
+        model_cfg: the config of a detector, segmentor or classifier. The function converts dicts
+            under a key ``backbone``, at any depth.
+        time_steps: number of time steps T.
+        default_scope: ``default_scope`` of the complete config. The ResNets of mmpretrain have
+            some other defaults.
+        family: prefix of the type, ``'SEW'`` (only for ResNets) or ``'Spiking'``. None selects
+            ``'SEW'`` for ResNets and ``'Spiking'`` for all other backbones.
         options: further arguments of the backbone (``neuron``, ``connect``, ``norm_eval``, ...).
 
     Raises:
-        UserError: no backbone in it has a spiking twin, or there is no such family.
+        UserError: the model has no backbone with a spiking twin, the family is unknown, or
+            ``family='SEW'`` is given for a backbone that is not a ResNet.
 
     Example:
         >>> from sakd_dense.config import spiking_of
@@ -105,7 +107,7 @@ def spiking_of(
     for backbone in ann_backbone_cfgs(model):
         scope = _scope(backbone["type"])
         if scope is not None:
-            # The spiking twin is in the root registry; the ANN is found again in its own scope.
+            # The spiking twin is in the root registry; `ann_of` needs the scope of the ANN.
             backbone.setdefault("_scope_", scope)
         scopes = (backbone.get("_scope_"), model.get("_scope_"), _scope(model["type"]))
         name = type_name(backbone["type"])
@@ -121,24 +123,24 @@ def spiking_of(
         backbone.update(copy.deepcopy(options))
     for d in dicts(model):
         if type_name(d.get("type")) in EVENT_PREPROCESSORS and d.get("time") == "mean":
-            d["time"] = "first"  # the ANN saw the mean of the frames that are its steps
+            d["time"] = "first"  # the ANN's input was the mean over the frames
     return model
 
 
 def _say_defaults(backbone: MutableMapping[str, Any], scopes: set[str | None]) -> None:
-    # Ours are mmdet's. What differs has to be said in the config.
+    # Our defaults are mmdet's, so the config must set those that differ.
     if scopes & {"mmseg", "mmpretrain"} and backbone.get("base_channels", 64) != 64:
         backbone.setdefault("stem_channels", 64)
     if "mmpretrain" not in scopes:
         return
     name = type_name(backbone["type"])
-    # mmpretrain gives the last stage alone; its head reads the last of what it gets, and level 2
-    # teaches every stage that leaves the backbone.
+    # mmpretrain's backbone returns only the last stage. Its head reads the last feature map of
+    # those it gets, and level 2 distills every stage that the backbone returns.
     backbone["out_indices"] = _all_stages(backbone)
     if name == "ResNeXt":
         backbone.setdefault("groups", 32)
         backbone["base_width"] = backbone.pop("width_per_group", 4)
-        # So that ann_of finds mmpretrain's name of that argument again.
+        # `ann_of` needs the scope to restore mmpretrain's name of that argument.
         backbone["_scope_"] = "mmpretrain"
 
 

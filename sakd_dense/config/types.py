@@ -1,4 +1,4 @@
-"""The types of models, backbones and parts in a config, and where they stand."""
+"""The types of models, backbones and parts in a config, and functions that find them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from ..runtime.errors import UserError
 
-#: Backbones whose spiking twins have a pass of their own, and both prefixes.
+#: Backbones whose spiking twins have their own forward and exist with both prefixes.
 ANN_TYPES = ("ResNet", "ResNetV1c", "ResNetV1d", "ResNeXt", "ResNet_CIFAR")
-#: The ANN twins of spiking backbones that run upstream's own forward, which have one prefix;
+#: Spiking backbone -> ANN twin, for backbones that run upstream's forward and have one prefix;
 #: :mod:`sakd_dense.backbones` fills it.
 BACKBONE_TWINS: dict[str, str] = {}
-#: What is put before the type.
+#: Prefixes of the types of spiking backbones.
 PREFIXES = ("Spiking", "SEW")
 #: Arguments that only the spiking twin takes.
 SPIKING_ARGS = ("time_steps", "neuron", "connect", "output", "compress_spikes")
-#: The ANN twins of spiking necks and heads, with what they need; :mod:`sakd_dense.parts` fills it.
-#: Empty for those that name theirs, ``dict(type='SpikingNeck', of='FPN', ...)``.
+#: Spiking neck or head -> the arguments of its ANN twin; :mod:`sakd_dense.parts` fills it. The dict
+#: is empty for parts that name their twin: ``dict(type='SpikingNeck', of='FPN', ...)``.
 PART_TWINS: dict[str, dict[str, Any]] = {}
-#: Preprocessors of event frames, whose ``time`` says what becomes of the time axis.
+#: Preprocessors of event frames, whose argument ``time`` defines the handling of the time axis.
 EVENT_PREPROCESSORS = (
     "EventDataPreprocessor",
     "EventDetDataPreprocessor",
@@ -32,7 +32,7 @@ DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
 
 def type_name(kind: Any) -> str:
-    """``'ResNet'`` of ``'ResNet'``, ``'mmdet.ResNet'``, ``'mmdet.models...ResNet'`` or a class.
+    """Returns the bare name of a type: the last part of a dotted path, or the name of a class.
 
     Example:
         >>> from sakd_dense.config import type_name
@@ -48,23 +48,26 @@ def _scope(kind: Any) -> str | None:
 
 
 def package_of(kind: Any) -> str | None:
-    """The package of OpenMMLab that a class, or the dotted path of one, comes or derives from."""
+    """Returns the OpenMMLab package that a class, or the dotted path of one, comes from.
+
+    For a class, the packages of its base classes count as well.
+    """
     if inspect.isclass(kind):
         paths = [base.__module__ for base in kind.__mro__]
-    else:  # a pure Python config that a run has written holds paths
+    else:  # pure Python configs that a run wrote hold dotted paths
         paths = [kind] if isinstance(kind, str) and "." in kind else []
     roots = (path.partition(".")[0] for path in paths)
     return next((root for root in roots if root in ("mmdet", "mmseg", "mmpretrain")), None)
 
 
 def class_scope(cfg: Any) -> str | None:
-    """The package of the first type in ``cfg`` that has one, see :func:`package_of`."""
+    """Returns the package of the first type in ``cfg`` that has one, see :func:`package_of`."""
     packages = (package_of(d.get("type")) for d in dicts(cfg))
     return next((package for package in packages if package is not None), None)
 
 
 def ann_type(kind: Any) -> str | None:
-    """The ANN twin's type, or None if ``kind`` is not that of a spiking backbone of ours.
+    """Returns the type of the ANN twin, or None if ``kind`` is not one of our spiking backbones.
 
     Example:
         >>> from sakd_dense.config import ann_type
@@ -79,12 +82,12 @@ def ann_type(kind: Any) -> str | None:
 
 
 def ann_types() -> tuple[str, ...]:
-    """Every backbone that has a spiking twin."""
+    """Returns the type of every backbone that has a spiking twin."""
     return (*ANN_TYPES, *BACKBONE_TWINS.values())
 
 
 def dicts(cfg: Any) -> Iterator[MutableMapping[str, Any]]:
-    """Every dict in ``cfg``, outermost first."""
+    """Yields every dict in ``cfg``, the outermost first."""
     if isinstance(cfg, MutableMapping):
         yield cfg
         for value in list(cfg.values()):
@@ -99,7 +102,7 @@ def _has_type(cfg: Any) -> bool:
 
 
 def spiking_backbone_cfgs(cfg: Any) -> list[MutableMapping[str, Any]]:
-    """The configs (not copies) of every spiking backbone in ``cfg``.
+    """Returns the configs (not copies) of all spiking backbones in ``cfg``.
 
     Example:
         >>> from sakd_dense.config import spiking_backbone_cfgs
@@ -111,15 +114,15 @@ def spiking_backbone_cfgs(cfg: Any) -> list[MutableMapping[str, Any]]:
 
 
 def spiking_part_cfgs(cfg: Any) -> list[MutableMapping[str, Any]]:
-    """The configs (not copies) of every spiking neck and head in ``cfg``."""
+    """Returns the configs (not copies) of all spiking necks and heads in ``cfg``."""
     return [d for d in dicts(cfg) if _has_type(d) and type_name(d["type"]) in PART_TWINS]
 
 
 def ann_backbone_cfgs(model: Any) -> list[MutableMapping[str, Any]]:
-    """The configs (not copies) of every backbone in ``model`` that has a spiking twin.
+    """Returns the configs (not copies) of all backbones in ``model`` that have a spiking twin.
 
     Raises:
-        UserError: there is none; the message names the backbone that the model has.
+        UserError: the model has no such backbone; the message names the one that it has.
     """
     named = [d["backbone"] for d in dicts(model) if _has_type(d.get("backbone"))]
     known = [b for b in named if type_name(b["type"]) in ann_types()]

@@ -1,4 +1,4 @@
-"""Writes a config as its upstream base plus only what differs."""
+"""Writing of a config as its upstream base plus the settings that differ."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ _FIRST = ("custom_imports", "default_scope", "model", "custom_hooks")
 def difference(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the dict that turns ``base`` into ``new`` when MMEngine merges it.
 
-    A dict that lost keys is given whole, with ``_delete_=True``; lists are given whole.
+    A dict that lacks keys of its base is returned completely, with ``_delete_=True``. Lists are
+    returned completely.
 
     Returns:
-        The keys of ``new`` that ``base`` lacks or has otherwise, each with what MMEngine merges.
+        The keys of ``new`` that ``base`` lacks or that have another value there, each with the
+        value that MMEngine merges.
 
     Raises:
-        UserError: a key of the outermost level vanished, which no config can say.
+        UserError: ``new`` lacks a key of the outermost level, which a config cannot express.
 
     Example:
         >>> from sakd_dense.config.write import difference
@@ -52,7 +54,7 @@ def _change(old: Any, new: Any) -> Any:
 
 
 def as_code(value: Any, indent: int = 0, width: int = _WIDTH) -> str:
-    """``value`` as Python source: ``dict(type='A', b=1)``, in one line where it fits."""
+    """Returns ``value`` as Python source (``dict(type='A', b=1)``), in one line if it fits."""
     if not isinstance(value, Mapping | list | tuple) or not value:
         return "dict()" if isinstance(value, Mapping) else repr(value)
     inner = indent + 4
@@ -79,13 +81,14 @@ def _base_of(name: str, folder: Path) -> str:
 
 
 def read_as_base(name: str) -> Config:
-    """The config ``name`` as another config sees it that has it as ``_base_``.
+    """Reads the config ``name`` as the ``_base_`` of another config.
 
-    Bases of another package carry ``_scope_`` keys then, which the file read by itself lacks.
+    A base from another package then has ``_scope_`` keys, which the file lacks when it is read
+    directly.
 
     Raises:
-        UserError: it is a pure Python config (``with read_base():``), which only another pure
-            Python config can have as its base.
+        UserError: the config is a pure Python config (``with read_base():``), which only another
+            pure Python config can have as its base.
 
     Example:
         >>> from sakd_dense.config import read_as_base
@@ -104,16 +107,17 @@ def read_as_base(name: str) -> Config:
 
 
 def write_config(base: str, cfg: Config, out: str | os.PathLike[str], comment: str = "") -> None:
-    """Write ``cfg`` to ``out`` as ``_base_ = base`` and what differs, and read it back.
+    """Writes ``cfg`` to ``out`` as ``_base_ = base`` and the differences, and reads it back.
 
     Args:
-        base: what ``cfg`` was made from: a path or ``package::path.py``.
-        cfg: made from ``read_as_base(base)``.
-        out: a ``.py`` file, replaced only once it reads back equal to ``cfg``.
-        comment: goes on top.
+        base: the config that ``cfg`` was made from: a path or ``package::path.py``.
+        cfg: a config made from ``read_as_base(base)``.
+        out: path of a ``.py`` file, which is replaced only if the new file reads back equal to
+            ``cfg``.
+        comment: text of the comment at the top of the file.
 
     Raises:
-        UserError: ``out`` is no ``.py`` file, or the file cannot say what ``cfg`` holds.
+        UserError: ``out`` does not end in ``.py``, or a config file cannot express ``cfg``.
 
     Example:
         >>> from pathlib import Path

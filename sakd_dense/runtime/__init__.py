@@ -1,4 +1,4 @@
-"""Changes of the process, of a library or of the disk."""
+"""Functions and hooks that act on the process, on a library or on the disk."""
 
 from .errors import MissingFileError, MissingPackageError, UserError
 from .files import replacing

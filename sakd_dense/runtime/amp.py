@@ -1,4 +1,4 @@
-"""Mixed precision where MMEngine's ``AmpOptimWrapper`` refuses to run: bfloat16 on a CPU."""
+"""Mixed precision in bfloat16 on a CPU, where MMEngine's ``AmpOptimWrapper`` refuses to run."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ from .errors import UserError
 
 @OPTIM_WRAPPERS.register_module()
 class CPUAmpOptimWrapper(OptimWrapper):
-    """The forward under ``torch.autocast('cpu', torch.bfloat16)``.
+    """Optimizer wrapper that runs the forward under ``torch.autocast('cpu', torch.bfloat16)``.
 
-    bfloat16 has float32's range, so no loss scale is needed and gradient accumulation and
-    clipping are those of ``OptimWrapper``. Weights, gradients and optimizer states stay float32,
-    and mmcv's operators (NMS, RoIAlign) compute in it: their CPU kernels know no bfloat16.
+    bfloat16 has float32's range, so no loss scale is needed. Gradient accumulation and clipping are
+    those of ``OptimWrapper``. Weights, gradients and optimizer states stay float32. mmcv's
+    operators (NMS, RoIAlign) compute in float32, since their CPU kernels do not support bfloat16.
 
     Example:
         >>> from mmengine.registry import OPTIM_WRAPPERS
@@ -38,14 +38,14 @@ class CPUAmpOptimWrapper(OptimWrapper):
             yield
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
-        # A checkpointed block runs its forward here once more.
+        # With activation checkpointing, a block runs its forward again here.
         with mmcv_in_float32():
             super().backward(loss, **kwargs)
 
 
 @contextmanager
 def autocast(device_type: str, dtype: torch.dtype) -> Iterator[None]:
-    """``torch.autocast``; under bfloat16, mmcv's operators compute in float32.
+    """Enables ``torch.autocast``; with bfloat16, mmcv's operators compute in float32.
 
     Example:
         >>> import torch
@@ -64,10 +64,10 @@ def autocast(device_type: str, dtype: torch.dtype) -> Iterator[None]:
 
 @contextmanager
 def mmcv_in_float32() -> Iterator[None]:
-    """Inside the block, mmcv's operators accept bfloat16, compute in float32 and return bfloat16.
+    """Makes mmcv's operators accept and return bfloat16 in the block and compute in float32.
 
-    So does the backward of what they computed here, also when it runs after the block. Blocks may
-    be nested. Entering and leaving one takes about 30 microseconds.
+    The backward of these operators does the same, even if it runs after the block. Blocks may be
+    nested. Entering and leaving one takes about 30 microseconds.
 
     Example:
         >>> import torch
@@ -81,9 +81,8 @@ def mmcv_in_float32() -> Iterator[None]:
     pairs = _operators()
     before = [(vars(kind)["forward"], kind._backward_cls) for kind, _ in pairs]
     for kind, twin in pairs:
-        # ``kind.apply`` looks up both: the forward that it calls, and the class of the graph's
-        # node, which leads backward to the twin. mmcv binds ``apply`` when it is imported, so the
-        # twin cannot take the place of ``kind`` itself.
+        # ``kind.apply`` looks up the forward to call and the class of the graph's node, which
+        # selects the backward. mmcv binds ``apply`` on import, so the twin cannot replace ``kind``.
         kind.forward, kind._backward_cls = vars(twin)["forward"], twin._backward_cls
     try:
         yield
@@ -94,7 +93,7 @@ def mmcv_in_float32() -> Iterator[None]:
 
 @cache
 def _operators() -> tuple[tuple[Any, Any], ...]:
-    """Every autograd function of mmcv, and its subclass that computes in float32."""
+    """Returns every autograd function of mmcv, with its subclass that computes in float32."""
     import mmcv.ops  # noqa: F401
 
     kinds = [k for k in Function.__subclasses__() if k.__module__.startswith("mmcv.ops.")]
@@ -107,7 +106,7 @@ def _twin(kind: Any) -> Any:
 
 
 def _in_float32(run: Callable[..., Any]) -> Callable[..., Any]:
-    # bfloat16 in, bfloat16 out, float32 between; what is not bfloat16 passes as it is.
+    # Inputs and outputs are bfloat16, computation is float32. Other values pass unchanged.
     def cast(value: Any, source: torch.dtype, target: torch.dtype) -> Any:
         is_source = isinstance(value, Tensor) and value.dtype == source
         return value.to(target) if is_source else value
@@ -126,10 +125,13 @@ def _in_float32(run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def with_amp(optim_wrapper: dict[str, Any]) -> dict[str, Any]:
-    """The config of an optimizer wrapper in mixed precision, for the device at hand.
+    """Returns the config of an optimizer wrapper in mixed precision, for the available device.
+
+    With a GPU, the type is ``AmpOptimWrapper``, otherwise :class:`CPUAmpOptimWrapper` without
+    ``loss_scale`` and ``dtype``.
 
     Raises:
-        UserError: if the wrapper is of a type that has no mixed-precision twin.
+        UserError: the type of the wrapper has no mixed-precision twin.
 
     Example:
         >>> from sakd_dense.runtime.amp import with_amp

@@ -1,4 +1,4 @@
-"""Arguments of the wrong type, refused by name before anything is done with them."""
+"""Checks of argument types that name the wrong argument before it is used."""
 
 import inspect
 import math
@@ -11,9 +11,9 @@ from .errors import UserError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Larger whole numbers fit no tensor.
+#: The largest integer that fits into a tensor.
 LARGEST = 2**63 - 1
-#: What a message calls a type.
+#: Names of types in error messages.
 _WORDS: dict[Any, str] = {
     int: "an integer",
     float: "a number",
@@ -24,14 +24,15 @@ _WORDS: dict[Any, str] = {
 
 
 def typed(init: F) -> F:
-    """``__init__`` that checks its arguments by their annotations first.
+    """Decorates ``__init__`` so that it first checks its arguments against their annotations.
 
-    A number is finite and no truth value, a whole one has no fraction; of lists and dicts, what is
-    in them is checked as well. Annotations that say nothing to check (a module, a callable) let
-    everything pass.
+    A number must be finite and not a bool; an integer must not be a float. The elements of lists
+    and dicts are checked as well. Annotations without a checkable type (a module, a callable)
+    accept every value.
 
     Raises:
-        UserError: names the class, the argument, its value and what it may be.
+        UserError: an argument does not match its annotation. The message names the class, the
+            argument, its value and the allowed types.
 
     Example:
         >>> from sakd_dense.runtime.arguments import typed
@@ -59,7 +60,10 @@ def typed(init: F) -> F:
 
 
 def check_fields(instance: Any) -> None:
-    """The fields of a dataclass, checked as :func:`typed` checks arguments.
+    """Checks the fields of a dataclass instance as :func:`typed` checks arguments.
+
+    Raises:
+        UserError: a field does not match its annotation.
 
     Example:
         >>> from dataclasses import dataclass
@@ -77,12 +81,15 @@ def check_fields(instance: Any) -> None:
 
 
 def check(what: str, value: Any, hint: Any) -> None:
-    """Raises UserError unless ``value`` is what ``hint`` says.
+    """Checks that ``value`` matches the annotation ``hint``.
 
     Args:
         what: the class and the argument, for the message.
-        value: that was given.
+        value: the value to check.
         hint: an annotation.
+
+    Raises:
+        UserError: ``value`` does not match ``hint``.
 
     Example:
         >>> from sakd_dense.runtime.arguments import check
@@ -142,7 +149,7 @@ def _items_fit(value: Any, kind: type, args: Sequence[Any]) -> bool:
         return False
     if issubclass(kind, Collection) and not isinstance(value, Collection):
         return False
-    if not isinstance(value, Collection):  # looking would use it up
+    if not isinstance(value, Collection):  # iterating would exhaust it
         return True
     if kind is tuple and args and args[-1] is not Ellipsis:
         return len(value) == len(args) and all(map(_fits, value, args))

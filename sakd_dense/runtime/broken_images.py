@@ -1,7 +1,7 @@
-"""Images that cannot be read: counted and named, or refused, by data set and mode.
+"""Handling of images that cannot be read: they are logged and counted, or end the run.
 
-MMEngine takes another image where a transform gives None, and tells nobody; where one raises, the
-run ends with a traceback that does not name the file.
+MMEngine silently uses another image if a transform returns None. If a transform raises, the run
+ends with a traceback that does not name the file.
 """
 
 import logging
@@ -17,26 +17,26 @@ from mmengine.registry import HOOKS
 from .arguments import typed
 from .errors import MissingFileError, UserError
 
-#: Above this share of a set, the set is broken and not an image of it.
+#: Share of a data set above which the set itself, and not single images, counts as broken.
 LARGEST_SHARE = 0.1
-#: Where data sets keep an image's path.
+#: Keys under which data sets store the path of an image.
 PATHS = ("img_path", "filename", "file_name")
 
 
 @HOOKS.register_module()
 class BrokenImageHook(Hook):
-    """Says which images cannot be read, and how many.
+    """Hook that reports images that cannot be read.
 
-    While training another image is taken in the place of one whose file is damaged or missing, each
-    is named once, and their number is said at the end of an epoch. A metric over fewer images would
-    be another metric: in validation and test the run ends.
+    In training, another image replaces one whose file is damaged or missing. The hook logs each
+    such file once, and the number of replaced images at the end of each epoch. In validation and
+    test, the run ends, since a metric over fewer images would be another metric.
 
     Args:
-        share: of a training set that may be broken, from 0 (none) to 1.
+        share: largest share of a training set that may be broken, from 0 (none) to 1. Default: 0.1.
 
     Raises:
-        UserError: ``share`` is no number from 0 to 1; more images are broken; one of a test set is;
-            the folder of the images is gone.
+        UserError: ``share`` is not a number from 0 to 1, a larger share of the training set is
+            broken, an image of a test set is broken, or the folder of the images does not exist.
 
     Example:
         >>> from mmengine.registry import HOOKS
@@ -83,7 +83,7 @@ class BrokenImageHook(Hook):
 
 
 def plain_datasets(dataset: Any) -> Iterator[Any]:
-    """The data sets with a pipeline of their own inside of wrappers (concatenated, repeated).
+    """Yields the data sets with their own pipeline inside wrappers (concatenated, repeated).
 
     Example:
         >>> from mmengine.dataset import BaseDataset, ConcatDataset
@@ -101,10 +101,10 @@ def plain_datasets(dataset: Any) -> Iterator[Any]:
 
 
 class _Watched:
-    """``prepare_data`` of a data set, which says what cannot be read.
+    """Replacement of a data set's ``prepare_data`` that reports unreadable images.
 
-    Worker processes get it with the data set. Which images are broken lies in memory that they
-    share, a byte an image, so that none is counted twice.
+    Worker processes get it with the data set. They share one byte per image in memory that marks
+    broken images, so no image is counted twice.
     """
 
     def __init__(self, dataset: Any, share: float) -> None:
@@ -168,7 +168,11 @@ class _Watched:
             )
 
     def _broken_file(self, index: int) -> tuple[str, str] | None:
-        """The file that cannot be read and why; None: what reads files does so, alone."""
+        """Returns the file that cannot be read and the reason; None if all files can be read.
+
+        Only the loading transforms at the start of the pipeline run. An error of another transform
+        therefore does not count.
+        """
         data: Any = self.dataset.get_data_info(index)
         image = next((data[k] for k in PATHS if isinstance(data.get(k), str)), f"image {index}")
         for transform in getattr(self.dataset.pipeline, "transforms", ()):

@@ -1,8 +1,9 @@
-"""Checkpoints from which a killed run goes on as if it had never stopped.
+"""Checkpoints from which a killed run resumes as if it had never stopped.
 
-MMEngine's hook writes a checkpoint in place, after it has removed the one before, and keeps no
-random state. This one writes to a temporary name and renames, removes last, and saves beside the
-weights what a resumed run needs to draw the numbers that the uninterrupted one draws.
+MMEngine's hook removes the previous checkpoint, writes the next in place, and saves no random
+state. This hook writes to a temporary name, renames the file, and removes old checkpoints last. It
+also saves the state that a resumed run needs to draw the same random numbers as an uninterrupted
+run.
 """
 
 from collections.abc import Sequence
@@ -28,25 +29,31 @@ from .errors import UserError
 from .files import replacing, whole_local_files
 from .random_state import random_state, set_random_state, untouched_random_state
 
-#: Where the state lies in a checkpoint of a run.
+#: Key of the saved state in a checkpoint.
 KEY = "sakd_run"
-#: Holds the iteration of the last validation that a run has finished.
+#: Name of the file with the iteration of the last finished validation of a run.
 LAST_VALIDATION = "last_validation"
 
 
 @HOOKS.register_module()
 class WholeCheckpointHook(CheckpointHook):
-    """MMEngine's ``CheckpointHook`` with whole files and exact resumption; the same arguments.
+    """Checkpoint hook with complete files and exact resumption.
 
-    - A checkpoint is whole, or is not there: kill -9 and a full disk leave the one before. What
-      ``max_keep_ckpts`` or a better ``save_best`` makes superfluous is removed after that.
-    - Weights that are no numbers are not saved.
-    - Random states and BatchNorm statistics of every process are saved. A validation takes nothing
-      from them, and one that the kill cut short is run again.
-    - Worker processes of the training loader draw by seed, epoch and rank alone.
+    The arguments are those of MMEngine's ``CheckpointHook``.
 
-    Put it into a config as ``default_hooks = dict(checkpoint=dict(type='WholeCheckpointHook'))``;
-    ``tools/train.py`` puts it in the place of every ``CheckpointHook``.
+    - A checkpoint is complete or does not exist: after kill -9 or on a full disk, the previous one
+      remains. Files that ``max_keep_ckpts`` or a better ``save_best`` makes superfluous are removed
+      only after the new one is written.
+    - Weights that are NaN or infinite are not saved; the run ends.
+    - The random states of every process are saved, and with several processes also the BatchNorm
+      statistics of each. A validation leaves the random states unchanged. A validation that the
+      kill interrupted runs again.
+    - In a loop of epochs, the random numbers of the training loader's worker processes depend only
+      on seed, epoch, rank and worker number.
+
+    To use the hook in a config, set
+    ``default_hooks = dict(checkpoint=dict(type='WholeCheckpointHook'))``. ``tools/train.py``
+    replaces every ``CheckpointHook`` with it.
 
     Example:
         >>> from mmengine.registry import HOOKS
@@ -62,7 +69,7 @@ class WholeCheckpointHook(CheckpointHook):
 
     @classmethod
     def of(cls, hook: CheckpointHook) -> Self:
-        """With the settings of an MMEngine hook that has not run yet."""
+        """Creates a hook with the settings of an MMEngine hook that has not run yet."""
         new = cls.__new__(cls)
         new.__dict__.update(hook.__dict__)
         return new
@@ -106,12 +113,12 @@ class WholeCheckpointHook(CheckpointHook):
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
-        # A validation is run again or not: either way training goes on from before it.
+        # Training resumes with the state before a validation, whether that runs again or not.
         states = all_gather_object(self._before_validation or random_state())
         compiling = [payback.state() for payback in _paybacks(runner)]
         self._to_save = dict(random=states, compiling=compiling)
         if get_world_size() > 1:
-            # BatchNorm's running statistics are those of a process's own batches.
+            # Each process has its own BatchNorm running statistics, from its own batches.
             self._to_save["buffers"] = all_gather_object(_buffers(runner))
         try:
             with whole_local_files():
@@ -193,7 +200,7 @@ class WholeCheckpointHook(CheckpointHook):
             _skip_untouched(iterator)
 
     def _validate_what_was_cut_short(self, runner: Any) -> None:
-        """Runs the validation of the checkpoint's iteration, if it was due and never finished."""
+        """Runs the validation at the checkpoint's iteration, if it was due but did not finish."""
         done = [_last_validation(runner.work_dir)]
         broadcast_object_list(done)
         if runner.val_loop is not None and _is_due(runner.train_loop) and done[0] != runner.iter:
@@ -205,7 +212,7 @@ class WholeCheckpointHook(CheckpointHook):
 
 
 class _RemovesLater:
-    """A file backend that takes note of what is to be removed."""
+    """A file backend that records removals instead of carrying them out."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -234,7 +241,7 @@ def _remove(backend: Any, paths: Sequence[str]) -> None:
     for path in paths:
         if backend.isfile(path):
             backend.remove(path)
-        elif backend.isdir(path):  # of DeepSpeed
+        elif backend.isdir(path):  # DeepSpeed writes folders
             backend.rmtree(path)
 
 
@@ -245,9 +252,9 @@ def _paybacks(runner: Any) -> list[Any]:
 
 
 def _skip_untouched(iterator: Any) -> None:
-    # Its loader draws a number when it starts, which the uninterrupted run has drawn long ago.
+    # Its loader draws a random number when it starts. The uninterrupted run has drawn it earlier.
     skip = getattr(iterator, "skip_iter", None)
-    if skip is None:  # older versions of MMEngine load what they skip
+    if skip is None:  # older versions of MMEngine load the batches that they skip
         return
 
     def skip_iter(iterations: int) -> None:

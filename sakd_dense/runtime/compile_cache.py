@@ -1,9 +1,10 @@
-"""Facts that a run keeps for the next one, beside the kernels that PyTorch has compiled.
+"""Facts that one run stores for the next, beside the kernels that PyTorch has compiled.
 
-PyTorch keeps kernels in a folder (``TORCHINDUCTOR_CACHE_DIR``; by default one in the system's
-temporary folder). It does not tell what is in it without doing most of the work again, and it
-checks in every process, by six others that import torch, which vector instructions run (12 s of
-two cores). So marks are left beside the kernels: they go when the kernels go.
+PyTorch caches kernels in a folder (``TORCHINDUCTOR_CACHE_DIR``; by default in the system's
+temporary folder). Finding out whether a kernel is cached repeats most of the work. PyTorch also
+checks in every process which vector instructions run: it starts six processes that import torch,
+which takes 12 s on two cores. This module therefore stores marks beside the kernels, so that both
+are removed together.
 """
 
 from contextlib import suppress
@@ -18,8 +19,8 @@ from ..version import __version__
 
 
 def folder() -> Path | None:
-    """Returns the folder of the marks; None: nothing outlives this process."""
-    from torch._inductor import config  # takes a second, which runs that compile nothing save
+    """Returns the folder of the marks, or None if PyTorch's cache is disabled."""
+    from torch._inductor import config  # takes 1 s; runs that compile nothing skip it
     from torch._inductor.codecache import cache_dir
 
     if config.force_disable_caches or not config.fx_graph_cache:
@@ -29,13 +30,13 @@ def folder() -> Path | None:
 
 def _file(fact: str) -> Path | None:
     home = folder()
-    # Another version of PyTorch or of this package compiles anew.
+    # Another version of PyTorch or of this package compiles again.
     name = sha256(f"{fact} {torch.__version__} {__version__}".encode()).hexdigest()[:32]
     return home and home / name
 
 
 def is_marked(fact: str) -> bool:
-    """Whether a run on this machine has left a mark for ``fact``.
+    """Returns whether a run on this machine has left a mark for ``fact``.
 
     Example:
         >>> from sakd_dense.runtime.compile_cache import is_marked
@@ -47,7 +48,7 @@ def is_marked(fact: str) -> bool:
 
 
 def mark(fact: str) -> None:
-    """Leaves a mark for ``fact``; where that cannot be written, none."""
+    """Leaves a mark for ``fact``, if the folder is writable."""
     file = _file(fact)
     if file is not None:
         with suppress(OSError):
@@ -57,14 +58,15 @@ def mark(fact: str) -> None:
 
 @cache
 def check_instructions_once() -> None:
-    """From now on, vector instructions that a run on this CPU has found to work are not checked.
+    """Patches PyTorch to check each set of vector instructions only once on this CPU.
 
-    PyTorch's check is kept as it is: what it found is remembered, where it was found to work.
+    The patch calls PyTorch's own check and leaves a mark if the instructions work. Later runs skip
+    the check of marked instructions.
     """
     from torch._inductor.cpu_vec_isa import VecISA
 
     check = getattr(VecISA, "check_build", None)
-    if check is None:  # another PyTorch, which checks otherwise
+    if check is None:  # another version of PyTorch, with another check
         return
 
     def check_build(self: Any, code: str) -> bool:
@@ -80,7 +82,7 @@ def check_instructions_once() -> None:
 
 
 def _cpu() -> str:
-    """Returns the model of this CPU, since machines may share a folder."""
+    """Returns the model and the flags of this CPU, since machines may share a folder."""
     with suppress(OSError), open("/proc/cpuinfo") as file:
         lines = {line for line in file if line.startswith(("model name", "flags", "Features"))}
         return " ".join(sorted(lines))

@@ -1,4 +1,4 @@
-"""The random numbers of a data loader's worker processes."""
+"""Random numbers of a data loader's worker processes."""
 
 import random
 from collections.abc import Callable
@@ -13,14 +13,15 @@ from torch.utils.data import DataLoader
 
 @dataclass
 class SeedWorker:
-    """Seeds a worker by the run's seed, the epoch, the rank and its number.
+    """Callable that seeds a worker by the run's seed, the epoch, the rank and the worker's number.
 
-    MMEngine seeds workers by seed, rank and number: workers that are made anew each epoch draw the
-    same in every epoch, and those that persist draw what no resumed run can draw again.
+    MMEngine seeds workers only by seed, rank and worker number. Workers that restart each epoch
+    then draw the same numbers in every epoch, and a resumed run cannot reproduce the numbers of
+    persistent workers.
 
     Attributes:
-        first: what the loader would call, called before.
-        seed, epoch, rank: of the run.
+        first: the loader's own ``worker_init_fn``, called first, or None.
+        seed, epoch, rank: the seed, epoch and rank of the run.
 
     Example:
         >>> import random
@@ -48,9 +49,10 @@ class SeedWorker:
 
 
 def seed_workers_by_epoch(loader: DataLoader, seed: int, epoch: int) -> None:
-    """The workers of ``loader`` start anew, and draw by seed and epoch; without workers: nothing.
+    """Restarts the workers of ``loader``, with random numbers that depend on seed and epoch.
 
-    Workers that persist are ended: their generators stand where no other run finds them.
+    A loader without workers is unchanged. Persistent workers are stopped, since another run cannot
+    reproduce the state of their generators.
 
     Example:
         >>> from torch.utils.data import DataLoader

@@ -1,12 +1,12 @@
-"""Errors that a user can resolve: the tools print their message alone, without a traceback.
+"""Errors that a user can resolve; the tools print only their message, without a traceback.
 
-Each message names the thing, its value and the way out. Any other exception is a bug, and keeps its
-traceback.
+Each message names the setting, its value and the way to fix it. Any other exception is a bug and
+keeps its traceback.
 """
 
 import re
 
-#: What PyTorch makes of an error of a data loader's worker: its traceback, in the message.
+#: PyTorch's message for an error in a data loader's worker; it contains the worker's traceback.
 _OF_WORKER = re.compile(r"Caught \w+ in DataLoader worker .*\n[\w.]+Error: (.*)", re.DOTALL)
 
 
@@ -25,7 +25,7 @@ class UserError(ValueError):
 
 
 class MissingFileError(UserError, FileNotFoundError):
-    """A path that leads to no file.
+    """The path of a file that does not exist.
 
     Example:
         >>> from sakd_dense.runtime import MissingFileError, UserError
@@ -45,7 +45,7 @@ class MissingPackageError(UserError, ModuleNotFoundError):
 
 
 def said_by(error: UserError) -> str:
-    """The message of ``error``, also where a data loader's worker raised it.
+    """Returns the message of ``error``, without the traceback of a data loader's worker.
 
     Example:
         >>> from sakd_dense.runtime import UserError

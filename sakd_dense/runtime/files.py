@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Writing of files that are either complete or do not exist."""
 
 import errno
 import os
@@ -14,9 +14,9 @@ from mmengine.fileio import LocalBackend
 from .errors import UserError
 
 _TEMPORARY = re.compile(r"_unfinished-(\d+)_.+", re.DOTALL)
-#: A disk, a quota or a limit of the process that is full.
+#: Errors of a full disk, a full quota or an exceeded limit of the process.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: What libraries that keep no errno say of the same (PyTorch's zip writer, safetensors).
+#: The same in messages of libraries that drop the errno (PyTorch's zip writer, safetensors).
 _FULL_WORDS = re.compile(
     r"No space left|File too large|Disk quota|file write failed|failed writing|unexpected pos"
 )
@@ -24,13 +24,13 @@ _FULL_WORDS = re.compile(
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside ``path``, which takes its place when the block ends without error.
+    """Yields a temporary path, whose file replaces ``path`` when the block ends without an error.
 
-    What was written is on the disk before the name changes: neither the end of the process nor a
-    power cut leaves half a file under ``path``.
+    The file is flushed to the disk before it is renamed, so neither the end of the process nor a
+    power cut leaves an incomplete file under ``path``. An existing file's permissions are kept.
 
     Raises:
-        UserError: the disk is full.
+        UserError: the disk or the quota is full, or a limit of the process is exceeded.
 
     Example:
         >>> from pathlib import Path
@@ -42,7 +42,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays: some writers and readers (pictures, configs) go by it.
+    # The suffix is kept, since some writers and readers (pictures, configs) depend on it.
     temporary = target.with_name(f"_unfinished-{os.getpid()}_{target.name}")
     try:
         permissions = _permissions(target, temporary)
@@ -64,9 +64,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _permissions(target: Path, probe: Path) -> int:
-    """Returns the permissions of ``target``, or those that a new file gets there.
+    """Returns the permissions of ``target``, or those of a new file in its folder.
 
-    Some writers (safetensors) make a file that its owner alone can read, whatever the umask is.
+    Some writers (safetensors) create a file that only its owner can read, whatever the umask is.
     """
     if not target.exists():
         probe.touch()  # the umask itself can only be read by changing it for all threads
@@ -81,7 +81,7 @@ def _flush(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some network file systems flush no folder.
+        # Some network file systems cannot flush a folder.
         if error.errno in _FULL:
             raise
     finally:
@@ -89,7 +89,7 @@ def _flush(path: Path) -> None:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether ``error`` says that a disk, a quota or a limit of the process is full.
+    """Returns whether ``error`` means a full disk or quota, or an exceeded limit of the process.
 
     Example:
         >>> import errno
@@ -109,12 +109,12 @@ def _first_line(error: BaseException) -> str:
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
-    """Removes what killed processes have left half written in ``folder`` itself.
+    """Removes the incomplete files of killed processes from ``folder``.
 
-    Files of processes that still run stay.
+    Subfolders are not searched, and files of processes that still run are kept.
 
     Returns:
-        What was removed.
+        The removed files.
 
     Example:
         >>> from pathlib import Path
@@ -145,9 +145,9 @@ def _runs(process: int) -> bool:
 
 @contextmanager
 def whole_local_files() -> Iterator[None]:
-    """Inside the block MMEngine writes local files by :func:`replacing`, which it does in place.
+    """Makes MMEngine write local files with :func:`replacing` inside the block, not in place.
 
-    Its checkpoints go through ``LocalBackend``, with every strategy; so does what it dumps.
+    MMEngine writes its checkpoints, with every strategy, and its dumps through ``LocalBackend``.
 
     Example:
         >>> from pathlib import Path

@@ -1,4 +1,4 @@
-"""Losses that are no numbers end a run, before a checkpoint is made of what they did."""
+"""A hook that stops a run at NaN or infinite losses, before the damaged weights are saved."""
 
 import math
 from collections.abc import Mapping
@@ -12,22 +12,24 @@ from mmengine.registry import HOOKS
 from .arguments import typed
 from .errors import UserError
 
-#: float16's loss scale halves after an overflow and skips the step; more in a row are no overflow.
+#: float16's loss scaling skips the step after an overflow and halves the scale. So many bad steps
+#: in a row have another cause.
 OVERFLOWS = 20
 
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stops at the first iteration whose losses are NaN or infinite, and names the terms.
+    """Hook that ends a run at the first iteration with NaN or infinite losses and names the terms.
 
-    The last checkpoint stays as it is. With float16's loss scaling, which skips such steps while it
-    looks for a scale, at the first ``overflows`` of them in a row.
+    The last checkpoint stays unchanged. float16's loss scaling skips such steps while it searches
+    for a scale. With loss scaling, the run therefore ends after ``overflows`` of them in a row.
 
     Args:
-        overflows: how many in a row are taken for the search of a loss scale.
+        overflows: with loss scaling, the number of such iterations in a row at which the run ends.
+            Default: 20.
 
     Raises:
-        UserError: ``overflows`` is no whole number of at least 1.
+        UserError: ``overflows`` is not an integer of at least 1.
 
     Example:
         >>> from mmengine.registry import HOOKS
@@ -60,10 +62,10 @@ class FiniteLossHook(Hook):
 
 
 def not_finite(outputs: Any) -> dict[str, float]:
-    """The entries of a dict of losses that are NaN or infinite.
+    """Returns the entries of a dict of losses that are NaN or infinite.
 
     Returns:
-        Those entries, each as a float, under their names.
+        Those entries by name, each as a float (the mean of a tensor).
 
     Example:
         >>> import torch
@@ -73,13 +75,13 @@ def not_finite(outputs: Any) -> dict[str, float]:
     """
     entries = dict(outputs) if isinstance(outputs, Mapping) else {}
     means = {k: v.detach().float().mean() for k, v in entries.items() if torch.is_tensor(v)}
-    if means:  # one look at the device, not one a term
+    if means:  # one synchronisation with the device for all terms
         entries.update(zip(means, torch.stack(list(means.values())).tolist(), strict=True))
     return {k: v for k, v in entries.items() if isinstance(v, float) and not math.isfinite(v)}
 
 
 def last_checkpoint(work_dir: str) -> str:
-    """A sentence about the checkpoint from which a run can go on.
+    """Returns a sentence that names the checkpoint from which a run can resume.
 
     Example:
         >>> from sakd_dense.runtime.finite import last_checkpoint
@@ -93,7 +95,7 @@ def last_checkpoint(work_dir: str) -> str:
 
 
 def advice(terms: list[str]) -> str:
-    """Returns advice by the names of the terms.
+    """Returns advice that fits the names of the loss terms.
 
     Example:
         >>> from sakd_dense.runtime.finite import advice

@@ -1,10 +1,10 @@
-"""Freed memory that stays with the process, for its next tensors: CPUs, glibc, small batches.
+"""Reuse of freed memory for the next tensors, on CPUs with glibc and for small batches.
 
-By default glibc returns large blocks to the system as soon as they are freed, and the next step's
-tensors fault their pages in anew. In a training step of RetinaNet-R50 at 256x320 that was a fifth
-of the time (benchmarks/NOTES.md). With large images it costs memory instead: at 800x1344 the kept
-blocks left holes that the next tensors did not fit in, and a step that peaked at 18.4 GiB was
-killed at 21.9.
+By default glibc returns large blocks to the system as soon as they are freed, and the tensors of
+the next step cause page faults again. In a training step of RetinaNet-R50 at 256x320, these faults
+took a fifth of the time (benchmarks/NOTES.md). With large images, keeping the blocks costs memory:
+at 800x1344 the next tensors did not fit into the holes between them. A step that peaked at 18.4 GiB
+was then killed at 21.9 GiB.
 """
 
 import ctypes
@@ -23,31 +23,33 @@ from .arguments import typed
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 #: Bytes. Larger blocks are returned to the system in any case.
 LARGEST_BLOCK = 2**27
-#: T x images x pixels of a batch: the largest at which keeping freed memory was measured to gain
-#: (T = 4, one image of 512x512); at eight times as many it was measured to cost memory.
+#: T x images x pixels of the largest batch for which keeping freed memory was measured to be faster
+#: (T = 4, one image of 512x512). At eight times that size it was measured to cost memory.
 LARGEST_BATCH = 2**20
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc to keep freed memory, unless ``MALLOC_*_`` or ``GLIBC_TUNABLES`` is set.
+    """Configures glibc to keep freed memory.
 
     Returns:
-        True if glibc was configured; False on GPUs (not measured) and on other C libraries.
+        True if glibc was configured. False if a variable ``MALLOC_*`` or ``GLIBC_TUNABLES`` is set,
+        with a GPU (not measured), and with other C libraries.
     """
     is_set = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
     if is_set or torch.cuda.is_available() or platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    # glibc before 2.35 refuses more than 32 MiB.
+    # glibc before 2.35 accepts at most 32 MiB.
     if not mallopt(_MMAP_THRESHOLD, LARGEST_BLOCK):
         mallopt(_MMAP_THRESHOLD, 2**25)
     return bool(mallopt(_TRIM_THRESHOLD, -1))
 
 
 def return_freed_memory() -> None:
-    """Undoes :func:`keep_freed_memory`, and returns what was kept.
+    """Reverts :func:`keep_freed_memory` and returns the kept memory to the system.
 
-    The thresholds are those at which glibc's own, which grow with what a process frees, end.
+    glibc's own thresholds grow with the blocks that a process frees. This function sets them to
+    their largest values.
     """
     libc = ctypes.CDLL(None)
     libc.mallopt(_MMAP_THRESHOLD, 2**25)
@@ -57,13 +59,13 @@ def return_freed_memory() -> None:
 
 @HOOKS.register_module()
 class FreedMemoryHook(Hook):
-    """Keeps freed memory for as long as batches are small, and logs its choice.
+    """Hook that keeps freed memory as long as batches are small, and logs its choice.
 
-    It looks at every batch before the model does. The first larger one turns it off for good: the
-    images of a run may differ in size.
+    The hook checks every batch before the model runs, since the images of a run may differ in size.
+    The first larger batch turns it off for the rest of the run.
 
     Args:
-        largest: T x images x pixels of the largest batch that counts as small.
+        largest: T x images x pixels of the largest batch that counts as small. Default: 2**20.
 
     Example:
         >>> from mmengine.registry import HOOKS
@@ -76,8 +78,8 @@ class FreedMemoryHook(Hook):
     @typed
     def __init__(self, largest: int = LARGEST_BATCH) -> None:
         self.largest = largest
-        self._keeps: bool | None = None  # None: not decided
-        self._spiking: list[Any] | None = None  # what has time steps
+        self._keeps: bool | None = None  # None: not decided yet
+        self._spiking: list[Any] | None = None  # modules with time steps
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         self._look(runner, data_batch)
@@ -116,10 +118,12 @@ class FreedMemoryHook(Hook):
 
 
 def batch_size(data_batch: Any, steps: int) -> int:
-    """T x images x pixels of a batch as a data loader gives it; 0 where it shows no images.
+    """Returns T x images x pixels of a batch of a data loader, or 0 for a batch without images.
 
-    ``inputs`` is a list or a stack of images ``[C, H, W]`` or of event frames ``[T, C, H, W]``,
-    or, for test-time augmentation, a list of such lists.
+    Args:
+        data_batch: a dict whose ``inputs`` is a list or a stack of images ``[C, H, W]`` or of event
+            frames ``[T, C, H, W]``; for test-time augmentation, a list of such lists.
+        steps: number of time steps T for images; event frames have their own.
 
     Example:
         >>> import torch

@@ -1,7 +1,7 @@
-"""Data sets in COCO's format whose file has none of the classes that the config names.
+"""Check for data sets in COCO's format whose file has none of the config's classes.
 
-mmdet leaves boxes of other classes out: such a run trains without a box, or tests without one, and
-no error says so.
+mmdet ignores boxes of other classes. Such a run trains or tests without a single box, and mmdet
+raises no error.
 """
 
 import logging
@@ -17,7 +17,9 @@ from .errors import UserError
 
 @HOOKS.register_module()
 class KnownClassesHook(Hook):
-    """Ends a run whose annotations have none of the data set's classes; warns where some lack.
+    """Hook that ends a run whose annotations have none of the data set's classes.
+
+    The hook warns if only some classes are missing.
 
     Raises:
         UserError: no category of the annotation file is a class of the data set.

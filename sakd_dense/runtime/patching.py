@@ -1,4 +1,4 @@
-"""A module's forward, replaced for a while."""
+"""Temporary changes of a module: its forward or its training flag."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch import nn
 
 @contextmanager
 def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """``module.forward`` is ``forward`` inside the block, and what it was before after it.
+    """Replaces ``module.forward`` with ``forward`` inside the block and restores it afterwards.
 
     Example:
         >>> from torch import nn
@@ -34,10 +34,10 @@ def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator
 
 @contextmanager
 def outputs_as_in_training(module: nn.Module) -> Iterator[None]:
-    """``module.training`` is true inside the block, that of its children what it was.
+    """Sets ``module.training`` to True inside the block, without changing its children.
 
-    Some modules give something else while training (FCOS boxes in strides, PIDNet more stages).
-    Their own flag alone decides that; their BatchNorm and dropout stay in eval.
+    Some modules return other outputs in training (FCOS boxes in units of strides, PIDNet more
+    stages). Only their own flag controls these outputs. Their BatchNorm and dropout stay in eval.
 
     Example:
         >>> from torch import nn

@@ -1,4 +1,4 @@
-"""Process groups: joined and left on CPUs, and statistics over the batches of all processes."""
+"""Functions to join and leave process groups on CPUs, and means over all processes."""
 
 import gc
 import logging
@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import torch.distributed as dist
 
-# Before a group is joined: the default arguments of its functions would keep that group alive.
+# Import this before joining a group: the default arguments of its functions would keep that alive.
 import torch.distributed.nn.functional as differentiable
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
@@ -22,11 +22,11 @@ from torch import Tensor
 
 from .errors import UserError
 
-#: How long a process that is done waits for the others.
+#: Time for which a finished process waits for the others.
 LEAVE_TIMEOUT = timedelta(minutes=10)
-#: How long one that fails looks for those that are gone.
+#: Time for which a failed process looks for missing processes.
 LOOK_TIMEOUT = timedelta(seconds=10)
-#: How gloo and NCCL say that another process is gone or does not answer.
+#: Messages of gloo and NCCL for a process that has ended or does not answer.
 _LOST = re.compile(
     r"[Cc]onnection (closed|reset)|Broken pipe|[Tt]imed out|Read error|Write error|"
     r"failed to pass monitoredBarrier|remote process exited|Watchdog caught"
@@ -34,22 +34,24 @@ _LOST = re.compile(
 
 
 def mean_over_processes(x: Tensor) -> Tensor:
-    """The mean of ``x`` over all processes, with gradients to each; ``x`` itself for one process.
+    """Returns the mean of ``x`` over all processes, with gradients to each.
 
-    DDP averages gradients over processes, so a loss that is a mean over pixels, with statistics
-    taken by this function, has the gradients of one process with the whole batch.
+    For a single process, the result is ``x`` itself. DDP averages gradients over processes. A loss
+    that is a mean over pixels and takes its statistics from this function therefore has the
+    gradients of one process with the complete batch.
     """
     world = get_world_size()
     return x if world == 1 else differentiable.all_reduce(x) / world
 
 
 def join_process_group(cfg: Config) -> None:
-    """Joins the gloo group of ``--launcher pytorch`` on a machine without accelerator.
+    """Joins the gloo group of ``--launcher pytorch`` on a machine without an accelerator.
 
-    MMEngine's own launcher would set a CUDA device; it takes a group that is there already.
+    MMEngine's own launcher would set a CUDA device, but it accepts an existing group.
 
     Raises:
-        UserError: this process was not started by a launcher.
+        UserError: no launcher started this process, or ``env_cfg.dist_cfg.timeout`` is not a
+            number of seconds.
     """
     if cfg.launcher != "pytorch" or get_device() != "cpu" or dist.is_initialized():
         return
@@ -71,15 +73,15 @@ def join_process_group(cfg: Config) -> None:
 
 
 def leave_process_group(timeout: timedelta = LEAVE_TIMEOUT) -> None:
-    """Leaves the process group, at the end of a run, once all processes have arrived here.
+    """Leaves the process group at the end of a run, after all processes have called this function.
 
-    A gloo group whose threads still run at exit may abort its process. They run on after
-    ``destroy_process_group`` for as long as a DDP model is there, which a runner and its hooks keep
-    in a reference cycle: what is unreachable is freed first.
+    A gloo group whose threads still run at exit may abort its process. The threads run after
+    ``destroy_process_group`` as long as a DDP model exists, and a runner and its hooks keep that
+    model in a reference cycle. Therefore unreachable objects are freed first.
 
     Args:
-        timeout: how long to wait for the other processes of a gloo group. A process whose work is
-            done logs that some did not arrive, and leaves.
+        timeout: how long to wait for the other processes of a gloo group. If some do not arrive in
+            time, the process logs a warning and leaves.
     """
     if not dist.is_initialized():
         return
@@ -99,16 +101,16 @@ def leave_process_group(timeout: timedelta = LEAVE_TIMEOUT) -> None:
 
 @contextmanager
 def leaving_process_group() -> Iterator[None]:
-    """Leaves the process group behind the block, also when the block fails or exits.
+    """Leaves the process group after the block, even if the block fails or exits.
 
     Raises:
-        SystemExit: the block failed because another process is gone or does not answer; with a
-            message that names its rank.
+        SystemExit: the block failed because another process has ended or does not answer. The
+            message names its rank if it is known.
     """
     try:
         yield
     except BaseException as error:
-        # No barrier: the other processes may wait elsewhere, until the launcher ends them.
+        # No barrier here: the other processes may wait elsewhere until the launcher ends them.
         lost = ""
         if dist.is_initialized():
             lost = lost_processes(error)
@@ -122,12 +124,12 @@ def leaving_process_group() -> Iterator[None]:
 
 
 def lost_processes(error: BaseException, timeout: timedelta = LOOK_TIMEOUT) -> str:
-    """Returns a message if ``error`` comes from a process that is gone, else ''.
+    """Returns a message if a missing process caused ``error``, and otherwise ''.
 
     Args:
-        error: that ended this process's work.
-        timeout: how long to look for the others (gloo; NCCL's own message names what it waited
-            for).
+        error: the exception that ended this process's work.
+        timeout: how long to look for the other processes of a gloo group. NCCL needs no search:
+            its own message names what it waited for.
     """
     first = (str(error).strip().splitlines() or [""])[0]
     if not isinstance(error, RuntimeError) or _LOST.search(first) is None:
@@ -145,10 +147,10 @@ def lost_processes(error: BaseException, timeout: timedelta = LOOK_TIMEOUT) -> s
 
 
 def absent_ranks(timeout: timedelta) -> list[int]:
-    """The ranks of a gloo group that do not answer within ``timeout``, as far as is known here.
+    """Returns the ranks of a gloo group that do not answer within ``timeout``, as far as known.
 
-    Every process that is left writes its rank into the group's store and reads the others', which
-    needs no connection to those that are gone.
+    Every remaining process writes its rank into the group's store and reads those of the others.
+    This exchange needs no connection to the missing processes.
     """
     rank, world = dist.get_rank(), dist.get_world_size()
     store = dist.distributed_c10d._get_default_store()
@@ -159,13 +161,14 @@ def absent_ranks(timeout: timedelta) -> list[int]:
         while absent and time.monotonic() < deadline:
             absent = [r for r in absent if not store.check([f"sakd_dense-still-there-{r}"])]
             time.sleep(0.2)
-    except RuntimeError:  # the store was that of a process that is gone: by default rank 0
+    except RuntimeError:  # the process that held the store is gone, by default rank 0
         return [0] if rank else absent
     return absent
 
 
 def _clear_frames(error: BaseException | None) -> None:
-    # The frames of a traceback keep the model, which keeps the group. The lines stay readable.
+    # The frames of a traceback keep the model alive, which keeps the group alive. The traceback's
+    # lines stay readable.
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""The random numbers of a process."""
+"""Saving and restoring of a process's random state."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -30,12 +30,12 @@ def untouched_random_state() -> Iterator[None]:
 
 
 def random_state() -> dict[str, Any]:
-    """Returns the state of PyTorch's generators (this process's GPU too), NumPy's and ``random``'s.
+    """Returns the state of the generators of PyTorch (CPU and current GPU), NumPy and ``random``.
 
-    Tensors, numbers and strings alone, so that a checkpoint that holds it loads safely.
+    The state consists only of tensors, numbers and strings, so a checkpoint with it loads safely.
 
     Returns:
-        ``python``, ``numpy`` and ``torch``; with a GPU, ``cuda``.
+        A dict with ``python``, ``numpy`` and ``torch``; with a GPU, also ``cuda``.
 
     Example:
         >>> from sakd_dense.runtime.random_state import random_state
@@ -56,7 +56,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """The generators stand where they stood when :func:`random_state` gave ``state``.
+    """Restores the generators to a state that :func:`random_state` has returned.
 
     Example:
         >>> import torch

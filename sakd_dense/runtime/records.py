@@ -1,4 +1,4 @@
-"""Results as JSON files that say where they come from."""
+"""Results as JSON files that record their provenance."""
 
 import json
 import math
@@ -17,11 +17,11 @@ _LIBRARIES = ("torch", "mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain", "sakd
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the libraries that are loaded.
+    """Returns the versions of Python and of the loaded libraries.
 
     Returns:
-        ``python``, and those that are loaded of ``torch``, ``mmengine``, ``mmcv``, ``mmdet``,
-        ``mmseg``, ``mmpretrain`` and ``sakd_dense``.
+        The version by name, for ``python`` and for those of ``torch``, ``mmengine``, ``mmcv``,
+        ``mmdet``, ``mmseg``, ``mmpretrain`` and ``sakd_dense`` that are loaded.
 
     Example:
         >>> from sakd_dense.runtime.records import versions
@@ -38,10 +38,10 @@ class Record:
     """A result with its provenance; subclasses add the result's own fields.
 
     Attributes:
-        config, checkpoint: what was run.
+        config, checkpoint: the names of the config and checkpoint that were run.
         command: the command line.
-        versions: see :func:`versions`.
-        date: when, in UTC, as ISO 8601.
+        versions: the library versions, see :func:`versions`.
+        date: time in UTC at which the record was created, in ISO 8601.
 
     Example:
         >>> from sakd_dense.timesteps import SweepResult  # a Record
@@ -50,7 +50,7 @@ class Record:
         'student.py'
     """
 
-    #: What an error calls a file of this kind.
+    #: Name of this kind of file in error messages.
     description: ClassVar[str]
 
     config: str = ""
@@ -60,25 +60,28 @@ class Record:
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def notes(self) -> str:
-        """Returns notes on how to read the numbers, which the file keeps beside them."""
+        """Returns notes on how to read the numbers. The file stores them with the numbers."""
         raise NotImplementedError
 
     def to_content(self) -> dict[str, Any]:
-        """The fields as JSON knows them.
+        """Returns the fields as a dict for JSON.
 
         Returns:
-            ``config``, ``checkpoint``, ``command``, ``versions``, ``date``, and the fields of the
+            ``config``, ``checkpoint``, ``command``, ``versions``, ``date`` and the fields of the
             subclass.
         """
         return asdict(self)
 
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_content`, which may change ``content``."""
+        """Creates the record from the output of :meth:`to_content`; may change ``content``."""
         return cls(**content)
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything, whole or not at all; NaN and infinity become null."""
+        """Writes the fields and notes to a JSON file, completely or not at all.
+
+        NaN and infinity become null.
+        """
         content = {**self.to_content(), "notes": self.notes()}
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
@@ -88,8 +91,8 @@ class Record:
         """Reads a file that :meth:`to_json` wrote.
 
         Raises:
-            MissingFileError: there is no such file.
-            UserError: it is not one that :meth:`to_json` wrote.
+            MissingFileError: the file does not exist.
+            UserError: :meth:`to_json` did not write the file.
         """
         try:
             content = json.loads(Path(path).read_text())

@@ -1,4 +1,4 @@
-"""Metrics at several T from one backbone pass."""
+"""Metrics at several numbers of time steps T from one backbone pass."""
 
 from ..backbones.time_steps import check_time_steps, find_spiking_backbone
 from ..transfer.load import load_for_test

@@ -1,7 +1,7 @@
-"""One checkpoint at several T and several D, for neurons that fire integers up to D.
+"""Tests of one checkpoint at several T and D, for neurons that fire integers up to D.
 
-At one D every T is read from one pass, as in :func:`.sweeps.sweep`. Another D changes what the
-first layer of neurons fires, and with it all that follows: it is another forward.
+For each D, one pass gives every T, as in :func:`.sweeps.sweep`. Another D changes the output of the
+first layer of neurons, and with it the input of all later layers, so each D needs its own pass.
 """
 
 from collections.abc import Iterable
@@ -21,11 +21,11 @@ from .table import table
 
 @dataclass
 class CountGrid(Record):
-    """Metrics at every T and D of one model.
+    """Metrics of one model at every T and D.
 
     Attributes:
-        rows: by (T, D), what :class:`SweepResult` has for each T.
-        images: how many were evaluated.
+        rows: for each (T, D), the values that :class:`SweepResult` has for each T.
+        images: number of evaluated images.
 
     Example:
         >>> from sakd_dense.timesteps import CountGrid
@@ -42,7 +42,7 @@ class CountGrid(Record):
     images: int = 0
 
     def table(self) -> str:
-        """T x D, slots, metrics, firing rate and ms an image, aligned."""
+        """Returns an aligned table: T x D, the metrics, the firing rate and ms per image."""
         return table({f"{t}x{d}": row for (t, d), row in self.rows.items()}, "T x D")
 
     def notes(self) -> str:
@@ -54,20 +54,20 @@ class CountGrid(Record):
         )
 
     def to_content(self) -> dict[str, Any]:
-        """The fields as JSON knows them: the rows are a list.
+        """Returns the fields as a dict for JSON, with the rows as a list.
 
         Returns:
-            ``rows``, a list of dicts with ``T``, ``D`` and ``values`` (by name, the metrics,
-            ``firing_rate`` and ``ms_per_image``); ``images``; and those of every record:
-            ``config``, ``checkpoint``, ``command``, ``versions`` and ``date``. The file has
-            ``notes`` as well.
+            ``rows``, a list of dicts with ``T``, ``D`` and ``values`` (a dict of the metrics,
+            ``firing_rate`` and ``ms_per_image``); ``images``; and the fields of every record:
+            ``config``, ``checkpoint``, ``command``, ``versions`` and ``date``. The file also
+            contains ``notes``.
         """
         rows = [dict(T=t, D=d, values=row) for (t, d), row in self.rows.items()]
         return {**super().to_content(), "rows": rows}
 
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_content`."""
+        """Creates the result from the output of :meth:`to_content`; removes ``rows`` from it."""
         rows = {(row["T"], row["D"]): row["values"] for row in content.pop("rows")}
         return cls(rows=rows, **content)
 
@@ -80,19 +80,24 @@ def grid(
     timed_batches: int = 4,
     fuse: bool = False,
 ) -> CountGrid:
-    """The test metrics of a model at several D and T; the arguments are those of :func:`sweep`.
+    """Tests a model at several D and T.
 
     Args:
-        cfg: of the model and its test set.
-        checkpoint: loaded strictly and safely.
-        counts: the D to read, the order of the rows.
+        cfg: config of the model and its test set.
+        checkpoint: path of the checkpoint, loaded strictly and safely. None uses the config's
+            ``load_from``.
+        counts: the values of D, in the order of the rows.
         time_steps: as in :func:`sweep`.
         timed_batches: as in :func:`sweep`.
         fuse: as in :func:`sweep`.
 
+    Returns:
+        The metrics, firing rates and times at every T and D.
+
     Raises:
-        MissingFileError: for a checkpoint that is not there.
-        UserError: as :func:`sweep`; for a model whose neurons fire no integers, or a bad D.
+        MissingFileError: the checkpoint does not exist.
+        UserError: as :func:`sweep`; also if the model's neurons do not fire integers or if a D is
+            not valid.
 
     Example:
         >>> from sakd_dense.config import load_config

@@ -1,21 +1,21 @@
-"""One evaluator a T, since metrics keep what they have seen."""
+"""A separate evaluator for each T, since metrics accumulate the results that they process."""
 
 import copy
 from typing import Any
 
 from mmengine.evaluator import Evaluator
 
-#: Attributes of metrics of mmengine, mmdet and mmseg that say where they write.
+#: Output paths of the metrics of mmengine, mmdet and mmseg.
 _WRITES_TO = ("outfile_prefix", "out_file_path", "output_dir")
-#: Annotations of a whole data set: big, and only read.
+#: Classes that hold the annotations of a complete data set: large, and only read.
 _SHARED = ("COCO", "LVIS")
 
 
 def evaluator_for(name: str, evaluator: Evaluator) -> Evaluator:
-    """A copy of ``evaluator`` for ``name``, as ``'T2'``: it keeps its own results and files.
+    """Returns a copy of ``evaluator`` with its own results and files, named by ``name`` (``'T2'``).
 
-    Loaded annotations are shared. A metric that writes to ``results.pkl`` writes to
-    ``results_T2.pkl`` in the copy.
+    Loaded annotations are shared. If a metric writes to ``results.pkl``, its copy writes to
+    ``results_T2.pkl``.
     """
     shared: dict[int, Any] = {}
     for metric in evaluator.metrics:

@@ -1,11 +1,11 @@
-"""MMEngine's test and validation loops, reading several T from one pass.
+"""Test and validation loops of MMEngine that read several T from one pass.
 
     test_cfg = dict(type="TimeStepTestLoop", time_steps=(1, 2, 4, 8))
     val_cfg = dict(type="TimeStepValLoop", time_steps=(1, 2, 4))
 
-Metrics at T=2 are called ``T2/coco/bbox_mAP``; ``T2/firing_rate`` stands beside them. Those at the
-T the model itself is set to are there a second time under their own names, ``coco/bbox_mAP``, so
-``save_best``, early stopping and schedulers work as they do with MMEngine's loops.
+The metrics at T=2 are named ``T2/coco/bbox_mAP``, and the firing rate ``T2/firing_rate``. The
+metrics at the model's own T also appear under their plain names, ``coco/bbox_mAP``. ``save_best``,
+early stopping and schedulers therefore work as they do with MMEngine's loops.
 """
 
 import time
@@ -28,14 +28,14 @@ from .evaluators import evaluator_for
 from .reader import PrefixReader
 from .table import FIRING_RATE
 
-try:  # MMEngine logs losses of a validation since 0.10.5.
+try:  # MMEngine logs validation losses since 0.10.5.
     from mmengine.runner.loops import _parse_losses, _update_losses
 except ImportError:
     _parse_losses = _update_losses = None
 
 
 class _TimeStepLoop:
-    """Base of the two loops; ``phase`` is the word in the names of hooks and steps."""
+    """Base of the two loops; ``phase`` is the word in the names of hooks and steps (``'val'``)."""
 
     phase: ClassVar[str]
     runner: Any
@@ -48,21 +48,25 @@ class _TimeStepLoop:
         self.firing_rate = firing_rate
         #: Metrics and firing rate at each T of the last run, under the evaluator's names.
         self.rows: dict[int, dict[str, float]] = {}
-        #: Wall clock of the last run, all T together, without loading data and without metrics.
+        #: Wall-clock time of the last run for all T together, without data loading and metrics.
         self.seconds_per_image = float("nan")
         self._evaluators: dict[int, Evaluator] = {}
 
     def _steps_of_run(self) -> tuple[tuple[int, ...], int]:
-        """The T to read, and the one whose metrics have no prefix and whose outputs hooks get."""
+        """Returns the T to read and the main T.
+
+        The metrics at the main T have no prefix, and hooks get the outputs at that T.
+        """
         steps = find_spiking_backbone(self.runner.model).time_steps
         return self.time_steps, steps if steps in self.time_steps else max(self.time_steps)
 
     def run(self) -> dict[str, float]:
-        """Runs the data set once.
+        """Evaluates the data set once, at every T.
 
         Returns:
-            The metrics at the model's own T (at the largest T read, if its own is not), and those
-            at every T with the prefix ``T2/``.
+            The metrics at the model's own T without a prefix, and the metrics at every T with a
+            prefix such as ``T2/``. If the model's own T is not read, the metrics without a prefix
+            are those at the largest T.
         """
         hook, phase = self.runner.call_hook, self.phase
         hook(f"before_{phase}")
@@ -79,7 +83,7 @@ class _TimeStepLoop:
         with counter.counting() if counter else nullcontext():
             for idx, data_batch in enumerate(self.dataloader):
                 self.run_iter(idx, data_batch)
-        # The first batch warms up; it counts only if there is no other.
+        # The first batch is a warm-up. Its time counts only if it is the only batch.
         times = self._times[1:] or self._times
         images = sum(n for _, n in times)
         self.seconds_per_image = sum(s for s, _ in times) / images if images else float("nan")
@@ -97,7 +101,7 @@ class _TimeStepLoop:
 
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
-        """One batch, at every T."""
+        """Runs and evaluates one batch at every T."""
         hook, phase = self.runner.call_hook, self.phase
         hook(f"before_{phase}_iter", batch_idx=idx, data_batch=data_batch)
         step = getattr(self.runner.model, f"{phase}_step")
@@ -144,15 +148,15 @@ class _TimeStepLoop:
 
 @LOOPS.register_module()
 class TimeStepTestLoop(_TimeStepLoop, TestLoop):
-    """Tests at several T from one backbone pass a batch.
+    """Test loop that reads several T from one backbone pass per batch.
+
+    Hooks (visualisation, dumps) get the outputs at the model's own T. If that T is not in
+    ``time_steps``, they get the outputs at the largest T.
 
     Args:
-        time_steps: the T to read.
+        time_steps: the numbers of time steps T to read.
         fp16: as in MMEngine's ``TestLoop``.
-        firing_rate: count the model's spikes as well.
-
-    The model's hooks (visualisation, dumps) get the outputs at its own T, or at the largest T read
-    if its own is not among them.
+        firing_rate: whether to measure the firing rate at each T as well.
 
     Example:
         >>> from mmengine.evaluator import Evaluator
@@ -182,16 +186,17 @@ class TimeStepTestLoop(_TimeStepLoop, TestLoop):
 
 @LOOPS.register_module()
 class TimeStepValLoop(_TimeStepLoop, ValLoop):
-    """Validates at several T from one backbone pass a batch.
+    """Validation loop that reads several T from one backbone pass per batch.
 
-    The T that the model is trained at is always read, in ``time_steps`` or not: the metrics that
-    choose the best checkpoint are those at that T. Where the evaluator has none at that T (a
-    detector that finds nothing), hooks get an empty dict, as from MMEngine's ``ValLoop``.
+    The loop always reads the T that the model is trained at, even if ``time_steps`` does not
+    contain it: the metrics at that T select the best checkpoint. If the evaluator returns no metric
+    at that T (a detector that finds nothing), hooks get an empty dict, as with MMEngine's
+    ``ValLoop``.
 
     Args:
-        time_steps: the T to read.
+        time_steps: the numbers of time steps T to read.
         fp16: as in MMEngine's ``ValLoop``.
-        firing_rate: count the model's spikes as well.
+        firing_rate: whether to measure the firing rate at each T as well.
 
     Example:
         >>> from mmengine.evaluator import Evaluator
@@ -229,8 +234,8 @@ class TimeStepValLoop(_TimeStepLoop, ValLoop):
     ) -> dict[str, float]:
         if metrics:
             return {**metrics, **prefixed}
-        # mmdet has no metrics for a detector that finds nothing. MMEngine's loop then gives its
-        # hooks an empty dict, and save_best skips this validation. From other names it would miss
-        # its own, or take a firing rate for the main metric. The log gets them all the same.
+        # mmdet returns no metrics for a detector that finds nothing. MMEngine's loop then passes an
+        # empty dict to its hooks, and save_best skips this validation. With other names only,
+        # save_best would miss its metric or use a firing rate. The log still gets all values.
         RuntimeInfoHook().after_val_epoch(self.runner, prefixed)
         return {}

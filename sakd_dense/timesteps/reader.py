@@ -1,15 +1,15 @@
 r"""Predictions of a model at several T, from one pass of its spiking backbone.
 
-Direct encoding shows the same image at every step, and in eval mode BatchNorm uses its running
-statistics: what a neuron does at t depends on nothing after t. The features at T=2 are therefore
-a prefix of those at T=8, and ::
+Direct encoding presents the same image at every time step, and in eval mode BatchNorm uses its
+running statistics, so the output of a neuron at t does not depend on later steps. The features at
+T=2 are therefore a prefix of those at T=8::
 
     images -> data_preprocessor -> backbone at T = 8 -> rates at 8 -> neck, head -> predictions
                                         \-> first 4 steps: rates at 4 -> neck, head -> predictions
                                         \-> first 2 steps: rates at 2 -> neck, head -> predictions
 
-Neck, head and post-processing are the model's own, run by its own ``test_step`` once a T; in all
-runs but the first the data_preprocessor and the backbone only play back what was recorded.
+The model's own ``test_step`` runs the neck, the head and the post-processing once for each T. In
+all runs except the first, the data_preprocessor and the backbone only replay recorded outputs.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,23 +31,23 @@ Output = TypeVar("Output")
 
 
 class PrefixReader:
-    """Reads a model at several T from one backbone pass.
+    """Reader of a model's outputs at several T from one backbone pass.
 
     ::
 
         reader = PrefixReader(model.eval(), (1, 2, 4, 8))
         predictions = reader.read(lambda: model.test_step(batch))   # {1: [...], 2: [...], ...}
 
-    Outside of :meth:`read` the model is untouched; :meth:`read` restores it whatever happens.
+    The model is changed only during :meth:`read`, which always restores it, even after an error.
 
     Args:
-        model: with exactly one :class:`~sakd_dense.backbones.SpikingBackbone` in it. It may be
+        model: a model with exactly one :class:`~sakd_dense.backbones.SpikingBackbone`. It may be
             wrapped (DistributedDataParallel, test-time augmentation).
-        time_steps: the T to read, in any order.
+        time_steps: the numbers of time steps T to read, in any order.
 
     Raises:
-        UserError: for bad ``time_steps``, for a model with no or several spiking backbones, and
-            for one whose neurons look ahead in time (PSN).
+        UserError: ``time_steps`` is not valid, the model has no or several spiking backbones, or
+            the output of its neurons depends on later time steps (PSN).
 
     Example:
         >>> import torch
@@ -73,21 +73,22 @@ class PrefixReader:
 
     @torch.no_grad()
     def read(self, step: Callable[[], Output]) -> dict[int, Output]:
-        """``step()`` at every T.
+        """Returns the output of ``step()`` at every T.
 
         Args:
-            step: runs the model on a batch, such as ``lambda: model.test_step(batch)``. It is
-                called once a T, at the largest first. Preprocessed data samples are copied for
-                each call, so predictions that a model writes into them do not overwrite another's.
+            step: a function that runs the model on a batch, such as
+                ``lambda: model.test_step(batch)``. It is called once for each T, first at the
+                largest. Each call gets its own copy of the preprocessed data samples, so
+                predictions that a model writes into them do not overwrite those at another T.
 
         Returns:
-            The outputs by T, in the order of ``time_steps``; equal to those of separate calls at
+            The outputs by T, in the order of ``time_steps``. They equal those of separate calls at
             each T.
 
         Raises:
-            UserError: if the model, or a BatchNorm of it, is in train mode, and if the input has
-                a time axis of its own that is not as long as the largest T.
-            RuntimeError: if a call at another T uses the backbone in another way.
+            UserError: the model is in train mode, a BatchNorm is in train mode or has no running
+                statistics, or the input has a time axis whose length is not the largest T.
+            RuntimeError: a call at another T uses the backbone in another way.
         """
         self._check_mode()
         longest = max(self.time_steps)
@@ -121,8 +122,8 @@ class PrefixReader:
                     f"the input has {steps} time steps, but the largest of time_steps is "
                     f"{longest}; set it to {steps}"
                 )
-            # The readout itself reads each prefix, so the rates are those of a separate pass to
-            # the last bit. It reads some feature maps once more; the pass made hundreds.
+            # The readout itself reads each prefix, so the rates are bit-identical to those of a
+            # separate pass. The cost is small: a few feature maps are read once more.
             for t in features:
                 read = readout.forward(tuple(s[:t] for s in sequences))
                 prefixes[t] = backbone.handed_on(read)
@@ -171,7 +172,7 @@ class PrefixReader:
 
 
 def _preprocessors(model: nn.Module) -> dict[str, BaseDataPreprocessor]:
-    """The data preprocessors of ``model`` that are not part of another."""
+    """Returns the data preprocessors of ``model`` that are not part of another, by module name."""
     preprocessors: dict[str, BaseDataPreprocessor] = {}
     for name, module in model.named_modules():
         inside = any(name.startswith(f"{outer}.") for outer in preprocessors)
@@ -183,7 +184,7 @@ def _preprocessors(model: nn.Module) -> dict[str, BaseDataPreprocessor]:
 def _recording(run: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
     def forward(*args: Any, **kwargs: Any) -> Any:
         output = run(*args, **kwargs)
-        # The tape keeps a copy no pass writes into.
+        # The tape keeps its own copy, since the model may write into the output.
         tape.append(None, fresh_samples(output))
         return output
 

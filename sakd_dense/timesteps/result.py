@@ -1,4 +1,4 @@
-"""The result of a sweep, to print, to keep and to draw."""
+"""The result of a sweep, with its table and its JSON file."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -9,17 +9,19 @@ from .table import FIRING_RATE, MS, main_metric, metric_columns, table
 
 @dataclass
 class SweepResult(Record):
-    """Metrics at every T of one model.
+    """Metrics of one model at every T.
 
     Attributes:
-        rows: by T, the metrics under the evaluator's names (``coco/bbox_mAP``), and
-            ``firing_rate`` of all neurons and ``ms_per_image`` of that T alone. An ANN has one
-            row, under None.
-        images: how many were evaluated.
-        sweep_ms_per_image: all T together, from one backbone pass a batch, without loading data
-            and without metrics; None for an ANN.
-        timed_images: over how many ``ms_per_image`` was measured; 0 if it was not.
-        batch_size: images a batch while timing.
+        rows: for each T, the metrics under the evaluator's names (``coco/bbox_mAP``), the
+            ``firing_rate`` of all neurons, and ``ms_per_image``, measured in a separate run at that
+            T. An ANN has one row, under None.
+        images: number of evaluated images.
+        sweep_ms_per_image: time in ms per image for all T together, from one backbone pass per
+            batch, without data loading and metrics; None for an ANN.
+        timed_images: number of images over which ``ms_per_image`` was measured; 0 if it was not
+            measured.
+        batch_size: largest number of images per batch while timing.
+        device: name of the GPU, or the type of another device (``'cpu'``).
 
     Example:
         >>> from sakd_dense.timesteps import SweepResult
@@ -44,11 +46,11 @@ class SweepResult(Record):
 
     @property
     def main_metric(self) -> str | None:
-        """The name of the metric that counts, such as ``coco/bbox_mAP`` or ``mIoU``."""
+        """Name of the metric that ranks checkpoints, such as ``coco/bbox_mAP`` or ``mIoU``."""
         return main_metric(self.rows)
 
     def table(self) -> str:
-        """T, metrics, firing rate and ms an image, aligned."""
+        """Returns an aligned table: T, the metrics, the firing rate and ms per image."""
         return table(self.rows)
 
     def notes(self) -> str:
@@ -68,13 +70,13 @@ class SweepResult(Record):
         return "\n".join(notes)
 
     def to_content(self) -> dict[str, Any]:
-        """The fields as JSON knows them: the rows are a list, since T may be None.
+        """Returns the fields as a dict for JSON, with the rows as a list, since T may be None.
 
         Returns:
             ``rows``, a list of dicts with ``T``, ``metrics`` (a dict), ``firing_rate`` and
             ``ms_per_image``; ``images``, ``sweep_ms_per_image``, ``timed_images``, ``batch_size``
-            and ``device``; and those of every record: ``config``, ``checkpoint``, ``command``,
-            ``versions`` and ``date``. The file has ``notes`` as well.
+            and ``device``; and the fields of every record: ``config``, ``checkpoint``,
+            ``command``, ``versions`` and ``date``. The file also contains ``notes``.
         """
         rows = [
             {
@@ -89,7 +91,7 @@ class SweepResult(Record):
 
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_content`."""
+        """Creates the result from the output of :meth:`to_content`; removes ``rows`` from it."""
         rows = {}
         for row in content.pop("rows"):
             measured = {k: row[k] for k in (FIRING_RATE, MS) if row[k] is not None}

@@ -1,4 +1,4 @@
-"""Tests a checkpoint at several T: metrics, firing rates and times."""
+"""Tests of a checkpoint at several T: metrics, firing rates and times."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -28,26 +28,30 @@ def sweep(
     fuse: bool = False,
     name: str = "",
 ) -> SweepResult:
-    """The test metrics of a model at several T, from one backbone pass a batch.
+    """Tests a model at several T, from one backbone pass per batch.
 
     Args:
         cfg_or_runner: a config, from which a runner is built, or a runner, whose model, test data
-            and test evaluator are taken. A runner is given back as it was, but for its weights if
-            a checkpoint is given.
-        checkpoint: loaded strictly and safely, see :func:`load_for_test`. A runner may go without:
-            then its model is tested as it is. A config may have it in ``load_from``.
-        time_steps: the T to read, in the order of the rows. None: those of the config's
-            ``TimeStepTestLoop`` if it has one, else the model's own T. A model without a spiking
-            backbone (the ANN teacher) is tested as it is, and takes None only.
-        timed_batches: over how many batches the time of each T alone is measured; 0: not at all.
-        fuse: fold the BatchNorms of spiking backbones (:meth:`SpikingBackbone.fuse`): faster, the
-            same to rounding. The model of a runner stays folded.
-        name: goes into the names of the files that the evaluator writes.
+            and test evaluator are used. A runner is restored at the end, except for its weights if
+            a checkpoint or ``fuse`` is given.
+        checkpoint: path of the checkpoint, loaded strictly and safely, see :func:`load_for_test`.
+            None uses the ``load_from`` of a config, or the current weights of a runner.
+        time_steps: the numbers of time steps T to read, in the order of the rows. None uses those
+            of the config's ``TimeStepTestLoop``, or the model's own T without such a loop. A model
+            without a spiking backbone (the ANN teacher) allows only None.
+        timed_batches: number of batches over which each T is timed in a separate run; 0 measures no
+            times.
+        fuse: whether to fold the BatchNorms of spiking backbones (:meth:`SpikingBackbone.fuse`).
+            The result is the same up to rounding, and faster. A runner's model stays folded.
+        name: part of the names of the files that the evaluator writes.
+
+    Returns:
+        The metrics, firing rates and times at every T.
 
     Raises:
-        MissingFileError: for a checkpoint that is not there.
-        UserError: for one that does not fit, for bad ``time_steps``, for a config without a test
-            set, and for a model of which several T cannot be read.
+        MissingFileError: the checkpoint does not exist.
+        UserError: the checkpoint does not fit or is not given, ``time_steps`` is not valid, the
+            config has no test set, or the model does not allow reading several T.
 
     Example:
         >>> from mmengine.config import Config
@@ -99,7 +103,7 @@ def sweep(
 
 @contextmanager
 def _for_test(runner: Runner, loaded: bool) -> Iterator[None]:
-    """Puts the runner's loop and mode back at the end."""
+    """Restores the runner's test loop and train mode at the end."""
     loop, has_loaded = runner._test_loop, runner._has_loaded
     runner._has_loaded = has_loaded or loaded
     training = runner.model.training
@@ -120,7 +124,7 @@ def _steps_of(runner: Runner, loop: Any) -> tuple[int, ...] | None:
 
 def _batch_size(batch: Any) -> int:
     inputs = batch["inputs"] if isinstance(batch, dict) else batch[0]
-    # Test-time augmentation: a list of views, each a list of images.
+    # With test-time augmentation, the inputs are a list of views, each a list of images.
     return len(inputs[0]) if inputs and isinstance(inputs[0], list) else len(inputs)
 
 

@@ -1,4 +1,4 @@
-"""A table of what was read at each T, whatever the task's metrics are called."""
+"""Table of the metrics, firing rates and times at each T, for any task."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 FIRING_RATE = "firing_rate"
 MS = "ms_per_image"
-#: COCO's and VOC's: ``coco/bbox_mAP``, ``coco/bbox_mAP_50``, ``pascal_voc/AP50``.
+#: Metrics of COCO and VOC: ``coco/bbox_mAP``, ``coco/bbox_mAP_50``, ``pascal_voc/AP50``.
 _AVERAGE_PRECISION = re.compile(r"(?:^|_)m?AP(?:_?50|_?75)?$")
 _MOST = 6
 
@@ -16,16 +16,17 @@ Rows = Mapping[Any, Mapping[str, float]]
 
 
 def metric_columns(rows: Rows) -> dict[str, str]:
-    """The metrics worth a column, by name in ``rows``, with their headings.
+    """Selects the metrics that get a column in the table, with their headings.
 
-    mAP, mAP50 and mAP75 for detectors (of boxes and of masks, where there are both); else the
-    first six numbers that the metrics gave. Some T may lack one.
+    For detectors, the columns are mAP, mAP50 and mAP75, of boxes and of masks if both exist. For
+    other models, they are the first six numeric metrics. Rows of some T may lack a metric.
 
     Returns:
-        The heading of each chosen metric by its name, such as ``{'coco/bbox_mAP_50': 'mAP50'}``.
+        The heading of each selected metric by its name in ``rows``, such as
+        ``{'coco/bbox_mAP_50': 'mAP50'}``.
     """
     names = dict.fromkeys(n for row in rows.values() for n in row if n not in (FIRING_RATE, MS))
-    # A T may have none: mmdet gives no metrics for a detector that finds nothing.
+    # A row may lack all metrics: mmdet returns none for a detector that finds nothing.
     columns = {n: [row[n] for row in rows.values() if row.get(n) is not None] for n in names}
     numbers = [n for n, values in columns.items() if values and all(map(_is_number, values))]
     chosen = [n for n in numbers if _AVERAGE_PRECISION.search(_last(n))] or numbers[:_MOST]
@@ -38,17 +39,20 @@ def metric_columns(rows: Rows) -> dict[str, str]:
 
 
 def main_metric(rows: Rows) -> str | None:
-    """The name in ``rows`` of the metric that ranks checkpoints: mIoU, else the first column."""
+    """Returns the name of the metric that ranks checkpoints: mIoU, or else the first column.
+
+    The result is None if ``rows`` has no metric.
+    """
     names = list(metric_columns(rows))
     return next((n for n in names if _last(n) == "mIoU"), names[0] if names else None)
 
 
 def table(rows: Rows, key: str = "T") -> str:
-    """One line a T: T, the metrics, the firing rate, ms an image; aligned.
+    """Returns an aligned table with a line for each T: the metrics, firing rate and ms per image.
 
     Args:
-        rows: by T, or by what ``key`` names.
-        key: the heading of the first column.
+        rows: the values of each line by T, or by the quantity that ``key`` names.
+        key: heading of the first column.
     """
     headings = {
         **metric_columns(rows),
@@ -63,7 +67,7 @@ def table(rows: Rows, key: str = "T") -> str:
 
 
 def aligned(lines: Sequence[Sequence[str]], left: int = 0) -> str:
-    """Cells in columns, flush right but for the first ``left`` columns."""
+    """Aligns cells in columns: the first ``left`` columns to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
@@ -86,7 +90,7 @@ def _heading(name: str) -> str:
 
 
 def _is_number(value: object) -> bool:
-    # Real: mmseg's metrics are float32 of NumPy.
+    # Real, since mmseg's metrics are NumPy's float32.
     return isinstance(value, Real) and not isinstance(value, bool)
 
 

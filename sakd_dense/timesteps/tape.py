@@ -1,4 +1,4 @@
-"""Calls of a module, recorded in order and played back in order."""
+"""Recording and replay of the calls of a module, in order."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def shapes_of(value: Any) -> Any:
-    """The shapes of the tensors in ``value``: tensors, and lists, tuples and dicts of them."""
+    """Returns the shapes of the tensors in ``value``, a tensor or a nested list, tuple or dict."""
     if isinstance(value, Tensor):
         return tuple(value.shape)
     if isinstance(value, dict):
@@ -18,10 +18,10 @@ def shapes_of(value: Any) -> Any:
 
 
 class Tape:
-    """The calls of one module during one step: the shapes that went in, and what to play back.
+    """The calls of one module during one step: the shapes of the inputs and the recorded outputs.
 
     Args:
-        name: how errors call the module.
+        name: name of the module in error messages.
     """
 
     def __init__(self, name: str) -> None:
@@ -36,10 +36,10 @@ class Tape:
         self._next = 0
 
     def play(self, inputs: Any) -> Any:
-        """The output of the next recorded call.
+        """Returns the output of the next recorded call.
 
         Raises:
-            RuntimeError: if there is none, or if it was made on inputs of other shapes.
+            RuntimeError: no recorded call is left, or its inputs had other shapes.
         """
         if self._next >= len(self._calls):
             raise RuntimeError(
@@ -58,7 +58,7 @@ class Tape:
         return output
 
     def check_end(self) -> None:
-        """RuntimeError unless every recorded call was played."""
+        """Raises RuntimeError unless every recorded call was replayed."""
         if self._next != len(self._calls):
             raise RuntimeError(
                 f"the {self.name} was called {len(self._calls)} times in the recorded pass and "
@@ -67,10 +67,10 @@ class Tape:
 
 
 def fresh_samples(value: Any) -> Any:
-    """A copy of preprocessed data into which a model may write its predictions.
+    """Returns a copy of preprocessed data into which a model may write its predictions.
 
-    Data elements, and the lists, tuples and dicts that hold them, are copied at every depth;
-    tensors and what else they hold are shared.
+    Data elements, and the lists, tuples and dicts that contain them, are copied at every depth.
+    Tensors and all other contents are shared.
     """
     if isinstance(value, BaseDataElement):
         copy = value.new()

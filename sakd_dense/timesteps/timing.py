@@ -1,4 +1,4 @@
-"""Milliseconds an image, of one T by itself."""
+"""Measurement of the milliseconds per image at one T."""
 
 import time
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from ..backbones.time_steps import at_time_steps
 def ms_per_image(
     model: BaseModel, batches: Sequence[Any], time_steps: int | None = None, fp16: bool = False
 ) -> float:
-    """Wall clock of ``model.test_step`` on ``batches``, per image.
+    """Measures the wall-clock time of ``model.test_step`` on ``batches``, in ms per image.
 
-    Preprocessing, backbone, neck, head and post-processing are in it; loading data and metrics
-    are not. One batch is run first and not counted.
+    The time includes preprocessing, backbone, neck, head and post-processing, but neither data
+    loading nor metrics. The first batch runs once more beforehand as a warm-up.
 
     Args:
-        model: in eval mode.
-        batches: as a dataloader gives them.
-        time_steps: T to set on the spiking backbone; None leaves the model as it is.
+        model: a model in eval mode.
+        batches: batches of a data loader.
+        time_steps: number of time steps T of the spiking backbone; None keeps the model's own.
         fp16: as in MMEngine's ``TestLoop``.
     """
     images = 0
