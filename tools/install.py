@@ -119,7 +119,8 @@ def main() -> int:
     if subprocess.run([str(PYTHON), str(ROOT / "tools" / "check_env.py")]).returncode:
         return 1
     STAMP.write_text(key)
-    say(f"installed in {time.monotonic() - started:.0f} s")
+    seconds = time.monotonic() - started
+    say(f"installed in {seconds:.0f} s; to activate it: source .venv/bin/activate")
     return 0
 
 
