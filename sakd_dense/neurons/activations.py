@@ -1,7 +1,8 @@
-"""Neurons in the place of the activations of an upstream module.
+"""Replacement of the activations of an upstream module by neurons.
 
-Every activation becomes a layer of neurons of its own, whose state begins and ends with each call:
-levels, branches and images that share a layer share no potential. Names of parameters stay.
+Every activation becomes a separate layer of neurons, whose state begins and ends with each call.
+Levels, branches and images that share a layer therefore share no membrane potential. The names of
+parameters do not change.
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from .clock import Clock
 from .layer import SpikingNeuron
 
-#: What neurons take the place of. Gates (``Sigmoid``, ``HSigmoid``, ``Softmax``) stay as they are.
+#: Activations that neurons replace. Gates (``Sigmoid``, ``HSigmoid``, ``Softmax``) do not change.
 ACTIVATIONS = (
     nn.ReLU,
     nn.ReLU6,
@@ -61,12 +62,13 @@ def replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: 
     """Replaces the activations in ``module``, at any depth, by neurons.
 
     Args:
-        module: changed in place.
-        neuron: see :func:`sakd_dense.neurons.layer.build_node`.
-        clock: of all the neurons.
+        module: Module to change in place.
+        neuron: Config of the neurons, see :func:`sakd_dense.neurons.layer.build_node`.
+        clock: Clock that all the neurons share.
 
     Returns:
-        The number of activations replaced; one that several modules share becomes a layer in each.
+        The number of replaced activations. An activation that several modules share becomes a
+        separate layer in each of them.
 
     Example:
         >>> from torch import nn
@@ -77,18 +79,18 @@ def replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: 
         (2, 'SpikingNeuron')
     """
     count = 0
-    # Elsewhere an activation may be called on tensors of several widths.
+    # Outside of a ConvModule, an activation may be called on tensors of several widths.
     channels = None
     if isinstance(module, ConvModule):
         behind = module.order.index("act") > module.order.index("conv")
         channels = module.out_channels if behind else module.in_channels
-    # Not named_children, which leaves out a child's second name.
+    # named_children would leave out a child's second name.
     for name, child in list(module._modules.items()):
         if isinstance(child, ACTIVATIONS):
             setattr(module, name, SpikingNeuron(neuron, clock, channels))
             count += 1
             if type(module) is ConvModule:
-                # Not a forward of its own: copies and pickles would hold that of the original.
+                # Not a replaced forward: copies and pickles would hold that of the original.
                 module.__class__ = SpikingConvModule
         elif child is not None:
             count += replace_activations(child, neuron, clock)
