@@ -1,4 +1,4 @@
-"""Spiking backbones: images in, firing-rate features out."""
+"""Spiking backbones, which turn images into firing-rate features."""
 
 from .base import SpikingBackbone
 from .declared import declare_backbone

@@ -1,4 +1,4 @@
-"""The architecture of a spiking ResNet: the arguments it accepts, and why not more."""
+"""Architecture of a spiking ResNet: its arguments, and checks that reject what is unsupported."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from .convolutions import BasicBlock, Bottleneck
 
 Config = dict[str, Any]
 
-#: depth -> (block, blocks in each stage), as torchvision's.
+#: depth -> (block, blocks in each stage), as in torchvision.
 ARCHITECTURES: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),
@@ -22,13 +22,16 @@ ARCHITECTURES: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, .
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Arguments from which a spiking ResNet builds its stages, with the ResNet's meanings.
+    """Checked arguments from which a spiking ResNet builds its stages.
+
+    All arguments except ``connects`` have the same meaning as in the ResNet.
 
     Args:
-        connects: the values that ``connect`` may have.
+        connects: Values that ``connect`` may have.
 
     Raises:
-        UserError: names the argument, its value and the way out.
+        UserError: An argument is invalid. The message names the argument, its value and what to
+            write instead.
     """
 
     connects: tuple[str, ...]
@@ -78,19 +81,19 @@ class Architecture:
 
     @property
     def block_counts(self) -> tuple[int, ...]:
-        """Blocks in each of the four stages."""
+        """Number of blocks in each of the four stages."""
         return ARCHITECTURES[self.depth][1]
 
     def planes(self, stage: int) -> int:
-        """Channels within the stage's blocks."""
+        """Returns the number of channels inside the stage's blocks."""
         return self.base_channels * 2**stage
 
     def width(self, stage: int) -> int:
-        """Channels of the stage's output."""
+        """Returns the number of channels of the stage's output."""
         return self.planes(stage) * self._expansion
 
     def block_dilations(self, stage: int) -> list[int]:
-        """The dilation of each block of the stage."""
+        """Returns the dilation of each block of the stage."""
         if self.multi_grid is not None and stage == self.num_stages - 1:
             return list(self.multi_grid)
         first = rest = self.dilations[stage]
@@ -99,7 +102,10 @@ class Architecture:
         return [first] + [rest] * (self.block_counts[stage] - 1)
 
     def drop_path_rates(self, stage: int) -> list[float]:
-        """The rate of each block of the stage: from 0 at the first block to the full rate."""
+        """Returns the drop rate of each block of the stage.
+
+        The rate grows from 0 at the first block of the network to ``drop_path_rate`` at the last.
+        """
         first, last = sum(self.block_counts[:stage]), sum(self.block_counts) - 1
         return [self.drop_path_rate * (first + j) / last for j in range(self.block_counts[stage])]
 
@@ -122,7 +128,7 @@ class Architecture:
         )
 
     def block_init_cfg(self) -> Config:
-        """The init_cfg by which every block starts as the identity (``zero_init_residual``)."""
+        """Returns the init_cfg with which blocks start as the identity (``zero_init_residual``)."""
         return self.block.identity_init(self.connect)
 
     @property

@@ -1,4 +1,4 @@
-"""Time: how any spiking backbone takes images in and gives firing rates out."""
+"""Base class of all spiking backbones, which run T time steps and return firing rates."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -18,11 +18,12 @@ OUTPUTS = ("rate", "sequence")
 
 
 class Readout(nn.Module):
-    """Output of the backbone, computed from the sequences of its stages.
+    """Output layer of a backbone, which reads the sequences of its stages.
 
-    Input: a tuple of ``[T, B, C, H, W]``. Output: the same (``output='sequence'``), or the
-    firing rates, a tuple of ``[B, C, H, W]``. A module of its own, called once a forward, so that
-    a PyTorch forward hook on it sees every time step (the sweep and level 2 read prefixes there).
+    Input: a tuple of ``[T, B, C, H, W]``. Output: the same sequences (``output='sequence'``), or
+    the firing rates, a tuple of ``[B, C, H, W]`` (``output='rate'``). The readout is a separate
+    module that runs once per forward, so a PyTorch forward hook on it sees every time step. The
+    sweep and level 2 read prefixes with such a hook.
 
     Example:
         >>> import torch
@@ -45,12 +46,12 @@ class Readout(nn.Module):
 
 
 class SpikingBackbone(BaseModule):
-    """A backbone that runs T time steps inside its own ``forward``.
+    """Backbone that runs T time steps inside its own ``forward``.
 
     Attributes:
-        time_steps: T, a plain attribute: it may be changed on a built model at any time.
+        time_steps: Number of time steps T. It can be changed on a built model at any time.
         output: ``'rate'`` or ``'sequence'``.
-        readout: the :class:`Readout`, the place to hook for single time steps.
+        readout: The :class:`Readout`. Register a hook on it to read single time steps.
 
     Example:
         >>> import torch
@@ -86,10 +87,10 @@ class SpikingBackbone(BaseModule):
         return self
 
     def _lay_out(self) -> None:
-        """Weights on a CPU become channels last, as the images will be; on others they are not.
+        """Makes the weights channels last if all are on a CPU, as the images will be.
 
-        Or else oneDNN turns weights and their gradients in every step. GPU kernels of SpikingJelly
-        want contiguous sequences, so what was laid out here goes back when it is moved there.
+        Otherwise oneDNN converts weights and their gradients in every step. SpikingJelly's GPU
+        kernels need contiguous sequences, so weights that leave the CPU become contiguous again.
         """
         weights = [conv.weight for conv in plain_convolutions(self)]
         wanted = self.channels_last and all(p.device.type == "cpu" for p in weights)
@@ -117,16 +118,16 @@ class SpikingBackbone(BaseModule):
 
     @property
     def causal(self) -> bool:
-        """Whether the features at t are a prefix of a longer pass (false for PSN neurons)."""
+        """Whether a pass of t steps equals the first t of a longer pass (false for PSN neurons)."""
         return all(n.causal for n in self.neurons)
 
     def fuse(self) -> "SpikingBackbone":
-        """Folds every BatchNorm into its convolution, in place, for inference alone.
+        """Folds every BatchNorm into its convolution, in place, for inference only.
 
-        The features stay what they were, to rounding: in float64 they are equal to 1e-4; in float32
-        a spike flips now and then, where the potential meets the threshold in its last digits, and
-        what follows sees it (benchmarks/NOTES.md). The state dict is another afterwards: load
-        weights first, and keep a copy for training.
+        The features stay the same up to rounding. In float64 they agree to 1e-4. In float32 a spike
+        flips occasionally, where the potential and the threshold differ only in the last digits,
+        and the later layers receive it (benchmarks/NOTES.md). The state dict changes: load weights
+        before folding, and keep a copy of the model for training.
 
         Returns:
             The backbone, in eval mode.
@@ -136,24 +137,32 @@ class SpikingBackbone(BaseModule):
 
     @abstractmethod
     def sequences(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The stages' outputs ``[T*B, C, H, W]``; ``self.clock`` shows T.
+        """Returns the outputs of the stages, ``[T*B, C, H, W]`` each, with T from ``self.clock``.
 
         Args:
-            x: images ``[B, C, H, W]`` or frames ``[T, B, C, H, W]``.
+            x: Images ``[B, C, H, W]`` or event frames ``[T, B, C, H, W]``.
         """
 
     def handed_on(self, features: tuple[Tensor, ...]) -> Any:
-        """Returns the readout's ``features`` in the form of the ANN's forward, which may give a
-        tensor instead of a tuple of one.
+        """Returns the readout's ``features`` in the form in which the ANN returns its features.
+
+        Some ANNs return a tensor instead of a tuple of one tensor.
         """
         return features
 
     def forward(self, x: Tensor) -> Any:
-        """Firing rates ``[B, C, H, W]`` of the stages named by ``out_indices``.
+        """Returns the features of the stages that ``out_indices`` selects.
+
+        Features are firing rates ``[B, C, H, W]`` for ``output='rate'``, and sequences
+        ``[T, B, C, H, W]`` for ``output='sequence'``.
 
         Args:
-            x: images ``[B, C, H, W]``, shown unchanged at each of ``time_steps`` steps, or event
-                frames ``[T, B, C, H, W]``, whose own T is taken.
+            x: Images ``[B, C, H, W]``, presented unchanged at each of ``time_steps`` steps, or
+                event frames ``[T, B, C, H, W]``, whose own T is used.
+
+        Raises:
+            UserError: ``x`` is empty or of another shape, or ``time_steps`` is not an integer of
+                at least 1.
         """
         if x.dim() not in (4, 5) or 0 in x.shape:
             raise UserError(

@@ -1,7 +1,7 @@
 r"""Residual blocks (Fang et al., "Deep Residual Learning in Spiking Neural Networks", 2021).
 
-SEW-ResNet (eq. 9) connects *after* the last neuron, ``g(SN(F(x)), x)``; Spiking-ResNet
-*before* it.
+SEW-ResNet (eq. 9) connects the shortcut *after* the last neuron, ``g(SN(F(x)), x)``. Spiking-ResNet
+connects it *before* the last neuron.
 
 ====== ==========================
 ADD    SN(F(x)) + identity
@@ -10,11 +10,11 @@ IAND   (1 - SN(F(x))) * identity
 BEFORE SN(F(x) + identity)
 ====== ==========================
 
-Module names of convolutions, norms and ``downsample`` are torchvision's and mmdet's; neurons are
+Convolutions, norms and ``downsample`` have the module names of torchvision and mmdet. Neurons are
 added beside them (``sn1``, ``sn2``, ``sn3``, ``downsample_sn``) and hold no parameters unless the
-neuron itself is learnable. Plugins (upstream's ``after_conv1`` ...) follow the neuron behind that
-convolution, and precede the connection, as does stochastic depth (mmpretrain's
-``drop_path_rate``).
+neuron itself is learnable. Plugins (upstream's ``after_conv1`` ...) follow the neuron behind their
+convolution; the last ones of a ``BEFORE`` block follow its last norm. Plugins and stochastic depth
+(mmpretrain's ``drop_path_rate``) precede the connection.
 """
 
 from abc import abstractmethod
@@ -34,12 +34,12 @@ from ..runtime.errors import UserError
 from .memory_format import give_contiguous
 from .saved_spikes import SavedInput, checkpointed
 
-#: After the last neuron.
+#: Connections after the last neuron.
 CONNECTS = ("ADD", "AND", "IAND")
 
 
 def connect(out: Tensor, identity: Tensor, kind: str) -> Tensor:
-    """The SEW function g (same shapes in and out).
+    """Returns the SEW function g of two tensors of the same shape.
 
     Example:
         >>> import torch
@@ -54,7 +54,7 @@ def connect(out: Tensor, identity: Tensor, kind: str) -> Tensor:
 
 
 class ResidualBlock(BaseModule):
-    """Base of the basic and the bottleneck block: connection, checkpointing, norm names.
+    """Base class of the basic and bottleneck blocks: connection, checkpointing, names of norms.
 
     Example:
         >>> from sakd_dense import SEWResNet
@@ -70,10 +70,10 @@ class ResidualBlock(BaseModule):
 
     @classmethod
     def identity_init(cls, connect: str) -> dict[str, Any]:
-        """The init_cfg by which a block starts as the identity (``zero_init_residual``).
+        """Returns the init_cfg with which a block starts as the identity.
 
-        The last neurons are silent (ADD, IAND), or, for AND, fire at every step (Fang et al.
-        2021, section 3.3).
+        ``zero_init_residual`` selects it. The last neurons are silent for ADD and IAND, and fire at
+        every time step for AND (Fang et al. 2021, section 3.3).
         """
         bias = 1 if connect == "AND" else 0
         return dict(type="Constant", val=0, bias=bias, override=dict(name=cls.last_norm))
@@ -128,7 +128,7 @@ class ResidualBlock(BaseModule):
     def _drop(self, branch: Tensor) -> Tensor:
         if self.drop_path is None or not self.training:
             return branch
-        # An image keeps or loses the branch at every t alike.
+        # An image keeps or loses the branch at all time steps together.
         images = branch.unflatten(0, (self.clock.time_steps, -1)).transpose(0, 1)
         return self.drop_path(images).transpose(0, 1).flatten(0, 1)
 
@@ -145,16 +145,16 @@ class ResidualBlock(BaseModule):
         return getattr(self, self.norm3_name)
 
     def saved(self, spikes: Tensor) -> SavedInput:
-        """``spikes`` for a convolution, which saves them for backward as the block does."""
-        # A checkpointed block saves nothing but its own input.
+        """Returns ``spikes`` as the input of a convolution, which saves bytes if configured so."""
+        # A checkpointed block saves only its own input.
         return SavedInput(spikes, self.compress_spikes and not self.with_cp)
 
     @abstractmethod
     def current(self, x: SavedInput) -> Tensor:
-        """F(x), what the residual branch gives its last norm, ``[T*B, C, H, W]``."""
+        """Returns F(x) before its last norm, ``[T*B, C, H, W]``."""
 
     def _run(self, get_input: Callable[[], Tensor], time_steps: int, compiled: bool) -> Tensor:
-        # Set here too: at recomputation the clock may already show another forward.
+        # Set here too: at recomputation the clock may already belong to another forward.
         self.clock.time_steps, self.clock.compiled = time_steps, compiled
         fire, norm = getattr(self, self.last_neuron), getattr(self, self.last_norm)
         x = self.saved(get_input())

@@ -1,4 +1,4 @@
-"""The convolutions of residual blocks: two of 3x3, or 1x1, 3x3 and 1x1."""
+"""Basic and bottleneck blocks: two 3x3 convolutions, or 1x1, 3x3 and 1x1."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from .saved_spikes import SavedInput
 
 
 class BasicBlock(ResidualBlock):
-    """3x3, 3x3: depths 18 and 34.
+    """Residual block of two 3x3 convolutions, for depths 18 and 34.
 
     Example:
         >>> from sakd_dense import SEWResNet
@@ -47,7 +47,7 @@ class BasicBlock(ResidualBlock):
         plugins: Sequence[dict[str, Any]] = (),
         **shared: Any,
     ) -> None:
-        # style ... plugins are a bottleneck's: here is nothing that they could apply to.
+        # style, groups ... plugins configure a bottleneck and have no effect here.
         super().__init__(neuron=neuron, clock=clock, channels=planes, **shared)
         self.conv1 = build_conv_layer(
             conv_cfg,
@@ -71,12 +71,16 @@ class BasicBlock(ResidualBlock):
 
 
 class Bottleneck(ResidualBlock):
-    """1x1, 3x3, 1x1: depths 50, 101 and 152, and ResNeXt (``groups``, ``base_width``).
+    """Residual block of 1x1, 3x3 and 1x1 convolutions, for depths 50, 101 and 152.
+
+    ResNeXt sets ``groups`` and ``base_width``.
 
     Args:
-        expansion: channels out of the block over those within (2: mmpretrain's wide ResNets).
-        dcn: the 3x3 convolution is this deformable one (``dict(type='DCNv2', ...)``).
-        plugins: ``dict(cfg=dict(type=...), position='after_conv2')`` each.
+        expansion: Ratio of the output channels of the block to its inner channels. Default: 4.
+            mmpretrain's wide ResNets have 2.
+        dcn: Config of the deformable convolution (``dict(type='DCNv2', ...)``) that replaces the
+            3x3 convolution. None (default) keeps the 3x3 convolution.
+        plugins: Plugins, each a ``dict(cfg=dict(type=...), position='after_conv2')``.
 
     Example:
         >>> from sakd_dense import SEWResNet

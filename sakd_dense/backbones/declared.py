@@ -1,4 +1,4 @@
-"""Upstream backbones that take the word ``Spiking`` before their type."""
+"""Spiking twins of upstream backbones, named ``Spiking`` plus the upstream type."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from ..runtime.errors import UserError
 from .upstream import UpstreamBackbone
 
 #: Convolutional backbones of mmdet, mmseg and mmpretrain whose activations are modules. A name that
-#: several of them have means that of the scope in which it is built.
+#: several packages share refers to the class in the scope in which the model is built.
 UPSTREAM = [
     "AlexNet",
     "BiSeNetV1",
@@ -58,15 +58,15 @@ _CLASSES: dict[type[nn.Module], type[UpstreamBackbone]] = {}
 
 
 def declare_backbone(upstream: type[nn.Module] | str) -> None:
-    """Registers ``Spiking<upstream>``; the ANN that teaches it is ``upstream`` itself.
+    """Registers ``Spiking<upstream>``, whose teacher is ``upstream`` itself.
 
     ::
 
         declare_backbone(MyNet)  # backbone=dict(type='SpikingMyNet', ...)
 
     Args:
-        upstream: a convolutional backbone whose activations are modules, or the name of its type,
-            which is looked up in the scope of the model that is built.
+        upstream: A convolutional backbone class whose activations are modules, or the name of its
+            type. A name is looked up in the scope in which the model is built.
 
     Example:
         >>> from mmdet.models import ResNet

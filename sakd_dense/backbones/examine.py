@@ -1,4 +1,8 @@
-"""One small forward of a backbone at its construction: what it joins, what in it cannot spike."""
+"""Examination of a backbone at its construction, by one small forward.
+
+The forward finds whether the backbone joins images and the outputs of neurons, and rejects what
+cannot spike.
+"""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -18,11 +22,11 @@ if TYPE_CHECKING:
     from .upstream import UpstreamBackbone
 
 _STEPS = 2
-#: More than one: sums of one image and of T would broadcast, and not be found.
+#: More than one: the sum of one image and T images would broadcast and raise no error.
 _IMAGES = 2
-#: Height and width: the first that the backbone can take counts.
+#: Heights and widths to try, in this order, until the backbone accepts one.
 _SIZES = (128, 32, 224, 256)
-#: (channels last, images repeated before the first layer), the quickest first.
+#: (channels last, images repeated before the first layer), the fastest first.
 _WAYS = ((True, False), (True, True), (False, False), (False, True))
 _FUNCTIONS = (
     "relu relu_ relu6 leaky_relu leaky_relu_ prelu rrelu elu elu_ selu celu gelu silu mish "
@@ -51,11 +55,11 @@ _ATTENTION = {
 
 
 class _FoundError(Exception):
-    """A call that has no spiking counterpart."""
+    """Error for a call that has no spiking counterpart."""
 
 
 class _Watch(TorchFunctionMode):
-    """Stops at an activation that is called as a function, and at attention."""
+    """Mode that raises for an activation that is called as a function, and for attention."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,16 +85,17 @@ class _Watch(TorchFunctionMode):
 
 
 def examine(backbone: "UpstreamBackbone", channels: int) -> None:
-    """Finds how ``backbone`` runs: sets its ``repeats_images`` and ``channels_last``.
+    """Sets ``repeats_images`` and ``channels_last`` of ``backbone`` to values with which it runs.
 
-    Runs images of zeros through the backbone at T = 2, in eval mode, and changes nothing else.
+    Images of zeros run through the backbone at T = 2, in eval mode. Nothing else changes.
 
     Args:
-        backbone: with neurons in the place of its activations.
-        channels: of the images.
+        backbone: The backbone, with neurons instead of its activations.
+        channels: Number of channels of the images.
 
     Raises:
-        UserError: an activation is called as a function, or there is attention.
+        UserError: The backbone calls an activation as a function, has attention, or fails with all
+            sizes of images that are tried.
 
     Example:
         >>> from mmengine.registry import MODELS
@@ -113,7 +118,7 @@ def examine(backbone: "UpstreamBackbone", channels: int) -> None:
                     _run(backbone, image)
                 except UserError:
                     raise
-                except Exception as error:  # upstream's own: sizes that do not fit, .view
+                except Exception as error:  # raised by upstream: sizes that do not fit, .view
                     failure = error
                 else:
                     return

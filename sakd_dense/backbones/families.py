@@ -1,7 +1,8 @@
-"""The spiking twins of upstream's backbones: put ``SEW`` or ``Spiking`` before the type.
+"""Spiking twins of upstream's ResNets, named ``SEW`` or ``Spiking`` plus the upstream type.
 
 SEW-ResNet (Fang et al., "Deep Residual Learning in Spiking Neural Networks", NeurIPS 2021)
-connects after a block's last neuron; Spiking-ResNet, which that paper compares with, before it.
+connects the shortcut after a block's last neuron. Spiking-ResNet, the baseline of that paper,
+connects it before.
 """
 
 from typing import Any
@@ -15,28 +16,28 @@ from .resnet import ResidualBackbone
 
 
 class V1c(ResidualBackbone):
-    """Three 3x3 convolutions as the stem (mmseg's ``ResNetV1c``)."""
+    """ResNet with a stem of three 3x3 convolutions (mmseg's ``ResNetV1c``)."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"deep_stem": True, "avg_down": False, **kwargs})
 
 
 class V1d(ResidualBackbone):
-    """V1c with average pooling in the downsampling branch (``ResNetV1d``)."""
+    """ResNet V1c with average pooling in the downsampling branch (``ResNetV1d``)."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"deep_stem": True, "avg_down": True, **kwargs})
 
 
 class ResNeXt(ResidualBackbone):
-    """Depths 50, 101 and 152 with ``groups`` and ``base_width``."""
+    """ResNet of depth 50, 101 or 152 with grouped convolutions (``groups``, ``base_width``)."""
 
     def __init__(self, groups: int = 1, base_width: int = 4, **kwargs: Any) -> None:
         super().__init__(groups=groups, base_width=base_width, **kwargs)
 
 
 class Cifar(ResidualBackbone):
-    """A 3x3 convolution of stride 1 as the stem, no max-pool (mmpretrain's ``ResNet_CIFAR``)."""
+    """ResNet with a 3x3 stem of stride 1 and no max-pooling (mmpretrain's ``ResNet_CIFAR``)."""
 
     def __init__(self, depth: int, deep_stem: bool = False, **kwargs: Any) -> None:
         if deep_stem:
@@ -54,7 +55,7 @@ class Cifar(ResidualBackbone):
 
 @MODELS.register_module()
 class SEWResNet(ResidualBackbone):
-    """SEW-ResNet: ``connect='ADD'``, ``'AND'`` or ``'IAND'``.
+    """SEW-ResNet, with ``connect='ADD'`` (default), ``'AND'`` or ``'IAND'``.
 
     Example:
         >>> import torch
@@ -80,7 +81,7 @@ class SEWResNetV1c(V1c, SEWResNet):
 
 @MODELS.register_module()
 class SEWResNetV1d(V1d, SEWResNet):
-    """SEW-ResNet with stem and shortcuts of :class:`V1d`.
+    """SEW-ResNet with the stem and shortcuts of :class:`V1d`.
 
     Example:
         >>> from sakd_dense.backbones import SEWResNetV1d
@@ -115,8 +116,10 @@ class SEWResNet_CIFAR(Cifar, SEWResNet):  # noqa: N801  (upstream's name)
 
 @MODELS.register_module()
 class SpikingResNet(ResidualBackbone):
-    """Spiking-ResNet: the block's last neuron fires on the sum of both branches, so that its
-    output is 0 or 1.
+    """Spiking-ResNet, whose blocks sum both branches before their last neuron.
+
+    The output of a block is therefore 0 or 1 for binary neurons, and at most D spikes for neurons
+    that fire integers.
 
     Example:
         >>> import torch
@@ -145,7 +148,7 @@ class SpikingResNetV1c(V1c, SpikingResNet):
 
 @MODELS.register_module()
 class SpikingResNetV1d(V1d, SpikingResNet):
-    """Spiking-ResNet with stem and shortcuts of :class:`V1d`.
+    """Spiking-ResNet with the stem and shortcuts of :class:`V1d`.
 
     Example:
         >>> from sakd_dense.backbones import SpikingResNetV1d

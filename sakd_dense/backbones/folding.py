@@ -1,4 +1,4 @@
-r"""BatchNorm folded into the convolution before it, for inference.
+r"""Folding of BatchNorm into the convolution before it, for inference.
 
 .. math::
     W' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} W, \qquad
@@ -15,12 +15,12 @@ from .packing import PackedConv2d
 
 
 def fold_batchnorm(module: nn.Module) -> None:
-    """Puts an Identity in the place of every BatchNorm that follows a plain convolution, in place.
+    """Folds every BatchNorm into the plain convolution that it follows, in place.
 
-    The convolution becomes a :class:`PackedConv2d`.
+    An Identity replaces the BatchNorm, and a :class:`PackedConv2d` replaces the convolution.
 
-    "Follows" as registered: the convolution is the child right before it. Other norms, and
-    BatchNorms behind anything else, stay as they are.
+    A BatchNorm follows a convolution if the convolution is registered as the child right before it.
+    Other norms, and BatchNorms behind any other layer, stay unchanged.
 
     Example:
         >>> from torch import nn
@@ -36,7 +36,7 @@ def fold_batchnorm(module: nn.Module) -> None:
             isinstance(child, _BatchNorm)
             and before is not None
             and child.track_running_stats
-            # CGNet's sees two convolutions, concatenated.
+            # A BatchNorm of CGNet follows two concatenated convolutions.
             and child.num_features == getattr(module, before).out_channels
         ):
             conv = fuse_conv_bn_eval(getattr(module, before).eval(), child.eval())
@@ -52,17 +52,20 @@ def fold_batchnorm(module: nn.Module) -> None:
 
 
 def _norm_is_elsewhere(order: tuple[str, ...]) -> bool:
-    """Whether the norm of a ``ConvModule`` is called before its convolution (DDRNet, PIDNet)."""
+    """Returns whether a ``ConvModule`` calls its norm elsewhere than right after its convolution.
+
+    DDRNet and PIDNet call it before the convolution.
+    """
     return order.index("norm") != order.index("conv") + 1
 
 
 def optimize_for_inference(backbone: nn.Module) -> nn.Module:
-    """Makes an ANN backbone fast, in place; it cannot be trained afterwards.
+    """Speeds up an ANN backbone for inference, in place, and returns it.
 
-    Its features stay the same, to rounding.
+    The backbone cannot be trained afterwards. Its features stay the same up to rounding.
 
-    BatchNorm is folded, as by :func:`fold_batchnorm`, and on CPUs images are channels last within
-    the backbone and contiguous behind it.
+    :func:`fold_batchnorm` folds BatchNorm. On CPUs, images are channels last inside the backbone
+    and its features are contiguous.
 
     Example:
         >>> import torch
@@ -72,7 +75,7 @@ def optimize_for_inference(backbone: nn.Module) -> nn.Module:
         >>> type(backbone.norm1).__name__, len(backbone(torch.rand(1, 3, 64, 64)))
         ('Identity', 4)
     """
-    backbone.eval()  # mmdet's gives None
+    backbone.eval()  # mmdet's eval() returns None
     fold_batchnorm(backbone)
     guard_operators(backbone)
     return leave_contiguous(take_channels_last(backbone))

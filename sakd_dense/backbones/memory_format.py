@@ -1,4 +1,4 @@
-"""Channels last within a backbone, contiguous where a module or a head wants it."""
+"""Memory layout of images: channels last in a backbone, contiguous where a module needs it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,12 +7,14 @@ import torch
 from mmcv.cnn import Conv2d
 from torch import Tensor, nn
 
-# A subclass may do something with its weights before it uses them (ConvAWS standardises them).
+# Exact types: a subclass may change its weights before it uses them (ConvAWS standardises them).
 PLAIN = (nn.Conv2d, Conv2d)
 
 
 def plain_convolutions(module: nn.Module) -> Iterator[nn.Conv2d]:
-    """Those in ``module`` that may be channels last; none that mmcv's operators hold.
+    """Yields the convolutions in ``module`` that may be channels last.
+
+    Convolutions inside mmcv's operators are left out.
 
     Example:
         >>> from torch import nn
@@ -29,10 +31,11 @@ def plain_convolutions(module: nn.Module) -> Iterator[nn.Conv2d]:
 
 
 def guard_operators(module: nn.Module) -> None:
-    """Mmcv's operators in ``module`` get contiguous images, as many at a time as divide them.
+    """Gives mmcv's operators in ``module`` contiguous images, in groups that divide the batch.
 
-    ``DCNv2`` reads any other layout as if it were that, and says nothing. ``DCN`` refuses T*B = 36,
-    since it takes 32 at a time. Strided 1x1 convolutions of few channels get contiguous images too.
+    ``DCNv2`` reads any other layout as if it were contiguous, without an error. ``DCN`` rejects
+    T*B = 36, because it processes 32 images at a time. Strided 1x1 convolutions of few channels get
+    contiguous images too.
 
     Example:
         >>> from torch import nn
@@ -56,17 +59,17 @@ def _is_operator(module: nn.Module) -> bool:
 
 
 def _wants_contiguous(conv: nn.Conv2d) -> bool:
-    """Whether oneDNN's backward of ``conv`` in channels last may write outside its memory.
+    """Returns whether oneDNN's backward of ``conv`` in channels last may write outside its memory.
 
-    PyTorch 2.12 on an AMD EPYC: with fewer than 16 channels, a strided 1x1 convolution of images of
-    64x64 and more ends in "corrupted size vs. prev_size" (LD_PRELOAD=libc_malloc_debug.so.0
-    MALLOC_CHECK_=3 finds it); contiguous ones, and those of 16 channels and more, are sound.
+    With PyTorch 2.12 on an AMD EPYC, a strided 1x1 convolution of fewer than 16 channels ends in
+    "corrupted size vs. prev_size" on images of 64x64 and more (LD_PRELOAD=libc_malloc_debug.so.0
+    MALLOC_CHECK_=3 finds it). Contiguous images, and 16 channels and more, cause no error.
     """
     return conv.kernel_size == (1, 1) and max(conv.stride) > 1 and conv.in_channels < 16
 
 
 def take_channels_last(module: nn.Module) -> nn.Module:
-    """On CPUs, images enter ``module`` channels last.
+    """Makes the images that enter ``module`` channels last on CPUs, and returns ``module``.
 
     Example:
         >>> import torch
@@ -81,7 +84,7 @@ def take_channels_last(module: nn.Module) -> nn.Module:
 
 
 def give_contiguous(module: nn.Module) -> nn.Module:
-    """Images enter ``module`` contiguous.
+    """Makes the images that enter ``module`` contiguous, and returns ``module``.
 
     Example:
         >>> import torch
@@ -96,7 +99,7 @@ def give_contiguous(module: nn.Module) -> nn.Module:
 
 
 def leave_contiguous(module: nn.Module) -> nn.Module:
-    """A backbone's features leave it contiguous: heads call ``.view``.
+    """Makes the features that leave a backbone contiguous, since heads call ``.view``.
 
     Example:
         >>> import torch
@@ -111,7 +114,7 @@ def leave_contiguous(module: nn.Module) -> nn.Module:
 
 
 def laid_out(x: Tensor) -> Tensor:
-    """Images ``[B, C, H, W]`` as a backbone computes: channels last on CPUs.
+    """Returns images ``[B, C, H, W]`` in the layout of a backbone: channels last on CPUs.
 
     Example:
         >>> import torch
@@ -145,7 +148,7 @@ class _Divided:
 def _contiguous_features(
     module: nn.Module, args: tuple[Any, ...], features: tuple[Tensor, ...] | Tensor
 ) -> tuple[Tensor, ...] | Tensor:
-    if isinstance(features, Tensor):  # PIDNet's in eval mode
+    if isinstance(features, Tensor):  # from PIDNet in eval mode
         return features.contiguous()
     return tuple(f.contiguous() for f in features)
 

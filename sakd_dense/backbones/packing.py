@@ -1,4 +1,4 @@
-"""Convolutions whose weights are laid out for oneDNN once, not at every call: inference on CPUs."""
+"""Convolutions that convert their weights for oneDNN only once, for inference on CPUs."""
 
 from typing import Any
 
@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 
 class PackedConv2d(nn.Conv2d):
-    """``nn.Conv2d``, quicker on channels-last float32 images on a CPU, where no gradient is wanted.
+    """Faster ``nn.Conv2d`` for channels-last float32 images on a CPU, without gradients.
 
-    PyTorch brings the weights into oneDNN's own layout in every call; here that is done in the
-    first and kept (as much memory as the weights once more), until the weights change. Anywhere
-    else it is the convolution that it was made from, whose parameters it holds.
+    PyTorch converts the weights to oneDNN's own layout in every call. A packed convolution converts
+    them in the first call and keeps the result until the weights change, which doubles the memory
+    of the weights. On any other input it equals the convolution that it was made from, whose
+    parameters it holds.
 
     Example:
         >>> from torch import nn
@@ -24,7 +25,7 @@ class PackedConv2d(nn.Conv2d):
 
     @classmethod
     def of(cls, conv: nn.Conv2d) -> "PackedConv2d":
-        """One with the parameters of ``conv``."""
+        """Returns a packed convolution with the parameters of ``conv``."""
         packed = cls(
             conv.in_channels,
             conv.out_channels,

@@ -1,4 +1,4 @@
-"""A spiking residual network as a drop-in for the ResNets of mmdet, mmseg and mmpretrain."""
+"""Spiking residual network, a drop-in replacement for mmdet's, mmseg's and mmpretrain's ResNets."""
 
 import warnings
 from collections.abc import Sequence
@@ -20,30 +20,34 @@ from .saved_spikes import SavedInput, check_spikes
 
 
 class ResidualBackbone(SpikingBackbone):
-    """Base of SEW-ResNet and Spiking-ResNet, with upstream's arguments and parameter names.
+    """Base class of SEW-ResNet and Spiking-ResNet, with upstream's arguments and parameter names.
 
-    Every argument of mmdet's and mmseg's ``ResNet`` and ``ResNeXt`` means what it means there;
-    changing ``type`` alone turns an upstream config spiking. One default differs from mmdet's:
+    The arguments of mmdet's and mmseg's ``ResNet`` and ``ResNeXt`` keep their meaning, so a changed
+    ``type`` is enough to make an upstream config spike. One default differs from mmdet's:
     ``norm_eval=False``, as in mmseg (an ANN's BatchNorm statistics do not fit spikes).
 
-    What comes before the first neuron (``conv1``/``bn1``, or the first two layers of a deep stem)
-    runs once on images, not T times; everything after it sees ``T*B``.
+    The layers before the first neuron (``conv1``/``bn1``, or the first two layers of a deep stem)
+    run once on images, not T times. All later layers receive a batch of ``T*B``.
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        drop_path_rate: stochastic depth, from 0 at the first block to this at the last: in training
-            an image loses a block's branch, at every time step, or has it scaled up, as upstream.
-        expansion: mmpretrain's, of depths 50 and more; None: 4.
-        time_steps: T, see :class:`SpikingBackbone`.
-        neuron: a SpikingJelly neuron by name or ``dict(type='LIFNode', tau=2.0, ...)``, see
-            :func:`sakd_dense.neurons.layer.build_node`; None: ``DEFAULT_NEURON``.
-        connect: one of ``connects``, see :mod:`sakd_dense.backbones.blocks`; None: the first.
-        output: ``'rate'``: ``[B, C, H, W]``; ``'sequence'``: ``[T, B, C, H, W]``.
-        compress_spikes: keep spikes for backward as bytes (:mod:`.saved_spikes`): less memory for a
-            little time; goes with ``with_cp``, which saves more for more.
+        drop_path_rate: Rate of stochastic depth at the last block; it grows from 0 at the first
+            block. In training, an image loses a block's branch at every time step, or the branch is
+            scaled up, as in upstream. Default: 0.
+        expansion: mmpretrain's ``expansion``, for depths of 50 and more. None (default) means 4.
+        time_steps: Number of time steps T, see :class:`SpikingBackbone`. Default: 4.
+        neuron: A SpikingJelly neuron by name or as ``dict(type='LIFNode', tau=2.0, ...)``, see
+            :func:`sakd_dense.neurons.layer.build_node`. None (default) means ``DEFAULT_NEURON``.
+        connect: One of ``connects``, see :mod:`sakd_dense.backbones.blocks`. None (default) means
+            the first.
+        output: ``'rate'`` (default) returns ``[B, C, H, W]``, ``'sequence'`` returns
+            ``[T, B, C, H, W]``.
+        compress_spikes: Whether to keep spikes for backward as bytes (:mod:`.saved_spikes`), which
+            saves memory for a little time. It can be combined with ``with_cp``, which saves more
+            memory for more time. Default: False.
 
     Raises:
-        UserError: for an argument outside its range.
+        UserError: An argument is outside its range.
 
     Example:
         >>> from sakd_dense import SEWResNet, SpikingResNet
@@ -135,7 +139,7 @@ class ResidualBackbone(SpikingBackbone):
         self.out_indices = tuple(out_indices)
         self.compress_spikes = compress_spikes
         self.norm_cfg = dict(type="BN", requires_grad=True) if norm_cfg is None else dict(norm_cfg)
-        if self.norm_cfg.get("eps") == 0:  # NAS-FCOS: PyTorch refuses to train with it
+        if self.norm_cfg.get("eps") == 0:  # as in NAS-FCOS; PyTorch does not train with it
             self.norm_cfg["eps"] = 1e-12
         self.conv_cfg = conv_cfg
         self.neuron = DEFAULT_NEURON if neuron is None else neuron
@@ -187,7 +191,7 @@ class ResidualBackbone(SpikingBackbone):
     def _make_stage(
         self, architecture: Architecture, stage: int, inplanes: int, init_cfg: Config | None
     ) -> Sequential:
-        """The blocks of a stage; ``init_cfg`` is that of each of them."""
+        """Builds the blocks of a stage, each with ``init_cfg``."""
         shared = architecture.block_arguments(stage)
         width = architecture.width(stage)
         dilations = architecture.block_dilations(stage)
@@ -236,9 +240,9 @@ class ResidualBackbone(SpikingBackbone):
             first = conv is stem[0]
             x = x.flatten(0, -4)
             if first:
-                x = laid_out(x)  # all that follows is laid out like it
+                x = laid_out(x)  # all later tensors keep this layout
             x = SavedInput(x, self.compress_spikes and not first).into(conv)
-            if first and not frames:  # seen at every t, computed once
+            if first and not frames:  # the same at every t, computed once
                 x = repeat_in_time(x, self.clock.time_steps)
             x = fire(x, norm)
         x = SavedInput(x, self.compress_spikes).into(self.maxpool)
@@ -269,7 +273,7 @@ class ResidualBackbone(SpikingBackbone):
 
 
 def _check_connection(neurons: list[SpikingNeuron], kind: str) -> None:
-    """Raises UserError for neurons whose outputs the SEW function g does not connect."""
+    """Raises UserError if the SEW function g multiplies outputs that are not binary."""
     most = max((neuron.slots for neuron in neurons), default=1)
     if kind in ("AND", "IAND") and most > 1:
         raise UserError(
@@ -279,12 +283,12 @@ def _check_connection(neurons: list[SpikingNeuron], kind: str) -> None:
 
 
 def _pretrained(checkpoint: Any, init_cfg: Any) -> Config:
-    """The init_cfg of upstream's deprecated argument ``pretrained``."""
+    """Returns the init_cfg for upstream's deprecated argument ``pretrained``."""
     if init_cfg is not None:
         raise UserError("set either init_cfg or pretrained, not both")
     if not isinstance(checkpoint, str):
         raise UserError(f"pretrained={checkpoint!r}: must be a path, or None")
-    # 3: the caller of the constructor.
+    # Level 3 is the caller of the constructor.
     warnings.warn("pretrained is deprecated; use init_cfg", DeprecationWarning, stacklevel=3)
     return dict(type="Pretrained", checkpoint=checkpoint)
 

@@ -1,9 +1,9 @@
-"""Less memory for backward: spikes kept as bytes, or a block's input alone (checkpointing).
+"""Memory savings for backward: spikes kept as bytes, or only a block's input (checkpointing).
 
-A convolution keeps its input, a checkpointed block its own. Here both are spikes, or sums of them
-(``connect='ADD'``): whole numbers up to the number of blocks of a stage, one more with the
-shortcut, for which float32 takes 32 bits and one byte is enough. Nothing is rounded, and the
-gradients are those without.
+A convolution keeps its input for backward, and so does a checkpointed block. Here both inputs are
+spikes, or sums of spikes (``connect='ADD'``). With binary neurons a sum is an integer of at most
+the number of blocks of a stage, plus one for the shortcut. float32 takes 32 bits for it, but one
+byte is enough. Nothing is rounded, and the gradients do not change.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,11 +21,11 @@ from ..runtime.errors import UserError
 
 
 class SavedInput:
-    """Modules that are called with the spikes ``x`` save them for backward as one byte tensor.
+    """Spikes as the input of modules, which save them for backward as one byte tensor.
 
     Args:
-        x: spikes or sums of spikes.
-        compressed: otherwise modules are called as they are.
+        x: Spikes or sums of spikes.
+        compressed: Whether to save bytes. If False, modules are called without any change.
 
     Example:
         >>> import torch
@@ -41,7 +41,7 @@ class SavedInput:
         self._packer = _Packer(x) if compressed and torch.is_grad_enabled() else None
 
     def into(self, module: nn.Module) -> Tensor:
-        """``module(x)``"""
+        """Returns ``module(x)``."""
         if self._packer is None:
             return module(self.x)
         with saved_tensors_hooks(self._packer, _unpack):
@@ -49,7 +49,7 @@ class SavedInput:
 
 
 class _Packer:
-    # The graph keeps its hooks: one that held x would keep the floats as well.
+    # The graph keeps its hooks: a hook that held x would keep the floats as well.
     def __init__(self, x: Tensor) -> None:
         self._address, self._shape = x.data_ptr(), x.shape
         self._bytes: Tensor | None = None
@@ -57,7 +57,7 @@ class _Packer:
     def __call__(self, saved: Tensor) -> tuple[Tensor, torch.dtype]:
         if saved.dtype == torch.int64:  # the indices of max-pooling
             return saved.int(), saved.dtype
-        # x lives until the call is over: no other tensor can have its address.
+        # x lives until the call ends, so no other tensor can have its address.
         if saved.data_ptr() != self._address or saved.shape != self._shape:
             return saved, saved.dtype
         if self._bytes is None:
@@ -71,10 +71,10 @@ def _unpack(packed: tuple[Tensor, torch.dtype]) -> Tensor:
 
 
 class _CheckpointedSpikes:
-    """The input spikes of a checkpointed block: ``x`` in the forward, from bytes when recomputed.
+    """Input spikes of a checkpointed block: ``x`` in the forward, bytes in the recomputation.
 
-    SpikingJelly's ``memopt.checkpoint`` with its ``Uint8SpikeCompressor`` does the same, but the
-    forward too runs on unpacked bytes there, with two more copies of them as floats.
+    SpikingJelly's ``memopt.checkpoint`` with its ``Uint8SpikeCompressor`` does the same, but its
+    forward also runs on unpacked bytes, with two more copies of them as floats.
     """
 
     def __init__(self, x: Tensor) -> None:
@@ -106,14 +106,14 @@ def _frozen_statistics(module: nn.Module) -> Iterator[None]:
 def checkpointed(
     run: Callable[..., Tensor], x: Tensor, *args: Any, of: nn.Module, compressed: bool
 ) -> Tensor:
-    """``run(lambda: x, *args)``, computed once more in backward instead of being kept.
+    """Returns ``run(lambda: x, *args)`` and recomputes it in backward instead of keeping it.
 
     Args:
-        run: takes a function that returns its input, and ``args``.
-        x: the input.
-        *args: what ``run`` takes beside it.
-        of: the module whose BatchNorms count the batch once.
-        compressed: save ``x``, spikes, as bytes.
+        run: Function to call with a function that returns ``x``, and with ``args``.
+        x: The input.
+        *args: Further arguments of ``run``.
+        of: Module whose BatchNorms count the batch only once.
+        compressed: Whether to save ``x``, which then holds spikes, as bytes.
 
     Example:
         >>> import torch
@@ -134,7 +134,10 @@ def checkpointed(
 
 
 def check_spikes(neurons: Iterable[SpikingNeuron], summands: int) -> None:
-    """Raises UserError for neurons whose output, or a sum of ``summands`` of it, no byte holds.
+    """Checks that a byte holds the sum of ``summands`` outputs of each neuron.
+
+    Raises:
+        UserError: The outputs of a neuron are not integers, or the sum exceeds 255.
 
     Example:
         >>> from sakd_dense.backbones.saved_spikes import check_spikes

@@ -10,10 +10,11 @@ from .base import SpikingBackbone
 
 
 def check_time_steps(time_steps: Iterable[int]) -> tuple[int, ...]:
-    """The T to read, in the order given.
+    """Checks the numbers of time steps to read, and returns them in the given order.
 
     Raises:
-        UserError: for no T at all, a T below 1, one that is no whole number, or one given twice.
+        UserError: ``time_steps`` is empty, or contains a T that is not an integer of at least 1 or
+            that is given more than once.
 
     Example:
         >>> from sakd_dense.timesteps import check_time_steps
@@ -33,10 +34,10 @@ def check_time_steps(time_steps: Iterable[int]) -> tuple[int, ...]:
 
 
 def spiking_backbones(model: nn.Module) -> dict[str, SpikingBackbone]:
-    """Every spiking backbone in ``model`` (wrappers and TTA models included), by module name.
+    """Returns every spiking backbone in ``model``, which may be a wrapper or a TTA model.
 
     Returns:
-        Each spiking backbone under the name of its module; empty for an ANN.
+        A dict from the name of each backbone's module to the backbone; empty for an ANN.
 
     Example:
         >>> from torch import nn
@@ -50,10 +51,10 @@ def spiking_backbones(model: nn.Module) -> dict[str, SpikingBackbone]:
 
 
 def find_spiking_backbone(model: nn.Module) -> SpikingBackbone:
-    """The one spiking backbone of ``model``.
+    """Returns the only spiking backbone of ``model``.
 
     Raises:
-        UserError: if there is none, or more than one.
+        UserError: ``model`` has no spiking backbone, or more than one.
 
     Example:
         >>> from torch import nn
@@ -79,12 +80,12 @@ def find_spiking_backbone(model: nn.Module) -> SpikingBackbone:
 
 @contextmanager
 def at_time_steps(model: nn.Module, t: int | None) -> Iterator[None]:
-    """The spiking backbones of ``model`` run ``t`` steps inside the block (None: what they do).
+    """Sets the spiking backbones of ``model`` to ``t`` time steps inside the ``with`` block.
 
-    Of event frames ``[T, B, C, H, W]`` they take the first ``t``.
+    None changes nothing. Of event frames ``[T, B, C, H, W]``, the backbones read the first ``t``.
 
     Raises:
-        UserError: in a pass on fewer than ``t`` event frames.
+        UserError: A forward inside the block receives fewer than ``t`` event frames.
 
     Example:
         >>> from sakd_dense import SEWResNet

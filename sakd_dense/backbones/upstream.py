@@ -1,11 +1,11 @@
-"""Upstream's convolutional backbones with neurons in the place of their activations.
+"""Upstream's convolutional backbones with neurons instead of activations.
 
-Time is folded into the batch axis and upstream's own ``forward`` runs unchanged::
+Time is folded into the batch axis, and upstream's own ``forward`` runs unchanged::
 
     [B, C, H, W] -> layers before the first neurons -> neurons repeat it T times
                  -> [T*B, C, H, W] -> upstream's other layers -> the readout of every backbone
 
-The ResNets have a pass of their own (:mod:`.resnet`), which also fuses shortcuts and knows SEW.
+The ResNets have a separate pass (:mod:`.resnet`), which also fuses shortcuts and supports SEW.
 """
 
 import inspect
@@ -23,29 +23,32 @@ from .base import SpikingBackbone
 from .examine import examine
 from .memory_format import guard_operators, laid_out
 
-#: Arguments of the ResNets' pass that this one has not.
+#: Arguments that only the ResNets accept.
 RESNETS_ALONE = {"connect", "compress_spikes"}
 
 
 class UpstreamBackbone(SpikingBackbone):
-    """In front of an upstream class: ``class SpikingCSPDarknet(UpstreamBackbone, CSPDarknet)``.
+    """Mixin that replaces the activations of an upstream backbone by neurons.
 
-    Every argument is upstream's and means what it means there. One default differs, as for the
-    ResNets: ``norm_eval=False``, since an ANN's BatchNorm statistics do not fit spikes. Names of
-    parameters are upstream's, so that its checkpoints load.
+    The mixin comes before the upstream class:
+    ``class SpikingCSPDarknet(UpstreamBackbone, CSPDarknet)``.
+
+    All arguments except those below are upstream's and keep their meaning. One default differs, as
+    for the ResNets: ``norm_eval=False``, because an ANN's BatchNorm statistics do not fit spikes.
+    Parameters keep upstream's names, so upstream's checkpoints load.
 
     Args:
-        time_steps, neuron, output: as in :class:`~sakd_dense.backbones.resnet.ResidualBackbone`.
-        Everything else is upstream's.
+        time_steps, neuron, output: As in :class:`~sakd_dense.backbones.resnet.ResidualBackbone`.
 
     Attributes:
-        repeats_images: whether images are repeated T times before the first layer, because
-            upstream joins images and the outputs of neurons (``CGNet``); else what comes before
-            the first neurons runs once.
+        repeats_images: Whether images are repeated T times before the first layer, because
+            upstream joins images and the outputs of neurons (``CGNet``). If False, the layers
+            before the first neurons run once.
 
     Raises:
-        UserError: upstream's backbone has no activation that a neuron could replace, calls one as
-            a function, or has attention.
+        UserError: Upstream's backbone has no activation that a neuron could replace, calls one as
+            a function, or has attention; or the arguments contain ``connect`` or
+            ``compress_spikes``, which only the ResNets accept.
 
     Example:
         >>> from mmengine.registry import MODELS
@@ -58,7 +61,7 @@ class UpstreamBackbone(SpikingBackbone):
 
     #: Set by :func:`.declared.declare_backbone`.
     upstream: type[nn.Module]
-    _bare = False  # whether upstream's forward gave a tensor; PIDNet's does so in eval mode
+    _bare = False  # whether upstream returned a tensor, as PIDNet does in eval mode
 
     @typed
     def __init__(
@@ -104,7 +107,7 @@ class UpstreamBackbone(SpikingBackbone):
         self._bare = isinstance(stages, Tensor)
         if self._bare:
             stages = (stages,)
-        # A stage before the first neurons is the same at every step.
+        # A stage before the first neurons is the same at every time step.
         stages = tuple(torch.cat([s] * steps) if len(s) == images else s for s in stages)
         if any(len(s) != steps * batch for s in stages):
             raise UserError(
@@ -118,12 +121,12 @@ class UpstreamBackbone(SpikingBackbone):
         return features[0] if self._bare else features
 
     def train(self, mode: bool = True) -> "UpstreamBackbone":
-        super().train(mode)  # some of upstream's return nothing
+        super().train(mode)  # some upstream classes return None
         return self
 
 
 def _arguments(upstream: type[nn.Module]) -> dict[str, Any]:
-    """Names and defaults of the arguments of an upstream class, with those that it hands on."""
+    """Returns the arguments of an upstream class and those it passes on, with their defaults."""
     found: dict[str, Any] = {}
     for kind in upstream.__mro__:
         parameters = inspect.signature(kind.__init__).parameters  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Spiking neurons: what one computes, and how it is run fast."""
+"""Spiking neurons: their dynamics, and their fast execution."""
 
 from .clock import Clock, rate, repeat_in_time
 from .layer import (

@@ -1,7 +1,8 @@
-"""Neurons in the place of the activations of an upstream module.
+"""Replacement of the activations of an upstream module by neurons.
 
-Every activation becomes a layer of neurons of its own, whose state begins and ends with each call:
-levels, branches and images that share a layer share no potential. Names of parameters stay.
+Every activation becomes a separate layer of neurons, whose state begins and ends with each call.
+Levels, branches and images that share a layer therefore share no membrane potential. The names of
+parameters do not change.
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from .clock import Clock
 from .layer import SpikingNeuron
 
-#: What neurons take the place of. Gates (``Sigmoid``, ``HSigmoid``, ``Softmax``) stay as they are.
+#: Activations that neurons replace. Gates (``Sigmoid``, ``HSigmoid``, ``Softmax``) do not change.
 ACTIVATIONS = (
     nn.ReLU,
     nn.ReLU6,
@@ -63,11 +64,11 @@ _CLASSES: dict[type[nn.Module], type[nn.Module]] = {}
 
 
 class SpikingResidualBlock(nn.Module):
-    """Upstream's ``BasicBlock`` or ``Bottleneck`` whose neurons compute BatchNorm and the shortcut.
+    """Upstream's ``BasicBlock`` or ``Bottleneck`` with BatchNorm and shortcut in the neurons' pass.
 
-    Put in front of the upstream class by :func:`replace_activations`: the blocks of ``HRNet``,
-    ``RegNet``, ``HourglassNet`` and others. Plugins, checkpointing and active stochastic depth run
-    upstream's forward.
+    :func:`replace_activations` derives a class from this one and the class of the block, for the
+    blocks of ``HRNet``, ``RegNet``, ``HourglassNet`` and others. With plugins, checkpointing or
+    active stochastic depth, upstream's forward runs.
 
     Example:
         >>> from mmdet.models.backbones.resnet import BasicBlock
@@ -111,12 +112,13 @@ def replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: 
     """Replaces the activations in ``module``, at any depth, by neurons.
 
     Args:
-        module: changed in place.
-        neuron: see :func:`sakd_dense.neurons.layer.build_node`.
-        clock: of all the neurons.
+        module: Module to change in place.
+        neuron: Config of the neurons, see :func:`sakd_dense.neurons.layer.build_node`.
+        clock: Clock that all the neurons share.
 
     Returns:
-        The number of activations replaced; one that several modules share becomes a layer in each.
+        The number of replaced activations. An activation that several modules share becomes a
+        separate layer in each of them.
 
     Example:
         >>> from torch import nn
@@ -127,12 +129,12 @@ def replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: 
         (2, 'SpikingNeuron')
     """
     count = 0
-    # Elsewhere an activation may be called on tensors of several widths.
+    # Outside of a ConvModule, an activation may be called on tensors of several widths.
     channels = None
     if isinstance(module, ConvModule):
         behind = module.order.index("act") > module.order.index("conv")
         channels = module.out_channels if behind else module.in_channels
-    # Not named_children, which leaves out a child's second name.
+    # named_children would leave out a child's second name.
     for name, child in list(module._modules.items()):
         if isinstance(child, ACTIVATIONS):
             setattr(module, name, SpikingNeuron(neuron, clock, channels))

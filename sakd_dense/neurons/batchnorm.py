@@ -1,4 +1,4 @@
-"""BatchNorm in front of a neuron, as a scale and a shift of the pass (:mod:`.fused`)."""
+"""BatchNorm before a neuron, as a scale and a shift in the fused pass (:mod:`.fused`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .sequences import unrepeated
 
 
 class Statistics(NamedTuple):
-    """Of a BatchNorm: ``[C]`` each, and what its gradient depends on.
+    """Statistics of a BatchNorm, ``[C]`` each, with the values that its gradient depends on.
 
     Example:
         >>> import torch
@@ -24,14 +24,14 @@ class Statistics(NamedTuple):
     mean: Tensor
     variance: Tensor
     inverse_std: Tensor  # 1 / sqrt(variance + eps)
-    of_batch: bool  # so that gradients pass through them
+    of_batch: bool  # if True, gradients pass through mean and variance
     eps: float
 
 
 def is_observed(module: nn.Module) -> bool:
-    """Whether a forward hook waits for the output of ``module``, which then must run by itself.
+    """Returns whether a forward hook needs the output of ``module``, which must then be called.
 
-    A fused pass computes that output together with what follows and never calls the module.
+    A fused pass computes that output together with the following layers and never calls the module.
 
     Example:
         >>> from torch import nn
@@ -45,7 +45,10 @@ def is_observed(module: nn.Module) -> bool:
 
 
 def fits(norm: nn.Module | None, x: Tensor) -> bool:
-    """Whether ``norm`` is a plain BatchNorm whose statistics PyTorch takes by itself.
+    """Returns whether the fused pass can compute ``norm`` on ``x``.
+
+    ``norm`` must be an ``nn.BatchNorm2d``, not a subclass, and have no forward hooks. In train mode
+    ``x`` must contain more than one value per channel.
 
     Example:
         >>> import torch
@@ -60,12 +63,14 @@ def fits(norm: nn.Module | None, x: Tensor) -> bool:
     if is_observed(norm) or norm._forward_pre_hooks:
         return False
     images, _ = unrepeated(x, 1)
-    return not norm.training or images.numel() > images.shape[1]  # else it says what is wrong
+    return not norm.training or images.numel() > images.shape[1]  # else PyTorch raises an error
 
 
 @torch.no_grad()
 def take_statistics(norm: nn.BatchNorm2d, x: Tensor) -> Statistics:
-    """Those that ``norm`` uses for ``x``; in train mode it counts the batch, as PyTorch does.
+    """Returns the statistics that ``norm`` uses for ``x``.
+
+    In train mode ``norm`` counts the batch, as in PyTorch.
 
     Example:
         >>> import torch
@@ -87,7 +92,7 @@ def take_statistics(norm: nn.BatchNorm2d, x: Tensor) -> Statistics:
         kept = (norm.running_mean, norm.running_var) if tracked else (None, None)
         mean, variance = torch.batch_norm_update_stats(x.detach(), *kept, momentum or 0.0)
         of_batch = True
-    exact = variance.double() if of_batch else variance  # as PyTorch does it
+    exact = variance.double() if of_batch else variance  # as in PyTorch
     inverse_std = (exact + norm.eps).rsqrt().to(variance.dtype)
     return Statistics(mean, variance, inverse_std, of_batch, norm.eps)
 
@@ -96,7 +101,7 @@ def take_statistics(norm: nn.BatchNorm2d, x: Tensor) -> Statistics:
 def as_affine(
     statistics: Statistics, weight: Tensor | None, bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Scale and shift, ``[C]`` each, rounded as PyTorch does.
+    """Returns scale and shift, ``[C]`` each, rounded as in PyTorch.
 
     Example:
         >>> import torch
@@ -116,7 +121,14 @@ def as_affine(
 def gradients(
     grad: Tensor, x: Tensor, weight: Tensor | None, statistics: Statistics, needed: list[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The gradient by the output -> those by the input, the weight and the bias.
+    """Returns the gradients with respect to the input, the weight and the bias of a BatchNorm.
+
+    Args:
+        grad: Gradient with respect to the output.
+        x: Input of the BatchNorm.
+        weight: Weight of the BatchNorm, or None.
+        statistics: Statistics of the forward.
+        needed: Whether to compute each of the three gradients; the others are None.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""The time of a forward: what its neurons share, and how a sequence becomes a rate."""
+"""Time of a forward: the state that its neurons share, and the firing rate of a sequence."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,15 @@ class Clock:
     """State that all neurons of a backbone share during a forward.
 
     Attributes:
-        time_steps: T.
-        compiled: whether neurons with ``backend='auto'`` run compiled. Settled once a forward, so
-            that a checkpointed block is recomputed as it was computed.
-        images: B where what comes before the first neurons is computed once for all T > 1 steps, so
-            that they are given ``[B, C, H, W]`` and repeat it; None: every neuron is given T steps.
-        payback: counts the elements that these neurons have run.
-        reads: (B, T) -> ``[B]``, the time step up to which each image is read; None: T.
+        time_steps: Number of time steps T.
+        compiled: Whether neurons with ``backend='auto'`` run compiled. It is set once per forward,
+            so that a checkpointed block is recomputed as it was computed.
+        images: Batch size B if the layers before the first neurons run once for all T > 1 steps.
+            The first neurons then receive ``[B, C, H, W]`` and repeat it. If None, all neurons
+            receive T steps.
+        payback: Counter of the elements that these neurons have run.
+        reads: Function (B, T) -> ``[B]`` that returns the time step up to which each image is
+            read. If None, each image is read up to T.
 
     Example:
         >>> import torch
@@ -37,28 +39,31 @@ class Clock:
         self.reads: Callable[[int, int], Tensor] | None = None
 
     def rate(self, sequence: Tensor) -> Tensor:
-        """:func:`rate` of a sequence ``[T, B, ...]``, of each image up to where it is read."""
+        """Returns the :func:`rate` of a sequence ``[T, B, ...]``.
+
+        The rate of each image is the mean over the time steps up to which the image is read.
+        """
         steps, batch = sequence.shape[:2]
         if self.reads is None or steps == 1:
             return rate(sequence)
         last = self.reads(batch, steps)
-        if bool((last == steps).all()):  # drawn on the CPU: no GPU is waited for
+        if bool((last == steps).all()):  # on the CPU, so no wait for a GPU
             return rate(sequence)
         last = last.to(sequence.device).view(-1, *(1,) * (sequence.dim() - 2))
-        total = sequence[0]  # every image is read at t = 1 at least
+        total = sequence[0]  # every image is read up to t = 1 at least
         for t in range(1, steps):
             total = total + sequence[t] * (last > t)
         return (total / last).to(sequence.dtype).contiguous()
 
     def start(self, time_steps: int) -> None:
-        """A forward of ``time_steps`` begins."""
+        """Starts a forward of ``time_steps`` time steps."""
         self.time_steps = time_steps
         self.images = None
         self.compiled = self.payback.due(time_steps)
 
 
 def repeat_in_time(x: Tensor, time_steps: int) -> Tensor:
-    """``[B, ...]`` -> ``[T, B, ...]`` without a copy: direct encoding, the same at every t.
+    """Repeats ``[B, ...]`` to ``[T, B, ...]`` without a copy (direct encoding).
 
     Example:
         >>> import torch
@@ -70,7 +75,9 @@ def repeat_in_time(x: Tensor, time_steps: int) -> Tensor:
 
 
 def rate(sequence: Tensor) -> Tensor:
-    """Firing rate ``[B, ...]`` of a sequence ``[T, B, ...]``: the mean over T; contiguous.
+    """Returns the firing rate ``[B, ...]`` of a sequence ``[T, B, ...]``: the mean over T.
+
+    The result is contiguous.
 
     Example:
         >>> import torch
@@ -79,7 +86,7 @@ def rate(sequence: Tensor) -> Tensor:
         tensor([1.0000, 0.5000])
     """
     if sequence.dim() == 5 and channels_last(sequence.flatten(0, 1)):
-        # As it lies: a mean across strides takes 30 times as long.
+        # In the order of memory: a mean across strides takes 30 times as long.
         laid = sequence.permute(0, 1, 3, 4, 2)
         mean = laid.flatten(1).mean(0).view(laid.shape[1:])
         return mean.permute(0, 3, 1, 2).contiguous()

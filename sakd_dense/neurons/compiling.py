@@ -1,4 +1,4 @@
-"""Kernels by ``torch.compile``: how one is made, when making it pays, what runs without it."""
+"""Kernels of ``torch.compile``: their creation, when it pays, and the fallback without them."""
 
 import inspect
 import warnings
@@ -14,18 +14,21 @@ from ..runtime.compile_cache import check_instructions_once, is_marked, mark
 
 
 class Payback:
-    """Tells a model when compiling a kernel pays: when the time lost without it is what it costs.
+    """Counter that decides when compiling a kernel pays.
 
-    A kernel takes some 10 to 45 s to compile the first time on a machine, and a quarter of that
-    from PyTorch's cache: a short run never compiles, a long one soon does, and sooner where a run
-    before it has. What it saves, :func:`saving` tells.
-    Every :class:`~.layer.Clock` has a count of its own, so that what a model costs does not depend
-    on what ran before in the same process.
+    Compiling pays once the time lost without the kernel equals the time of compiling it. A kernel
+    takes some 10 to 45 s to compile the first time on a machine, and a quarter of that from
+    PyTorch's cache. A short run therefore never compiles. A long run soon does, and sooner if an
+    earlier run has compiled. :func:`saving` returns the time that a kernel saves. Every
+    :class:`~.layer.Clock` has its own counter, so that the cost of a model does not depend on
+    earlier models in the same process.
 
     Attributes:
-        elements: after how many of them a kernel is due; set it on the class for all counts.
-        cached: the share of ``elements`` after which a kernel is due that lies in the cache.
-        broken: compiling has failed in this process; nothing is due any more (set on the class).
+        elements: Number of elements after which a kernel is due. Set it on the class to change it
+            for all counters.
+        cached: Share of ``elements`` after which a kernel in the cache is due.
+        broken: Whether compiling has failed in this process, after which no kernel is due. It is
+            set on the class.
 
     Example:
         >>> from sakd_dense.neurons.compiling import Payback
@@ -43,19 +46,19 @@ class Payback:
         self._kernels: dict[tuple[int, bool], _Kernel] = {}
 
     def count(self, time_steps: int, elements: float, neuron: str = "") -> None:
-        """``elements`` more were run at this T, with or without gradients; see :func:`saving`.
+        """Adds ``elements`` to the count of this T, with or without gradients.
 
         Args:
-            time_steps: T.
-            elements: of a layer of neurons.
-            neuron: what else a kernel depends on: the neuron, dtype and device.
+            time_steps: Number of time steps T.
+            elements: Elements of a layer of neurons, as :func:`saving` returns them.
+            neuron: The neuron, dtype and device, on which a kernel depends as well.
         """
         kernel = self._kernels.setdefault((time_steps, torch.is_grad_enabled()), _Kernel())
         kernel.seen += elements
         kernel.neurons.add(neuron)
 
     def due(self, time_steps: int) -> bool:
-        """Whether the kernel of this T, with or without gradients, is to be compiled."""
+        """Returns whether to compile the kernel of this T, with or without gradients."""
         key = time_steps, torch.is_grad_enabled()
         kernel = self._kernels.setdefault(key, _Kernel())
         if self.broken or kernel.seen < self.elements * self.cached:
@@ -74,8 +77,8 @@ class Payback:
     def state(self) -> list[tuple[int, bool, float, list[str], bool | None, bool]]:
         """Returns the counts of training for :meth:`resume`, as plain numbers and strings.
 
-        A compiled pass gives the same spikes, and gradients that differ in their last digits: what
-        ran without gradients changes nothing.
+        Counts without gradients are left out. A compiled pass gives the same spikes and differs
+        only in the last digits of the gradients, so these counts do not affect results.
         """
         return [
             (*key, k.seen, sorted(k.neurons), k.cached, k.begun)
@@ -84,14 +87,14 @@ class Payback:
         ]
 
     def resume(self, state: Iterable[Sequence[Any]]) -> None:
-        """A run that goes on compiles when the run that :meth:`state` is from would have."""
+        """Restores :meth:`state`, so that a resumed run compiles when the first would have."""
         for time_steps, gradients, seen, neurons, cached, begun in state:
             self._kernels[time_steps, gradients] = _Kernel(seen, set(neurons), cached, begun)
 
 
 @dataclass
 class _Kernel:
-    """Record of a :class:`Payback` about the neurons of one T, with or without gradients."""
+    """Record of a :class:`Payback` for the neurons at one T, with or without gradients."""
 
     seen: float = 0.0
     neurons: set[str] = field(default_factory=set)
@@ -103,15 +106,15 @@ class _Kernel:
 
 
 def saving(x: Tensor, integers: bool) -> float:
-    """Returns the saving of the compiled pass on ``x``, in elements of 5 ns each; 0: no saving.
+    """Returns the time that the compiled pass saves on ``x``, in elements of 5 ns each.
 
-    On a CPU binary neurons save 5 ns an element, forward and backward, and neurons that fire
-    integers three times that. On a GPU (H200, docs/notebook.md) a 700th of it, in half precision;
-    in float32 SpikingJelly's kernels are as fast.
+    On a CPU, binary neurons save 5 ns an element, forward and backward. Neurons that fire integers
+    save three times as much. On a GPU (H200, docs/notebook.md) the saving is a 700th of this in
+    half precision. In float32 it is 0, because SpikingJelly's kernels are as fast.
 
     Args:
-        x: the input of a layer of neurons.
-        integers: whether these fire integers.
+        x: Input of a layer of neurons.
+        integers: Whether the neurons fire integers.
 
     Example:
         >>> import torch
@@ -127,7 +130,7 @@ def saving(x: Tensor, integers: bool) -> float:
     return elements / 700 if x.device.type == "cuda" and half else 0.0
 
 
-#: Variants of a kernel: T, dtype, layout, shortcut, whether channels differ.
+#: Largest number of variants of a kernel: T, dtype, layout, shortcut, whether channels differ.
 RECOMPILE_LIMIT = 64
 
 
@@ -136,25 +139,25 @@ def _compiled(kernel: Callable[..., Any], dynamics: Hashable) -> Callable[..., A
     def of_this_neuron(*args: Any) -> Any:
         return kernel(dynamics, *args)
 
-    # PyTorch limits recompilations by code object. A copy for each kernel of each neuron: or else
-    # a process that has seen many neurons compiles no more.
+    # PyTorch limits recompilations by code object. Each kernel of each neuron gets a copy, because
+    # otherwise a process with many neurons would stop compiling.
     of_this_neuron.__code__ = of_this_neuron.__code__.replace()
-    # One kernel a T and dtype, for every N: images of many sizes compile nothing anew.
+    # One kernel per T and dtype, for every N: images of other sizes do not compile again.
     extra: dict[str, Any] = {}
     if "recompile_limit" in inspect.signature(torch.compile).parameters:
         extra["recompile_limit"] = RECOMPILE_LIMIT
-    else:  # before PyTorch 2.12; at its limit of 8 a kernel runs step by step and tells nobody
+    else:  # before PyTorch 2.12; at its limit of 8 a kernel silently runs step by step
         config: Any = torch._dynamo.config
         config.recompile_limit = max(config.recompile_limit, RECOMPILE_LIMIT)
     check_instructions_once()
-    # Or else the first N ever seen says, for good, whether a kernel runs on one thread.
+    # Otherwise the first N decides permanently whether a kernel runs on one thread.
     if "cpp.dynamic_threads" in torch._inductor.list_options():
         extra["options"] = {"cpp.dynamic_threads": True}
     return torch.compile(of_this_neuron, dynamic=True, fullgraph=True, **extra)
 
 
 def run(kernel: Callable[..., Any], dynamics: Hashable, compiled: bool, *args: Any) -> Any:
-    """``kernel(dynamics, *args)``, by ``torch.compile`` where that works.
+    """Returns ``kernel(dynamics, *args)``, compiled by ``torch.compile`` if that works.
 
     Example:
         >>> import torch
@@ -165,7 +168,7 @@ def run(kernel: Callable[..., Any], dynamics: Hashable, compiled: bool, *args: A
     if compiled and not Payback.broken:
         try:
             return _compiled(kernel, dynamics)(*args)
-        except Exception as error:  # no compiler, or one that fails: the same, step by step
+        except Exception as error:  # no compiler, or it fails: run step by step
             Payback.broken = True
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             warnings.warn(f"neurons run uncompiled, slower: {reason}", stacklevel=2)

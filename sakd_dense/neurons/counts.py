@@ -1,4 +1,4 @@
-r"""Neurons that fire integers: up to D spikes a time step, trained in one.
+r"""Neurons that fire integers: up to D spikes in a time step, trained in one time step.
 
 I-LIF (Luo et al., "Integer-Valued Training and Spike-Driven Inference Spiking Neural Network for
 High-Performance and Energy-Efficient Object Detection", ECCV 2024) is SpikingJelly's ``ILIFNode``:
@@ -8,14 +8,14 @@ High-Performance and Energy-Efficient Object Detection", ECCV 2024) is SpikingJe
     C_t &= \operatorname{round}(\operatorname{clip}(H_t, 0, D))
 
 with a gradient of 1 where :math:`0 \le H_t \le D`. NI-LIF (Lei et al., "Spike2Former", AAAI 2025)
-hands on a normalised count. Here that is
+outputs a normalised count. Here its output is
 
 .. math::
     O_t = s\,C_t(X / s), \qquad s = \theta / D
 
-so that the output keeps the scale of the input: with D large it is :math:`\operatorname{clip}(X, 0,
-\theta)`, the teacher's ReLU below the threshold :math:`\theta`. The count is divided *after*
-rounding. Each C_t is an integer from 0 to D; s belongs to the weights that read it.
+so that the output keeps the scale of the input. For large D it is :math:`\operatorname{clip}(X, 0,
+\theta)`, the teacher's ReLU below the threshold :math:`\theta`. The count is scaled *after*
+rounding: each C_t is an integer from 0 to D, and s belongs to the weights that read the output.
 """
 
 from __future__ import annotations
@@ -32,17 +32,19 @@ from ..runtime.errors import UserError
 
 
 class NILIFNode(neuron.ILIFNode):
-    r"""A normalised I-LIF neuron: SpikingJelly's ``ILIFNode`` on X / s, times s.
+    r"""Normalised I-LIF neuron: SpikingJelly's ``ILIFNode`` on X / s, times s.
 
     Args:
-        D: the most spikes a time step.
-        v_threshold: :math:`\theta`, the largest output, as it starts; the tensor ``threshold``
-            holds it, one value a channel. :func:`sakd_dense.transfer.calibrate` fits it.
-        tau: membrane time constant in steps; None: no leak (:math:`\beta = 1`). At T = 1 it has no
-            effect.
-        learn_threshold: :math:`\theta` is a parameter, not a buffer.
-        detach_reset: no gradient passes through the reset.
-        channels: of the input ``[T, B, C, H, W]``; None: one threshold for all of them.
+        D: Largest number of spikes in a time step. Default: 4.
+        v_threshold: Initial value of :math:`\theta`, the largest output of a time step. The tensor
+            ``threshold`` holds :math:`\theta`, one value per channel.
+            :func:`sakd_dense.transfer.calibrate` fits it. Default: 2.0.
+        tau: Membrane time constant in time steps. None (default) means no leak
+            (:math:`\beta = 1`). At T = 1 it has no effect.
+        learn_threshold: Whether :math:`\theta` is a parameter instead of a buffer. Default: False.
+        detach_reset: Whether no gradient passes through the reset. Default: True.
+        channels: Number of channels of the input ``[T, B, C, H, W]``. None (default) means one
+            threshold for all channels.
 
     Example:
         >>> import torch
@@ -80,7 +82,10 @@ class NILIFNode(neuron.ILIFNode):
 
     @property
     def D(self) -> int:  # noqa: N802 - the papers' name
-        """The most spikes a time step; may be set on a built model: the threshold stays."""
+        """Largest number of spikes in a time step.
+
+        It can be set on a built model, which keeps the threshold.
+        """
         return self.surrogate_function.max_spike_count
 
     @D.setter
@@ -89,7 +94,7 @@ class NILIFNode(neuron.ILIFNode):
 
     @property
     def step(self) -> Tensor:
-        """S, ``[C]`` or ``[]``: what one spike adds to the output."""
+        """Value s that one spike adds to the output, ``[C]`` or ``[]``."""
         return self.threshold / self.D
 
     def multi_step_forward(self, x_seq: Tensor) -> Tensor:
@@ -98,7 +103,7 @@ class NILIFNode(neuron.ILIFNode):
 
 
 def spikes_of(x: Tensor, step: Tensor) -> Tensor:
-    """``x``, ``[N, C, ...]``, as whole numbers of ``step``, ``[C]`` or ``[]``.
+    """Converts ``x``, ``[N, C, ...]``, to whole multiples of ``step``, ``[C]`` or ``[]``.
 
     Example:
         >>> import torch
@@ -110,10 +115,11 @@ def spikes_of(x: Tensor, step: Tensor) -> Tensor:
 
 
 def check_counts(counts: Iterable[int]) -> tuple[int, ...]:
-    """The D to read, in the order given.
+    """Checks the values of D to read, and returns them in the given order.
 
     Raises:
-        UserError: for no D at all, one that is no whole number of at least 1, or one given twice.
+        UserError: ``counts`` is empty, or contains a D that is not an integer of at least 1 or that
+            is given more than once.
 
     Example:
         >>> from sakd_dense.neurons.counts import check_counts
@@ -133,12 +139,13 @@ def check_counts(counts: Iterable[int]) -> tuple[int, ...]:
 
 @contextmanager
 def at_counts(model: nn.Module, D: int | None) -> Iterator[None]:  # noqa: N803
-    """The neurons of ``model`` that fire integers fire up to ``D`` inside the block (None: theirs).
+    """Sets D of the neurons of ``model`` that fire integers, inside the ``with`` block.
 
-    A ``NILIFNode`` keeps its threshold, so that its step changes; an ``ILIFNode`` its step.
+    None changes nothing. A ``NILIFNode`` keeps its threshold, so its step changes. An ``ILIFNode``
+    keeps its step.
 
     Raises:
-        UserError: no neuron of ``model`` fires integers, or D is no whole number of at least 1.
+        UserError: No neuron of ``model`` fires integers, or ``D`` is not an integer of at least 1.
 
     Example:
         >>> from sakd_dense.neurons.counts import NILIFNode, at_counts
@@ -168,10 +175,10 @@ NO_LEAK = 1e30
 
 
 def spike_count(D: int | None) -> surrogate.MultiLevelSpikeCount:  # noqa: N803 - the papers' name
-    """SpikingJelly's counting function, of at most D spikes.
+    """Returns SpikingJelly's counting function for at most ``D`` spikes.
 
     Raises:
-        UserError: D is no whole number of at least 1.
+        UserError: ``D`` is not an integer of at least 1.
 
     Example:
         >>> from sakd_dense.neurons.counts import spike_count

@@ -1,4 +1,4 @@
-r"""IF, LIF and I-LIF neurons over all T in one pass: SpikingJelly's dynamics, compiled.
+r"""SpikingJelly's dynamics of IF, LIF and I-LIF neurons over all T in one compiled pass.
 
 .. math::
     H_t &= V_{t-1} + X_t                          & \text{IF} \\
@@ -16,11 +16,11 @@ and, with the surrogate gradient :math:`\sigma'` at :math:`U_t = H_t - \theta`,
     R_t &= 1 - \theta \sigma'                     & \text{soft reset} \\
     R_t &= 1 - S_t + (r - H_t) \sigma'            & \text{hard reset}
 
-where a detached reset has no :math:`\sigma'` in :math:`R_t`. Of a neuron that fires integers
-:math:`U_t = H_t / \theta`, and :math:`\sigma' = 1 / \theta` where it lies in the window of its
-surrogate. In float32 the values are SpikingJelly's bit for bit; what is saved are passes over
-memory. In half precision the potential stays in float32, where SpikingJelly
-rounds it at every step: some 4 spikes in 10 000 differ.
+where a detached reset has no :math:`\sigma'` in :math:`R_t`. For a neuron that fires integers,
+:math:`U_t = H_t / \theta`, and :math:`\sigma' = 1 / \theta` where :math:`U_t` lies in the window of
+the surrogate. In float32 the values equal SpikingJelly's bit for bit; the pass saves reads and
+writes of memory. In half precision the potential stays in float32, while SpikingJelly rounds it at
+every step: some 4 spikes in 10 000 differ.
 """
 
 from __future__ import annotations
@@ -35,23 +35,24 @@ from torch import Tensor, nn
 
 from .counts import NILIFNode
 
-#: What is the same shape at each of T time steps.
+#: T tensors of the same shape, one for each time step.
 Steps = list[Tensor]
 
 
 @dataclass(frozen=True)
 class Dynamics:
-    r"""Dynamics of an IF (``tau=None``) or LIF neuron; hashable.
+    r"""Hashable dynamics of an IF (``tau=None``), LIF or I-LIF neuron.
 
     Args:
-        tau: membrane time constant, in steps.
-        decay_input: whether the input is divided by tau too.
+        tau: Membrane time constant, in time steps.
+        decay_input: Whether the input is divided by tau too.
         threshold: :math:`\theta`.
-        reset: the potential after a spike, or None: soft reset.
-        detach_reset: whether no gradient passes through the reset's spike.
-        surrogate: ``(grad, U, **parameters) -> grad`` times the surrogate gradient at U.
-        parameters: of the surrogate, as pairs.
-        most: D, of a neuron that fires integers; None: spikes of 0 and 1.
+        reset: Potential after a spike, for a hard reset; None means a soft reset.
+        detach_reset: Whether no gradient passes through the spike in the reset.
+        surrogate: Function ``(grad, U, **parameters)`` that returns ``grad`` times the surrogate
+            gradient at U.
+        parameters: Parameters of the surrogate, as pairs.
+        most: D of a neuron that fires integers. None (default) means binary spikes.
 
     Example:
         >>> import torch
@@ -73,9 +74,11 @@ class Dynamics:
 
     @classmethod
     def of(cls, node: nn.Module) -> Dynamics | None:
-        """Those of a neuron; None for any but plain IF, LIF, I-LIF and NI-LIF neurons.
+        """Returns the dynamics of a neuron, or None if this module does not support it.
 
-        Of a ``NILIFNode`` they are in units of its step.
+        Supported are plain IF, LIF, I-LIF and NI-LIF neurons that fire spikes with a surrogate of
+        SpikingJelly and have ``store_v_seq=False``. The dynamics of a ``NILIFNode`` are in units of
+        its step.
         """
         counts = type(node) in (neuron.ILIFNode, NILIFNode)
         lif = counts or type(node) is neuron.LIFNode
@@ -106,7 +109,7 @@ class Dynamics:
         return v - (v - rest) / self.tau + x
 
     def potentials(self, currents: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """X at every t, float32 -> S and U at every t."""
+        """Returns S and U at every t for X at every t, in float32."""
         v: Tensor | float = 0.0 if self.reset is None else self.reset
         spikes, above = [], []
         for x in currents:
@@ -126,7 +129,12 @@ class Dynamics:
         return spikes, above
 
     def gradients(self, grads: Sequence[Tensor], above: Sequence[Tensor]) -> list[Tensor]:
-        """The gradients by S, and U, float32, at every t -> those by X at every t."""
+        """Returns the gradients with respect to X at every t, in float32.
+
+        Args:
+            grads: Gradients with respect to S at every t.
+            above: U at every t.
+        """
         by_current: list[Tensor] = []
         carry: Tensor | float = 0.0
         for s_bar, u in zip(reversed(grads), reversed(above), strict=True):
@@ -151,7 +159,7 @@ def _window(grad: Tensor, u: Tensor, *, grad_min: float, grad_max: float, **_: A
 
 
 def each_step(x: Tensor, steps: int) -> list[Tensor]:
-    """``[T, ...]``, or ``[1, ...]`` for the same at every t -> T tensors, float32.
+    """Splits ``[T, ...]``, or ``[1, ...]`` for the same at every t, into T float32 tensors.
 
     Example:
         >>> import torch
@@ -163,7 +171,7 @@ def each_step(x: Tensor, steps: int) -> list[Tensor]:
 
 
 def join(steps: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """T tensors -> ``[T, ...]``.
+    """Stacks T tensors to ``[T, ...]``.
 
     Example:
         >>> import torch
@@ -176,7 +184,7 @@ def join(steps: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
 
 
 def fill(into: Steps, spikes: Sequence[Tensor], identity: Steps | None) -> None:
-    """Puts spikes, plus the shortcut of a SEW block where there is one, ``into`` T tensors.
+    """Writes spikes, plus the shortcut of a SEW block if it has one, ``into`` T tensors.
 
     Example:
         >>> import torch

@@ -5,18 +5,19 @@ r"""BatchNorm, neuron and shortcut in one pass over time, compiled or step by st
     O_t &= s\,S_t(X / s) + I_t & \text{SEW, ADD} \\
     O_t &= s\,S_t((X + I) / s) & \text{Spiking: the sum before the neuron}
 
-*Y* is what the convolution gives, *X* the neuron's input (*Y* itself, where there is no BatchNorm),
-*S* its spikes (:mod:`.dynamics`), *s* the step of a ``NILIFNode`` (1 for others), *I* the shortcut
-of a block where there is one. X is never written to memory, neither is the potential: backward
-computes both anew from Y (and I, where it is summed before), which is all that is kept. The
-gradient by X needs no s: what multiplies it behind the neuron divides it before. That by s is
+*Y* is the output of the convolution, *X* the input of the neuron (*Y* itself without a BatchNorm),
+*S* the spikes (:mod:`.dynamics`), *s* the step of a ``NILIFNode`` (1 for others), and *I* the
+shortcut of a block that has one. X and the potential are never written to memory. Backward
+recomputes both from Y (and from I, if it is summed before the neuron), which is all that is kept.
+The gradient with respect to X does not contain s, which multiplies behind the neuron and divides
+before it. The gradient with respect to s is
 
 .. math::
     \bar s = \sum_t \bar O_t\, S_t - \bar X_t\, X_t / s
 
-BatchNorm's statistics and its gradient are PyTorch's own, and X is rounded as PyTorch rounds it
-where it multiplies and adds in one instruction (x86 with FMA): the spikes are then those of the two
-one after the other.
+PyTorch computes the statistics and the gradient of BatchNorm. X is rounded as PyTorch rounds it
+where it multiplies and adds in one instruction (x86 with FMA). The spikes then equal those of the
+BatchNorm and the neuron run one after the other.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from .sequences import (
 
 
 class Affine(NamedTuple):
-    """Scale, shift and step applied to Y in front of the neuron, each ``[C, 1]`` or None."""
+    """Scale, shift and step that are applied to Y before the neuron, each ``[C, 1]`` or None."""
 
     scale: Tensor | None
     shift: Tensor | None
@@ -51,7 +52,7 @@ class Affine(NamedTuple):
 
 
 def _normed(currents: Steps, scale: Tensor, shift: Tensor) -> list[Tensor]:
-    # PyTorch's BatchNorm rounds once, after multiplying and adding, and to the input's dtype.
+    # PyTorch's BatchNorm rounds once, after multiplication and addition, to the input's dtype.
     if torch.compiler.is_compiling():
         # One instruction; converting to double and back took two thirds of the kernel's time.
         from torch._inductor.inductor_prims import fma
@@ -81,7 +82,7 @@ def _write(
     before: Steps | None,
     behind: Steps | None,
 ) -> None:
-    """Y at every t ``[R, C, M]`` -> O ``into`` T tensors, which may be the Y."""
+    """Writes O for Y at every t, ``[R, C, M]``, ``into`` T tensors, which may be the Y."""
     spikes, _ = dynamics.potentials(_charge(currents, affine, before))
     if affine.step is not None:
         spikes = [s * affine.step for s in spikes]
@@ -91,7 +92,7 @@ def _write(
 def _recomputed(
     dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
 ) -> tuple[Steps, Steps, Steps, Steps]:
-    """The gradients by O and by X, the spikes and X / s, at every t."""
+    """Returns the gradients with respect to O and X, the spikes and X / s, at every t."""
     steps = grad.shape[0]
     currents = [y[t if y.shape[0] == steps else 0] for t in range(steps)]
     charge = _charge(currents, affine, None if before is None else list(before.unbind(0)))
@@ -103,7 +104,7 @@ def _recomputed(
 def _backward(
     dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
 ) -> Tensor:
-    """The gradient by O ``[T, R, C, M]`` -> that by X at every t, of the shape of ``grad``."""
+    """Returns the gradient with respect to X, of the shape of that of O, ``[T, R, C, M]``."""
     _, by_current, _, _ = _recomputed(dynamics, grad, y, affine, before)
     return join(by_current, y.dtype)
 
@@ -111,14 +112,14 @@ def _backward(
 def _summed_backward(
     dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
 ) -> Tensor:
-    """The same for one Y at every t: ``[1, R, C, M]``."""
+    """Returns the gradient with respect to X, ``[1, R, C, M]``, for a Y repeated in time."""
     return _backward(dynamics, grad, y, affine, before).sum(0, keepdim=True)
 
 
 def _backward_and_step(
     dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """:func:`_backward`, and the gradient by s, ``[C]``."""
+    """Returns the result of :func:`_backward`, and the gradient with respect to s, ``[C]``."""
     parts = zip(*_recomputed(dynamics, grad, y, affine, before), strict=True)
     by_current, by_step = [], []
     for by_output, by_x, spikes, charge in parts:
@@ -129,15 +130,15 @@ def _backward_and_step(
 
 @dataclass(frozen=True)
 class _Pass:
-    """All that a pass depends on beside tensors.
+    """Options of a pass: all that it depends on except tensors.
 
     Args:
-        dynamics: of the neuron.
+        dynamics: Dynamics of the neuron.
         steps: T of the output.
-        stored_steps: T of the input: 1 if it is the same at every t.
-        by_channel: whether something differs from channel to channel.
-        compiled: by ``torch.compile``.
-        before: whether the shortcut is summed before the neuron.
+        stored_steps: T of the input; 1 if the input is the same at every t.
+        by_channel: Whether scale, shift or step differ between channels.
+        compiled: Whether ``torch.compile`` compiles the pass.
+        before: Whether the shortcut is summed before the neuron.
     """
 
     dynamics: Dynamics
@@ -241,21 +242,23 @@ def fire(
     before: bool = False,
     step: Tensor | None = None,
 ) -> Tensor:
-    """``spikes(norm(x)) + identity``, ``[T*B, C, H, W]``, of a neuron that starts at rest.
+    """Returns ``spikes(norm(x)) + identity``, ``[T*B, C, H, W]``, of a neuron that starts at rest.
 
     Args:
-        x: ``[T*B, C, H, W]``, T outermost, or ``[T, B, C, H, W]``; if that is an expanded
-            ``[B, C, H, W]``, it is read once, not T times. Contiguous or channels last; the result
-            is laid out alike.
-        steps: T.
-        dynamics: of the neuron.
-        norm: a BatchNorm that :func:`.batchnorm.fits`. In train mode it counts the batch.
-        identity: the shortcut of a block, of the result's shape.
-        compiled: by ``torch.compile``; or else step by step, for reference.
-        owned: ``x`` may be overwritten, where no gradient is asked for: fresh memory costs more
-            than the arithmetic.
-        before: ``spikes(norm(x) + identity)`` instead; ``x`` is then no expanded one.
-        step: of a ``NILIFNode``, ``[C]`` or ``[]``.
+        x: ``[T*B, C, H, W]``, T outermost, or ``[T, B, C, H, W]``. An expanded ``[B, C, H, W]`` is
+            read once, not T times. ``x`` is contiguous or channels last; the result has the same
+            layout.
+        steps: Number of time steps T.
+        dynamics: Dynamics of the neuron.
+        norm: BatchNorm that :func:`.batchnorm.fits`. In train mode it counts the batch.
+        identity: Shortcut of a block, of the shape of the result.
+        compiled: Whether ``torch.compile`` compiles the pass (default). If False, the pass runs
+            step by step, for reference.
+        owned: Whether ``x`` may be overwritten if no gradient is needed, since new memory costs
+            more than the arithmetic. Default: False.
+        before: Whether to return ``spikes(norm(x) + identity)`` instead; ``x`` must then not be
+            expanded. Default: False.
+        step: Step of a ``NILIFNode``, ``[C]`` or ``[]``.
 
     Example:
         >>> import torch

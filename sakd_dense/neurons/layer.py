@@ -1,7 +1,7 @@
 """SpikingJelly neurons from a config dict.
 
-The dynamics are SpikingJelly's; what is added is the fold of time into the batch axis, the rule
-that no membrane potential survives a forward, and a compiled pass over all T
+The dynamics are SpikingJelly's. This module folds time into the batch axis, ensures that no
+membrane potential survives a forward, and adds a compiled pass over all T
 (:mod:`sakd_dense.neurons.fused`).
 """
 
@@ -24,10 +24,11 @@ from .dynamics import Dynamics
 from .fused import fire
 from .sequences import aligned, unrepeated
 
-#: Who runs a neuron: SpikingJelly; one compiled pass (IF and LIF); the better of the two.
+#: Backends of a neuron: the better of the others; SpikingJelly; one compiled pass (IF, LIF, I-LIF
+#: and NI-LIF).
 BACKENDS = ("auto", "spikingjelly", "compiled")
 
-#: Measured on BCCD (docs/notebook.md): ours; the authors' code resets hard.
+#: Chosen by measurements on BCCD (docs/notebook.md). SAKD's authors use a hard reset.
 DEFAULT_NEURON: dict[str, Any] = dict(
     type="LIFNode",
     tau=2.0,
@@ -53,7 +54,7 @@ def _class_of(modules: Sequence[Any], name: Any, what: str, base: type) -> type:
 
 
 def build_surrogate(cfg: Mapping[str, Any] | str) -> nn.Module:
-    """A SpikingJelly surrogate gradient from ``'ATan'`` or ``dict(type='ATan', alpha=2.0)``.
+    """Builds a SpikingJelly surrogate gradient from ``'ATan'`` or ``dict(type='ATan', alpha=2.0)``.
 
     Example:
         >>> from sakd_dense.neurons import build_surrogate
@@ -69,26 +70,28 @@ def build_surrogate(cfg: Mapping[str, Any] | str) -> nn.Module:
     )
     try:
         return cls(**args)
-    except Exception as error:  # SpikingJelly asserts, and computes with what it is given
+    except Exception as error:  # SpikingJelly asserts, or fails in its arithmetic
         raise UserError(f"surrogate_function={cfg!r}: {error or type(error).__name__}") from error
 
 
 def build_node(
     cfg: Mapping[str, Any] | str, time_steps: int, channels: int | None = None
 ) -> nn.Module:
-    """A multi-step SpikingJelly neuron.
+    """Builds a multi-step SpikingJelly neuron.
 
     Args:
-        cfg: ``'LIFNode'`` or ``dict(type='LIFNode', tau=2.0, surrogate_function='ATan', ...)``:
-            any class of ``spikingjelly.activation_based.neuron`` that runs step mode ``'m'``,
-            or of :mod:`sakd_dense.neurons.counts`. ``surrogate_function`` may be a name or a dict;
-            ``D=4`` is short for the one that counts up to 4 spikes. What is not given is
-            SpikingJelly's.
-        time_steps: only used by neurons whose weights depend on it (``PSN``'s ``T``).
-        channels: of the input; only used by neurons with a value for each (``NILIFNode``).
+        cfg: ``'LIFNode'`` or ``dict(type='LIFNode', tau=2.0, surrogate_function='ATan', ...)``.
+            The type is any class of ``spikingjelly.activation_based.neuron`` that supports step
+            mode ``'m'``, or of :mod:`sakd_dense.neurons.counts`. ``surrogate_function`` may be a
+            name or a dict; ``D=4`` is short for the one that counts up to 4 spikes. Arguments that
+            are left out keep the defaults of the class.
+        time_steps: Number of time steps T. Only neurons whose weights depend on T use it (``PSN``).
+        channels: Number of input channels. Only neurons with a value for each channel use it
+            (``NILIFNode``).
 
     Raises:
-        UserError: for an unknown type or an argument that the neuron does not take.
+        UserError: The type is unknown or has no multi-step mode, or the neuron does not accept an
+            argument.
 
     Example:
         >>> from sakd_dense.neurons import build_node
@@ -133,20 +136,21 @@ def build_node(
 
 
 class SpikingNeuron(nn.Module):
-    """A layer of neurons on a sequence whose time is folded into the batch axis.
+    """Layer of neurons on a sequence whose time is folded into the batch axis.
 
-    Input: ``[T*B, C, H, W]`` (T outermost) or a whole sequence ``[T, B, C, H, W]``;
-    output: spikes ``[T*B, C, H, W]``. The state starts afresh in every call and is dropped at its
-    end, so two calls never see each other: not two images, not two slide windows, not the
-    recomputation of a checkpointed block.
+    Input: ``[T*B, C, H, W]`` (T outermost) or a complete sequence ``[T, B, C, H, W]``. Output:
+    spikes ``[T*B, C, H, W]``. The state is reset at the start and the end of every call, so two
+    calls never share it: neither two images, nor two slide windows, nor a checkpointed block and
+    its recomputation.
 
     Args:
-        cfg: see :func:`build_node`, and ``backend``: ``'spikingjelly'`` runs the node itself;
-            ``'compiled'`` runs IF, LIF, I-LIF and NI-LIF neurons by :func:`.fused.fire`, to the
-            same spikes and gradients, with the BatchNorm before them and the shortcut; ``'auto'``
-            (default) does so as soon as it pays: on a CPU, and on a GPU in half precision.
-        clock: tells T.
-        channels: of the input, where they are known.
+        cfg: Config of the neuron, see :func:`build_node`, and its ``backend``. ``'spikingjelly'``
+            runs the node itself. ``'compiled'`` runs IF, LIF, I-LIF and NI-LIF neurons by
+            :func:`.fused.fire`, together with the BatchNorm before them and the shortcut; spikes
+            and gradients are the same. ``'auto'`` (default) does so as soon as it pays: on a CPU,
+            and on a GPU in half precision.
+        clock: Provides the number of time steps T.
+        channels: Number of input channels, if it is known.
 
     Example:
         >>> import torch
@@ -174,18 +178,21 @@ class SpikingNeuron(nn.Module):
 
     @property
     def causal(self) -> bool:
-        """Whether the spikes at t depend on the input up to t alone."""
+        """Whether the spikes at t depend only on the input up to t."""
         return not isinstance(self.node, sj_neuron.PSN)
 
     @property
     def slots(self) -> int:
-        """D: the most spikes that a neuron fires in a time step; 1 for spikes of 0 and 1."""
+        """Largest number of spikes D of a neuron in one time step; 1 for binary neurons."""
         gradient = getattr(self.node, "surrogate_function", None)
         return getattr(gradient, "max_spike_count", 1)
 
     @property
     def step(self) -> Tensor | None:
-        """Value of a spike of a ``NILIFNode``, ``[C]`` or ``[]``; None (1) of other neurons."""
+        """Value of a spike of a ``NILIFNode``, ``[C]`` or ``[]``.
+
+        It is None for other neurons, whose spikes have the value 1.
+        """
         return getattr(self.node, "step", None)
 
     def spikes_of(self, output: Tensor) -> Tensor:
@@ -199,15 +206,16 @@ class SpikingNeuron(nn.Module):
         identity: Tensor | None = None,
         before: bool = False,
     ) -> Tensor:
-        """``spikes(norm(x)) + identity``; a fused neuron does all of it in one pass.
+        """Returns ``spikes(norm(x)) + identity``; a fused neuron computes it in one pass.
 
         Args:
-            x: see the class.
-            norm: in front of the neuron; its statistics are those of all steps. Given one, the
-                neuron may write its spikes over ``x`` where no gradient is asked for, as an
-                in-place ReLU does: nobody else reads what a convolution gives its norm.
-            identity: the shortcut of a block with ``connect='ADD'``, of the output's shape.
-            before: ``spikes(norm(x) + identity)`` instead.
+            x: Input of the layer, or of ``norm`` if one is given.
+            norm: BatchNorm or other norm before the neuron; its statistics cover all time steps.
+                With a norm, and without gradients, the neuron may overwrite ``x`` with its spikes,
+                as an in-place ReLU does: only the norm reads the output of its convolution.
+            identity: Shortcut of a block with ``connect='ADD'`` or ``'BEFORE'``, of the shape of
+                the output.
+            before: Whether to return ``spikes(norm(x) + identity)`` instead. Default: False.
         """
         steps = self.clock.time_steps
         identity = None if identity is None else aligned(identity)
@@ -236,7 +244,10 @@ class SpikingNeuron(nn.Module):
         return spikes if identity is None else spikes + identity
 
     def in_time(self, x: Tensor) -> Tensor:
-        """``x``; where it is ``[B, C, H, W]`` of the images, the same at every t, not copied."""
+        """Returns ``x``, repeated in time without a copy if it holds the images only once.
+
+        In that case ``x`` is ``[B, C, H, W]``, see ``images`` of :class:`~.clock.Clock`.
+        """
         first = x.dim() == 4 and x.shape[0] == self.clock.images
         return repeat_in_time(x, self.clock.time_steps) if first else x
 

@@ -1,4 +1,4 @@
-"""Memory layout of sequences, and the views through which kernels read and write them."""
+"""Memory layout of sequences, and the views with which kernels read and write them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from .dynamics import Steps
 
 
 def unrepeated(x: Tensor, steps: int) -> tuple[Tensor, int]:
-    """``[T*B, ...]`` or ``[T, B, ...]`` -> ``[t*B, ...]`` and t: 1 where all steps are the same.
+    """Reshapes ``[T*B, ...]`` or ``[T, B, ...]`` to ``[t*B, ...]``, and returns it with t.
+
+    t is 1 if ``x`` is a view that repeats one step, and T otherwise.
 
     Example:
         >>> import torch
@@ -29,7 +31,7 @@ def unrepeated(x: Tensor, steps: int) -> tuple[Tensor, int]:
 
 
 def channels_last(x: Tensor) -> bool:
-    """Whether ``x`` lies so in memory, and could not be called contiguous as well.
+    """Returns whether ``x`` is channels last in memory, and not contiguous as well.
 
     Example:
         >>> import torch
@@ -42,7 +44,7 @@ def channels_last(x: Tensor) -> bool:
 
 
 def laid_out_as(x: Tensor, reference: Tensor) -> Tensor:
-    """``x`` in the memory layout of ``reference``: channels last, or else contiguous.
+    """Returns ``x`` in the memory layout of ``reference``: channels last, or else contiguous.
 
     Example:
         >>> import torch
@@ -74,11 +76,11 @@ def _restrided(x: Tensor) -> Tensor:
 
 
 def aligned(x: Tensor) -> Tensor:
-    """``x``, whose own strides and whose gradient's name their layout even if it is one image.
+    """Returns ``x`` with strides that identify its layout, also in its gradient and for one image.
 
-    One image in channels last that was a sequence of T = 1 may have the stride of a pixel in the
-    axis of images. PyTorch's backward of BatchNorm (2.12, CPU) then reads it, or the gradient, in
-    the wrong order where the other of the two is contiguous; it does not say so.
+    One channels-last image that was a sequence of T = 1 may have the stride of a pixel in the axis
+    of images. If either the image or its gradient is contiguous, PyTorch's backward of BatchNorm
+    (2.12, CPU) then reads the other in the wrong order, without an error.
 
     Example:
         >>> import torch
@@ -93,7 +95,9 @@ def aligned(x: Tensor) -> Tensor:
 
 
 def grid(x: Tensor, steps: int, by_channel: bool) -> Tensor:
-    """``[T*B, C, H, W]`` -> ``[T, R, C, M]`` as it lies in memory; or ``[T, 1, 1, N]``.
+    """Views ``[T*B, C, H, W]`` in the order of memory.
+
+    The result is ``[T, R, C, M]`` with ``by_channel``, and ``[T, 1, 1, N]`` without.
 
     Example:
         >>> import torch
@@ -110,7 +114,7 @@ def grid(x: Tensor, steps: int, by_channel: bool) -> Tensor:
 
 
 def from_grid(out: Tensor, like: Tensor) -> Tensor:
-    """A :func:`grid` of any T -> ``[T*B, C, H, W]``, with C, H, W and the layout of ``like``.
+    """Views a :func:`grid` of any T as ``[T*B, C, H, W]``, with C, H, W and layout of ``like``.
 
     Example:
         >>> import torch
@@ -125,10 +129,10 @@ def from_grid(out: Tensor, like: Tensor) -> Tensor:
 
 
 def as_separate_steps(x: Tensor, steps: int) -> Steps:
-    """``[T, ...]``, or ``[1, ...]`` for the same at every t -> T tensors that a kernel may write.
+    """Splits ``[T, ...]``, or ``[1, ...]`` for the same at every t, into T writable tensors.
 
-    They lie where ``x`` lies, but are no views of it: a compiled kernel copies views of one storage
-    before it writes to them.
+    The tensors share the memory of ``x`` but are not views of it, because a compiled kernel copies
+    views of one storage before it writes to them.
 
     Example:
         >>> import torch
@@ -136,14 +140,14 @@ def as_separate_steps(x: Tensor, steps: int) -> Steps:
         >>> [tuple(step.shape) for step in as_separate_steps(torch.zeros(2, 3, 8), steps=2)]
         [(3, 8), (3, 8)]
     """
-    if steps == 1:  # one view is the whole storage; the way through DLPack takes longer
+    if steps == 1:  # one view holds all of the storage; DLPack is slower
         return [x.detach()[0]]
     stored = [torch.from_dlpack(step) for step in x.detach()]
     return stored * (steps // len(stored))
 
 
 def output_buffer(x: Tensor, steps: int, identity: Tensor | None, owned: bool) -> Tensor:
-    """Memory for spikes ``[T, ...]``: that of ``x`` if it is ``owned`` and fits, or new memory.
+    """Returns memory for spikes ``[T, ...]``: ``x`` if it is ``owned`` and fits, or new memory.
 
     Example:
         >>> import torch

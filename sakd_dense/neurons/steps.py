@@ -1,8 +1,9 @@
-"""Value of one spike in a tensor: the steps of the neurons whose outputs it holds.
+"""Value of one spike in a tensor: the steps of the neurons whose outputs the tensor holds.
 
-A ``NILIFNode`` hands on its count times a step, one a channel. The step belongs to the weights that
-read it, so what a layer receives are whole numbers of spikes. Here each tensor that holds such an
-output is known by its memory, and so is what max-pooling, sums and concatenation make of it.
+A ``NILIFNode`` outputs its count times a step, one step per channel. The step belongs to the
+weights that read the output, so a layer receives whole numbers of spikes. This module recognises
+each tensor that holds such an output by its memory, and also the results of max-pooling, sums and
+concatenation.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from .counts import spikes_of
 from .layer import SpikingNeuron
 
 aten = torch.ops.aten
-#: Whose outputs hold spikes if their first inputs do. Views need no rule: they share memory.
+#: Operators whose outputs hold spikes if their first inputs do. Views are found by their memory.
 _KEEP = (
     aten.max_pool2d_with_indices.default,
     aten.max_pool2d.default,
@@ -30,18 +31,18 @@ _KEEP = (
 )
 
 
-#: Layers whose weights spikes meet.
+#: Layers that multiply spikes by weights.
 WEIGHTED = (nn.Conv2d, nn.Linear)
 
 
 @dataclass(frozen=True)
 class Worth:
-    """Of the spikes in a tensor ``[N, C, ...]``.
+    """Value of the spikes in a tensor ``[N, C, ...]``.
 
     Attributes:
-        step: what a spike adds to the value, ``[C]`` or ``[]``.
-        most: the largest number of spikes.
-        sources: the names of the neurons that fired them.
+        step: Value of one spike, ``[C]`` or ``[]``.
+        most: Largest number of spikes.
+        sources: Names of the neurons that fired the spikes.
 
     Example:
         >>> import torch
@@ -56,15 +57,15 @@ class Worth:
     sources: frozenset[str]
 
     def spikes(self, x: Tensor) -> Tensor:
-        """``x`` as numbers of spikes."""
+        """Converts ``x`` to numbers of spikes."""
         return spikes_of(x, self.step)
 
 
 class WorthOfSpikes:
-    """The :class:`Worth` of the tensors in a forward, while :meth:`watching`.
+    """Tracker of the :class:`Worth` of the tensors in a forward, active in :meth:`watching`.
 
     Args:
-        model: whose neurons that fire integers are followed.
+        model: Model to track. Neurons that fire integers, or have a step, are tracked.
 
     Example:
         >>> import torch
@@ -83,13 +84,13 @@ class WorthOfSpikes:
             for name, m in model.named_modules()
             if isinstance(m, SpikingNeuron) and (m.slots > 1 or m.step is not None)
         }
-        #: The sources of every sum.
+        #: Sources of every sum.
         self.sums: list[frozenset[str]] = []
         self._known: dict[int, tuple[StorageWeakRef, Worth]] = {}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Follows the neurons' outputs inside the block."""
+        """Tracks the outputs of the neurons inside the ``with`` block."""
         with ExitStack() as stack:
             for neuron in self._names:
                 stack.callback(neuron.register_forward_hook(self._fired).remove)
@@ -99,17 +100,17 @@ class WorthOfSpikes:
             yield
 
     def of(self, x: Any) -> Worth | None:
-        """That of a tensor; None where it holds no spikes of these neurons."""
+        """Returns the :class:`Worth` of a tensor; None if it holds no spikes of these neurons."""
         if not self._known or not isinstance(x, Tensor):
             return None
         reference, worth = self._known.get(x.untyped_storage().data_ptr(), (None, None))
-        # Memory that was freed may hold another tensor by now.
+        # Freed memory may already hold another tensor.
         if reference is None or worth is None or reference.expired():
             return None
         return _of_channels(worth, x)
 
     def pass_on(self, func: Any, args: tuple, out: Any) -> None:
-        """``func(*args)`` gave ``out``."""
+        """Records the :class:`Worth` of ``out``, the result of ``func(*args)``."""
         if func in _KEEP:
             worth = self.of(args[0])
         elif func is aten.add.Tensor:
@@ -144,7 +145,7 @@ class _Follow(TorchDispatchMode):
 
 
 def _of_channels(worth: Worth, x: Tensor) -> Worth:
-    """Of ``x``, which may be a view of some of the channels (ShuffleNetV2 splits them)."""
+    """Returns the worth of ``x``, which may view only some channels (ShuffleNetV2 splits them)."""
     if worth.step.dim() == 0 or x.dim() != 4 or x.shape[1] >= len(worth.step):
         return worth
     start = x.storage_offset() % x.stride(0) // x.stride(1)
@@ -152,7 +153,7 @@ def _of_channels(worth: Worth, x: Tensor) -> Worth:
 
 
 def _of_sum(a: Worth | None, b: Worth | None) -> Worth | None:
-    """Spikes of one step sum to spikes of that step; of two they do not."""
+    """Returns the worth of a sum: spikes of equal steps keep the step, others have no worth."""
     if a is None or b is None or not torch.equal(a.step, b.step):
         return None
     return Worth(a.step, a.most + b.most, a.sources | b.sources)
@@ -169,7 +170,10 @@ def _side_by_side(parts: list[tuple[Worth | None, int]]) -> Worth | None:
 
 @contextmanager
 def reads(model: nn.Module, watch: WorthOfSpikes) -> Iterator[dict[str, list[Worth | None]]]:
-    """Records the inputs of every layer with weights inside the block, call by call, by name.
+    """Records the :class:`Worth` of the inputs of every layer with weights, inside the block.
+
+    The dict maps the name of each layer to a list with one entry per call. An entry is None if the
+    input holds no spikes of the tracked neurons.
 
     Example:
         >>> import torch

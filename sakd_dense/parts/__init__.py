@@ -1,4 +1,4 @@
-"""Necks and heads that spike."""
+"""Spiking necks and heads."""
 
 from importlib.util import find_spec
 

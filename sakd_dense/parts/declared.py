@@ -1,4 +1,4 @@
-"""Upstream necks and heads as spiking ones, declared by name or in a config."""
+"""Declaration of spiking twins of upstream necks and heads, by name or in a config."""
 
 import functools
 from typing import Any
@@ -14,18 +14,18 @@ from .part import SpikingDecodeHead, SpikingDenseHead, SpikingNeck, SpikingPart
 def declare_part(
     upstream: type[nn.Module], kind: type[SpikingPart], name: str = "", **defaults: Any
 ) -> type[nn.Module]:
-    """Registers ``Spiking<upstream>``; the ANN that teaches it is ``upstream`` itself.
+    """Registers ``Spiking<upstream>``, whose teacher is ``upstream`` itself.
 
     ::
 
         declare_part(ATSSHead, SpikingDenseHead)  # bbox_head=dict(type='SpikingATSSHead', ...)
 
     Args:
-        upstream: a neck or head whose activations are modules (mmcv's ``ConvModule``).
+        upstream: A neck or head class whose activations are modules (mmcv's ``ConvModule``).
         kind: :class:`SpikingNeck`, :class:`SpikingDenseHead` or :class:`SpikingDecodeHead`.
-        name: instead of ``Spiking<upstream>``.
-        defaults: arguments of ``upstream`` that are set where a config does not, in the student and
-            in its teacher alike.
+        name: Name that replaces ``Spiking<upstream>``. Default: ``''``, which keeps that name.
+        defaults: Arguments of ``upstream`` that are set if a config does not set them, both in the
+            student and in its teacher.
 
     Example:
         >>> from mmdet.models.necks import FPN

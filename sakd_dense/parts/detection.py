@@ -1,4 +1,4 @@
-"""mmdet's necks and one-stage heads, spiking."""
+"""Spiking twins of mmdet's necks and one-stage heads."""
 
 from typing import Any
 
@@ -19,17 +19,20 @@ from .part import SpikingDenseHead, SpikingNeck
 BN = dict(type="BN")
 RELU = dict(type="ReLU")
 
-# Upstream's FPNs have no activation unless they are told to.
+# Upstream's FPNs have no activation unless act_cfg is set.
 SpikingFPN = declare_part(FPN, SpikingNeck, norm_cfg=BN, act_cfg=RELU)
 SpikingPAFPN = declare_part(PAFPN, SpikingNeck, norm_cfg=BN, act_cfg=RELU)
 
 
 @MODELS.register_module()
 class NormedHRFPN(HRFPN):
-    """``HRFPN`` whose convolutions have a norm and an activation; upstream's have neither.
+    """``HRFPN`` with a norm and an activation in every convolution; upstream's has neither.
+
+    All other arguments are upstream's.
 
     Args:
-        norm_cfg, act_cfg: of every convolution. Everything else is upstream's.
+        norm_cfg: Config of the norms. None (default) means BatchNorm.
+        act_cfg: Config of the activations. None (default) means ReLU.
 
     Example:
         >>> from sakd_dense.parts.detection import NormedHRFPN
@@ -62,8 +65,8 @@ def _like(conv: Any, **layers: Any) -> ConvModule:
 
 SpikingHRFPN = declare_part(NormedHRFPN, SpikingNeck, name="SpikingHRFPN")
 SpikingChannelMapper = declare_part(ChannelMapper, SpikingNeck, norm_cfg=BN)
-# Neurons want currents of a known scale, and levels that share a convolution differ in it: they
-# have statistics of their own (num_ins of them).
+# Neurons need currents of a known scale, which differs between levels that share a convolution.
+# Each level therefore has its own BatchNorm statistics (num_ins of them).
 SpikingRetinaHead = declare_part(
     RetinaSepBNHead, SpikingDenseHead, name="SpikingRetinaHead", norm_cfg=BN
 )

@@ -1,13 +1,13 @@
-"""Upstream's necks and heads with neurons in the place of their activations.
+"""Upstream's necks and heads with neurons instead of activations.
 
-A spiking part sees the backbone's sequences (``output='sequence'``) and folds time into the batch,
-so that upstream's own forward runs unchanged::
+A spiking part receives the backbone's sequences (``output='sequence'``) and folds time into the
+batch axis, so that upstream's own forward runs unchanged::
 
     neck:  [T, B, C, H, W] -> fold -> upstream's forward, neurons instead of ReLU -> [T, B, C, H, W]
     head:  [T, B, C, H, W] -> fold -> ... -> its last layer -> mean over T -> [B, C, H, W]
 
-What a head gives is what upstream's losses and post-processing expect. How activations become
-neurons: :mod:`sakd_dense.neurons.activations`.
+A head returns what upstream's losses and post-processing expect.
+:mod:`sakd_dense.neurons.activations` replaces the activations by neurons.
 """
 
 from typing import Any, ClassVar
@@ -21,14 +21,16 @@ from ..runtime.errors import UserError
 
 
 class SpikingPart(nn.Module):
-    """In front of an upstream class: ``class SpikingFPN(SpikingNeck, FPN)``.
+    """Mixin before an upstream neck or head, as in ``class SpikingFPN(SpikingNeck, FPN)``.
+
+    All arguments except ``neuron`` are upstream's. Arguments that are left out take their values
+    from ``defaults`` where it names them.
 
     Args:
-        neuron: as the backbone's; None: ``DEFAULT_NEURON``.
-        Everything else is upstream's; what ``defaults`` names is set where it is not given.
+        neuron: Config of the neurons, as in the backbone. None (default) means ``DEFAULT_NEURON``.
 
     Raises:
-        UserError: the upstream class has no activation that neurons could replace.
+        UserError: The upstream class has no activation that neurons could replace.
 
     Example:
         >>> from mmengine.registry import MODELS
@@ -39,7 +41,7 @@ class SpikingPart(nn.Module):
         True
     """
 
-    #: Arguments of upstream's class without which there would be nothing to fire.
+    #: Default arguments of the upstream class, without which it would have no neurons that fire.
     defaults: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, *args: Any, neuron: dict[str, Any] | str | None = None, **kwargs: Any):
@@ -52,7 +54,7 @@ class SpikingPart(nn.Module):
             )
 
     def _fold(self, inputs: Any) -> Any:
-        """``inputs`` with T folded into B; the clock shows T from here on."""
+        """Folds T of ``inputs`` into B, and starts the clock with T."""
         sequences = [inputs] if isinstance(inputs, Tensor) else list(inputs)
         shapes = {tuple(s.shape[:2]) for s in sequences}
         if any(s.dim() != 5 for s in sequences) or len(shapes) != 1:
@@ -67,7 +69,7 @@ class SpikingPart(nn.Module):
         return folded[0] if isinstance(inputs, Tensor) else tuple(folded)
 
     def _over_time(self, output: Any) -> Any:
-        """The mean over T of every tensor in ``output``."""
+        """Returns ``output`` with every tensor replaced by its mean over T."""
         if isinstance(output, Tensor):
             return self.clock.rate(output.unflatten(0, (self.clock.time_steps, -1)))
         if isinstance(output, list | tuple):
@@ -76,7 +78,7 @@ class SpikingPart(nn.Module):
 
 
 class SpikingNeck(SpikingPart):
-    """Sequences in, sequences out.
+    """Neck that receives sequences and returns sequences, ``[T, B, C, H, W]``.
 
     Example:
         >>> import torch
@@ -95,7 +97,7 @@ class SpikingNeck(SpikingPart):
 
 
 class SpikingDenseHead(SpikingPart):
-    """mmdet's one-stage heads: what they give, averaged over T.
+    """One-stage head of mmdet, whose outputs are averaged over T.
 
     Example:
         >>> import torch
@@ -111,7 +113,7 @@ class SpikingDenseHead(SpikingPart):
 
 
 class SpikingDecodeHead(SpikingPart):
-    """mmseg's decode heads: the logits of ``conv_seg``, averaged over T.
+    """Decode head of mmseg, whose logits (outputs of ``conv_seg``) are averaged over T.
 
     Example:
         >>> import torch
@@ -123,7 +125,7 @@ class SpikingDecodeHead(SpikingPart):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # At that layer and not behind forward: mmseg's losses, and level 2, look there.
+        # A hook on this layer, not on forward: mmseg's losses and level 2 read the layer.
         self.conv_seg.register_forward_hook(_MeanOverTime(self))
 
     def forward(self, inputs: tuple[Tensor, ...], *args: Any, **kwargs: Any) -> Any:
@@ -131,7 +133,7 @@ class SpikingDecodeHead(SpikingPart):
 
 
 class _MeanOverTime:
-    # A class: deepcopy and pickle can follow it, and could not follow a closure.
+    # A class, because deepcopy and pickle do not support a closure.
     def __init__(self, part: SpikingPart) -> None:
         self.part = part
 

@@ -1,4 +1,4 @@
-"""mmseg's decode heads, spiking."""
+"""Spiking twins of mmseg's decode heads."""
 
 from mmseg.models.decode_heads import ASPPHead, FCNHead, PSPHead, UPerHead
 
