@@ -1,4 +1,4 @@
-"""Tests of upstream's configs with a spiking backbone, config by config."""
+"""Compatibility tests that run each upstream config with a spiking backbone."""
 
 from .cases import Case, find_cases
 from .checks import CHECKS, check

@@ -1,4 +1,4 @@
-"""Upstream's configs with a convolutional backbone; those whose models are equal are one case."""
+"""Upstream's configs with a convolutional backbone, grouped into cases of equal models."""
 
 import hashlib
 import json
@@ -17,18 +17,19 @@ from ..config.types import ANN_TYPES, ann_backbone_cfgs, type_name
 from ..runtime.errors import MissingPackageError, UserError
 
 PACKAGES = ("mmdet", "mmseg", "mmpretrain")
-#: ``'resnet'``: backbones with a pass of their own; ``'other'``: those that run upstream's.
+#: ``'resnet'``: backbones with their own forward pass; ``'other'``: those that run upstream's.
 BACKBONES = ("resnet", "other")
 
 
 @dataclass
 class Case:
-    """One model, and every config of ``package`` that has it.
+    """One model, and every config of a package that defines it.
 
     Args:
-        configs: paths below the package's folder of configs, sorted.
-        model: the config of the model, no checkpoint in it; None where no config could be read.
-        error: why not.
+        package: the package of the configs, one of :data:`PACKAGES`.
+        configs: paths relative to the package's folder of configs, sorted.
+        model: the config of the model without checkpoints; None if the config could not be read.
+        error: the error that reading the config raised; empty by default.
 
     Example:
         >>> from sakd_dense.compat import Case
@@ -49,12 +50,12 @@ class Case:
 
     @property
     def name(self) -> str:
-        """``mmdet::retinanet/retinanet_r50_fpn_1x_coco.py``"""
+        """Package and first config: ``mmdet::retinanet/retinanet_r50_fpn_1x_coco.py``."""
         return f"{self.package}::{self.configs[0]}"
 
     @property
     def family(self) -> str:
-        """The folder of its first config: ``retinanet``."""
+        """Folder of the first config, such as ``retinanet``."""
         return self.configs[0].partition("/")[0]
 
 
@@ -62,7 +63,7 @@ def config_folder(package: str) -> Path:
     """Returns the folder in which an installed ``package`` keeps its configs.
 
     Raises:
-        MissingPackageError: it is not installed, or was installed without them.
+        MissingPackageError: if ``package`` is not installed, or was installed without its configs.
     """
     spec = find_spec(package)
     places = [
@@ -79,13 +80,14 @@ def config_folder(package: str) -> Path:
 def find_cases(
     package: str, match: str = "*", progress: bool = False, backbones: str | None = None
 ) -> list[Case]:
-    """Every case of ``package`` with a config that ``match`` (a glob: ``retinanet/*r50*``) fits.
+    """Returns every case of ``package`` with a config whose path fits ``match``.
 
     Args:
         package: one of :data:`PACKAGES`.
-        match: of the config's path below the package's folder of configs.
-        progress: show a bar.
-        backbones: one of :data:`BACKBONES`, or both (None).
+        match: glob for the path of a config relative to the package's folder of configs, such as
+            ``retinanet/*r50*``. Default: all configs.
+        progress: whether to show a progress bar. Default: False.
+        backbones: one of :data:`BACKBONES`, or None (default) for both.
 
     Example:
         >>> from sakd_dense.compat import find_cases
@@ -113,17 +115,17 @@ def find_cases(
 
 
 def _kind(case: Case) -> str:
-    if case.model is None:  # no config could be read; it names a ResNet
+    if case.model is None:  # the config could not be read, but it names a ResNet
         return "resnet"
     names = {type_name(b["type"]) for b in ann_backbone_cfgs(case.model)}
     return "resnet" if names <= set(ANN_TYPES) else "other"
 
 
 def _read(package: str, file: Path, name: str) -> Iterator[Case]:
-    """The case of one config; none where its backbone is of another kind, or it has no model."""
+    """Yields the case of one config; none if it has no model or a backbone of another kind."""
     try:
         cfg = Config.fromfile(str(file))
-    except Exception as error:  # anything may stand in a config; what it says is the result
+    except Exception as error:  # a config may raise anything; its error is the result
         if "ResNe" in file.read_text():
             yield Case(package, [name], None, first_line(error))
         return
@@ -137,13 +139,16 @@ def _read(package: str, file: Path, name: str) -> Iterator[Case]:
     except ValueError:
         return
     drop_checkpoints(model)
-    if model.get("teacher_config"):  # upstream's path is below its repository
+    if model.get("teacher_config"):  # upstream's path is relative to its repository
         model["teacher_config"] = str(config_folder(package).parent / model["teacher_config"])
     yield Case(package, [name], model)
 
 
 def _detector(model: dict[str, Any]) -> dict[str, Any]:
-    """Of a tracker, what detects; a semi-supervised wrapper trains its detector, and stays."""
+    """Returns the detector of a tracker, and any other model unchanged.
+
+    A semi-supervised wrapper stays, because it trains its detector.
+    """
     sees = model.get("data_preprocessor") or {}
     if "detector" not in model or type_name(sees.get("type")) != "TrackDataPreprocessor":
         return model
@@ -154,6 +159,6 @@ def _detector(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def first_line(error: BaseException) -> str:
-    """``KeyError: 'x'``: the type and the first line of an error, cut where it is long."""
+    """Returns type and first line of an error, at most 200 characters: ``KeyError: 'x'``."""
     text = " ".join((str(error).strip().splitlines() or [""])[0].split())
     return f"{type_name(type(error))}: {text}"[:200]

@@ -1,4 +1,4 @@
-"""The checks of one model: build, one training step, one prediction, one SAKD step, loading."""
+"""Checks of one model: build, one training step, one prediction, one SAKD step, loading."""
 
 import copy
 import io
@@ -26,16 +26,17 @@ from ..transfer.batchnorm import reestimate
 from .cases import Case, first_line
 from .inputs import batch_for, scaled
 
-#: ``features`` and ``responses``: an SAKD step with that term.
+#: Names of the checks. ``responses`` is an SAKD step with terms of responses and features,
+#: ``features`` one with terms of features only.
 CHECKS = ("build", "train", "predict", "load", "features", "responses")
 OK = "ok"
-#: A response that is not defined is no error: features alone are taught.
+#: Outcome for a head without a defined response. It is no error: SAKD then teaches features only.
 UNDEFINED = "not defined"
 _FEATURES = {"loss_sakd_feat", "loss_sakd_prefix_feat"}
 
 
 class _CheckError(Exception):
-    """A check that ran to its end and did not find what it should."""
+    """A check that completed without the expected result."""
 
 
 def check(
@@ -46,22 +47,24 @@ def check(
     tell: Callable[[str, str], None] = lambda name, outcome: None,
     factors: Sequence[float] = (1, 3, 1.75),
 ) -> dict[str, str]:
-    """``OK``, or what went wrong, for each of ``CHECKS``.
+    """Runs the checks on one model and returns their outcomes.
 
     Args:
         case: the model of one or several configs.
-        spiking: with the word before the type; without, the ANN as upstream has it (the SAKD
-            checks do not apply).
+        spiking: whether to make the backbone spiking (default). If False, upstream's ANN is
+            checked, and the SAKD checks do not apply.
         size: height and width of the images in pixels.
-        time_steps: T.
-        tell: called after each check, so that a crash leaves what was found before.
-        factors: where something fails, all is tried again on images of ``size`` times the next
-            of these (900 queries need as many places, VGG's classifiers 224 pixels); what went
-            furthest counts.
+        time_steps: number of time steps T.
+        tell: called after each check with its name and outcome, so that a crash loses no earlier
+            outcome.
+        factors: multiples of ``size`` to try in turn. If a check fails, all checks run again with
+            the next factor, and the round that passes most checks counts. Some models need larger
+            images: 900 queries need as many places, VGG's classifiers 224 pixels.
 
     Returns:
-        The outcomes of ``build``, ``train``, ``predict`` and ``load``, and of a spiking model
-        those of ``responses`` and ``features``; where ``build`` fails, its outcome alone.
+        The outcomes of ``build``, ``train``, ``predict`` and ``load``, and for a spiking model
+        those of ``responses`` and ``features``; if ``build`` fails, only its outcome. An outcome is
+        ``OK``, the error, or for ``responses`` also ``UNDEFINED`` followed by the head.
 
     Example:
         >>> from sakd_dense.compat import check, find_cases
@@ -92,7 +95,7 @@ def _check(
     outcomes: dict[str, str] = {}
     model_cfg = ConfigDict(scaled(case.model or {}, size))
     scope = case.package
-    # What a Runner says of where it is; BoxInst warms up by it.
+    # A Runner reports its progress here; the warm-up of BoxInst reads it.
     MessageHub.get_current_instance().update_info_dict(dict(iter=0, max_iters=1, epoch=0))
     state: dict[str, Any] = {}
 
@@ -156,7 +159,7 @@ def _check(
         return OK
 
     def features() -> None:
-        if outcomes["responses"] != OK:  # the step that taught both has shown it
+        if outcomes["responses"] != OK:  # else its step has taught features, too
             sakd(None)
 
     steps: dict[str, Callable[[], str | None]] = dict(
@@ -180,18 +183,18 @@ def _build(cfg: Mapping[str, Any]) -> nn.Module:
     model = MODELS.build(copy.deepcopy(cfg))
     if hasattr(model, "init_weights"):
         model.init_weights()
-    # There is none on a CPU; MMEngine's Runner needs several processes for it as well.
+    # SyncBN does not run on a CPU; MMEngine's Runner needs several processes for it as well.
     return revert_sync_batchnorm(model)
 
 
 def _in_mode(model: nn.Module, training: bool) -> nn.Module:
-    model.train(training)  # whose return value some of upstream's forget
+    model.train(training)  # some of upstream's models return None here
     return model
 
 
 def _fit_statistics(model: nn.Module, size: int) -> None:
-    # Upstream's backbones mostly come with weights and keep their BatchNorm's statistics. Those of
-    # random weights are 0 and 1, at which no layer but the first would ever spike.
+    # Most of upstream's backbones load weights and freeze BatchNorm's statistics. With random
+    # weights these are 0 and 1, at which only the first layer would ever spike.
     images = torch.randn(2, 3, size, size)
     for backbone in model.modules():
         if isinstance(backbone, SpikingBackbone):
@@ -215,7 +218,7 @@ def _check_step(model: nn.Module, losses: dict[str, Any], spiking: bool) -> None
     grads = [p.grad for p in trained if p.grad is not None]
     if not all(g.isfinite().all() for g in grads):
         raise _CheckError("a gradient in the backbone is not finite")
-    if spiking and trained and not any(g.any() for g in grads):  # linear probes train none of it
+    if spiking and trained and not any(g.any() for g in grads):  # linear probes freeze it
         raise _CheckError("no gradient in the backbone")
 
 

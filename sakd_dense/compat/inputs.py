@@ -1,4 +1,4 @@
-"""A model made cheap to run once, and random input of the kind that it takes."""
+"""Cheaper copies of model configs, and random input for the models."""
 
 import copy
 from collections.abc import Callable
@@ -9,14 +9,14 @@ import torch
 
 from ..config.types import dicts, type_name
 
-#: What bounds the number of boxes, and by how much it is cut.
+#: Keys that limit the number of boxes, and the largest values that are kept.
 _PROPOSALS = {"nms_pre": 100, "nms_post": 50, "max_per_img": 50, "max_num": 50, "num": 32}
 
 _SYNCED = ("SyncBN", "MMSyncBN")
 
 
 def scaled(model: dict[str, Any], size: int) -> dict[str, Any]:
-    """A copy for images of ``size`` with few proposals. The architecture is left as it is."""
+    """Returns a copy for images of ``size`` with few proposals and the same architecture."""
     model = copy.deepcopy(model)
     # Learned proposals are part of the architecture.
     learned = type_name((model.get("rpn_head") or {}).get("type")) == "EmbeddingRPNHead"
@@ -28,14 +28,14 @@ def scaled(model: dict[str, Any], size: int) -> dict[str, Any]:
             if part.get("mode") == "slide":
                 part.update(crop_size=(size, size), stride=(size // 2, size // 2))
     for part in dicts(model):
-        if type_name(part.get("type")) in _SYNCED:  # those need several processes to be built
+        if type_name(part.get("type")) in _SYNCED:  # SyncBN needs several processes
             part["type"] = "BN"
-        if part.get("teacher_ckpt"):  # of a detector that is taught by another (LD, LAD)
+        if part.get("teacher_ckpt"):  # of a detector with a teacher (LD, LAD)
             part["teacher_ckpt"] = None
     for part in dicts(model.get("data_preprocessor")):
         if part.get("size") is not None:
             part["size"] = (size, size)
-        if "batch_augments" in part:  # to the size of upstream's images
+        if "batch_augments" in part:  # they resize to the size of upstream's images
             part["batch_augments"] = None
     return model
 
@@ -43,11 +43,14 @@ def scaled(model: dict[str, Any], size: int) -> dict[str, Any]:
 def batch_for(
     model: dict[str, Any], package: str, size: int, training: bool = True
 ) -> dict[str, Any]:
-    """Returns a batch as a dataloader gives it: images of ``size`` with their labels, two for
-    training, one for prediction (as upstream tests; some operators take no more).
+    """Returns a batch of random images and labels, as a dataloader does.
+
+    A batch has two images of ``size`` for training and one for prediction, as in upstream's tests;
+    some operators accept no more. A video model gets clips of two frames instead of images, and a
+    ReID model gets four images of 256x128 pixels for training.
 
     Returns:
-        ``inputs`` and ``data_samples``; in training SoftTeacher, each is a dict by branch.
+        ``inputs`` and ``data_samples``; each is a dict by branch when SoftTeacher trains.
     """
     kinds: dict[str, Callable[..., dict[str, Any]]]
     kinds = dict(mmdet=_boxes, mmseg=_pixels, mmpretrain=_labels, BaseReID=_people)
@@ -70,10 +73,10 @@ def _boxes(model: dict[str, Any], size: int) -> dict[str, Any]:
         shapes,
         num_items=[4, 4],
         num_classes=2,
-        # RTMDet's assigner takes what masks there are for tensors.
+        # RTMDet's assigner assumes that masks are tensors.
         with_mask=not types & {"RTMDetHead", "RTMDetSepBNHead"},
         with_semantic=True,
-        # The labels of HTC's semantic branch are loaded at an eighth.
+        # HTC loads the labels of its semantic branch at an eighth of the size.
         sem_seg_output_strides=8 if "FusedSemanticHead" in types else 1,
         use_box_type=True,
     )
@@ -82,7 +85,7 @@ def _boxes(model: dict[str, Any], size: int) -> dict[str, Any]:
         n = len(sample.gt_instances)
         sample.gt_instances.labels = torch.arange(n) % classes
         sample.gt_sem_seg.sem_seg = sample.gt_sem_seg.sem_seg % classes
-        if model.get("rpn_head") is None:  # others would take these instead of their own
+        if model.get("rpn_head") is None:  # an RPN's own proposals would be ignored
             sample.proposals = boxes
         sample.set_metainfo(dict(batch_input_shape=(size, size), pad_shape=(size, size)))
         sample.set_metainfo(dict(scale_factor=(1.0, 1.0)))
@@ -90,7 +93,7 @@ def _boxes(model: dict[str, Any], size: int) -> dict[str, Any]:
 
 
 def _clips(model: dict[str, Any], size: int) -> dict[str, Any]:
-    """Two frames of a video each."""
+    """Returns two clips of two frames each."""
     from mmdet.testing import demo_track_inputs
 
     shapes = [(3, size, size)] * 2
@@ -102,7 +105,7 @@ def _clips(model: dict[str, Any], size: int) -> dict[str, Any]:
 
 
 def _people(model: dict[str, Any], size: int) -> dict[str, Any]:
-    """Upright crops: two of each of two persons, of the size that the head pools to a point."""
+    """Returns two upright crops of each of two persons; the head pools this size to a point."""
     from mmdet.structures import ReIDDataSample
 
     shape = (256, 128)
@@ -134,7 +137,7 @@ def _pixels(model: dict[str, Any], size: int) -> dict[str, Any]:
         labels = torch.randint(0, classes, (1, size, size), generator=make)
         meta = dict.fromkeys(("img_shape", "ori_shape", "pad_shape"), (size, size))
         sample = SegDataSample(metainfo=meta, gt_sem_seg=PixelData(data=labels))
-        sample.gt_edge_map = PixelData(data=labels % 2)  # PIDNet's
+        sample.gt_edge_map = PixelData(data=labels % 2)  # for PIDNet
         samples.append(sample)
     return dict(inputs=_images(size, make), data_samples=samples)
 
@@ -156,7 +159,7 @@ def _images(size: int, make: torch.Generator) -> list[torch.Tensor]:
 
 
 def _classes(model: dict[str, Any]) -> int:
-    """The fewest classes that a head of ``model`` knows."""
+    """Returns the smallest number of classes of a head of ``model``, at least 1."""
     known = [d["num_classes"] for d in dicts(model) if isinstance(d.get("num_classes"), int)]
     known += [d["num_things_classes"] for d in dicts(model) if d.get("num_things_classes")]
     return max(min(known, default=2), 1)

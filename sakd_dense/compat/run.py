@@ -1,4 +1,4 @@
-"""Many cases, each in a process of its own with a time limit; known cases are not run again."""
+"""Checks of many cases, each in a separate process with a time limit; known cases are skipped."""
 
 import json
 import multiprocessing
@@ -38,20 +38,23 @@ def run_cases(
     seconds: float = 300.0,
     **options: Any,
 ) -> dict[str, Any]:
-    """Runs :func:`.checks.check` on each case; what fails is run again without the word.
+    """Runs :func:`.checks.check` on each case, and on the ANN of each case that fails.
+
+    The ANN does not run if only SAKD checks fail, because it has no such checks.
 
     Args:
-        cases: what :func:`.cases.find_cases` gives.
-        out: a JSON file that is kept up to date. Cases that stand in it with the installed
-            versions are not run again.
-        jobs: processes at a time.
-        seconds: after which a case is stopped.
+        cases: cases as :func:`.cases.find_cases` returns them.
+        out: a JSON file that is kept up to date. Its cases are not run again if its versions are
+            the installed ones and its ``options`` are the same; otherwise they are discarded.
+        jobs: number of processes at a time.
+        seconds: time limit of a process in seconds.
         options: ``size`` and ``time_steps`` of :func:`.checks.check`.
 
     Returns:
-        ``versions``, ``options`` and ``cases``, as in the file. A case is a dict, by its key, of
-        ``name``, ``package``, ``family``, ``configs``, ``swapped`` (what :func:`.checks.check`
-        returns), ``unswapped`` (the same of the ANN, where it was run) and ``seconds``.
+        ``versions``, ``options`` and ``cases``, as in the file. ``cases`` holds a dict for each
+        key of a case: ``name``, ``package``, ``family``, ``configs``, ``swapped`` (the outcomes
+        that :func:`.checks.check` returns), ``unswapped`` (those of the ANN, if it was run) and
+        ``seconds``.
 
     Example:
         >>> from sakd_dense.compat import run_cases
@@ -88,7 +91,7 @@ def run_cases(
 
 
 def _doubtful(row: dict[str, Any]) -> bool:
-    """Whether something failed that the ANN has to show it can do."""
+    """Returns whether a check failed that the ANN has not yet run."""
     swapped = row.get("swapped", {})
     needed = [name for name in CHECKS if name not in ("features", "responses")]
     return "unswapped" not in row and any(swapped.get(n, OK) != OK for n in needed if swapped)
@@ -115,7 +118,7 @@ def _write(out: Path, result: dict[str, Any]) -> None:
 
 
 def _start(case: Case, spiking: bool, options: dict[str, Any]) -> _Job:
-    # Forked: what is imported is imported once.
+    # Forked processes share the imports of their parent.
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(case, spiking, options, theirs), daemon=True)
@@ -125,7 +128,7 @@ def _start(case: Case, spiking: bool, options: dict[str, Any]) -> _Job:
 
 
 def _run(case: Case, spiking: bool, options: dict[str, Any], pipe: Connection) -> None:
-    # Models and upstream's operators print; the progress bar is the parent's.
+    # Models and upstream's operators print, which would disturb the parent's progress bar.
     quiet = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(quiet, stream.fileno())
@@ -134,7 +137,7 @@ def _run(case: Case, spiking: bool, options: dict[str, Any], pipe: Connection) -
 
 
 def _ended(running: list[_Job], seconds: float) -> list[_Job]:
-    """Those of ``running`` that have come to an end, of themselves or by the clock."""
+    """Stops the jobs that are over time, and returns all that have ended."""
     ready = wait([job.pipe for job in running], timeout=0.5)
     ended = []
     for job in running:

@@ -1,4 +1,4 @@
-"""Writes the outcomes of a run over configs as Markdown: by family, with each failure's reason."""
+"""Outcomes of a run over configs as Markdown: by family, with the reason of each failure."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Any
 
 from .checks import CHECKS, OK, UNDEFINED
 
-#: What each check is called in the table.
+#: Titles of the checks in the table.
 TITLES = dict(
     build="build",
     train="training step",
@@ -41,12 +41,15 @@ Row = dict[str, Any]
 
 
 def works_unswapped(row: Row) -> bool:
-    """Whether the ANN passes: it is tried only where the swapped model failed."""
+    """Returns whether the ANN passes.
+
+    The ANN runs only if the swapped model failed; otherwise it counts as passing.
+    """
     return all(outcome == OK for outcome in row.get("unswapped", {}).values())
 
 
 def share(rows: Iterable[Row], name: str) -> tuple[int, int]:
-    """Configs that pass the check ``name``, and all, of those that work unswapped."""
+    """Returns how many of the configs that work unswapped pass ``name``, and their number."""
     passed = total = 0
     for row in rows:
         if works_unswapped(row):
@@ -56,7 +59,7 @@ def share(rows: Iterable[Row], name: str) -> tuple[int, int]:
 
 
 def markdown(result: dict[str, Any], backbones: str = "resnet") -> str:
-    """The whole of ``docs/compatibility.md``, or for ``'other'`` of its sibling.
+    """Returns the page ``docs/compatibility.md``, or its sibling for ``backbones='other'``.
 
     Example:
         >>> from sakd_dense.compat import markdown
@@ -87,7 +90,7 @@ def _families(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def _table(groups: dict[str, list[Row]]) -> list[str]:
-    """A line a group, one for all, and the shares of all."""
+    """Returns a line for each group, one for all groups, and the shares of all."""
     head = ["", "configs", "work unswapped", *(TITLES[c] for c in CHECKS)]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     lines += [_line(name, rows) for name, rows in groups.items()]
@@ -122,7 +125,7 @@ def _reasons(rows: list[Row]) -> list[str]:
 
 
 def _grouped(rows: list[Row], side: str) -> list[str]:
-    """Lines of a list: a check and a reason, and the configs that it holds for."""
+    """Returns list items, each with a check, a reason and the configs that it applies to."""
     reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in rows:
         for name, reason in row[side].items():

@@ -1,6 +1,7 @@
-"""Readers of small real sets and of event cameras, and the generated digit scenes.
+"""Data sets: small real sets, event-camera recordings and generated handwritten digits.
 
-mmdet must be installed; sets for mmseg and mmpretrain are registered where those are, too.
+mmdet must be installed. Sets for mmseg and mmpretrain are registered if these packages are
+installed, too.
 """
 
 from importlib.util import find_spec

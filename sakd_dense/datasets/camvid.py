@@ -1,4 +1,4 @@
-"""CamVid for mmseg."""
+"""The CamVid data set for mmseg."""
 
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ SPLITS = ("train", "val", "test")
 class CamVidDataset(BaseSegDataset):
     """CamVid (Brostow et al., 2008): road scenes, 11 classes; index 11 (void) is ignored.
 
-    A folder holds ``img_dir/<split>/*.jpg`` and ``ann_dir/<split>/*.png`` (class indices).
+    The folder contains ``img_dir/<split>/*.jpg`` and ``ann_dir/<split>/*.png`` (class indices).
 
     Args:
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        data_root: that folder.
-        kwargs: of ``mmseg.datasets.BaseSegDataset``.
+        split: ``'train'`` (default), ``'val'`` or ``'test'``.
+        data_root: the folder of the set.
+        kwargs: arguments of ``mmseg.datasets.BaseSegDataset``.
 
     Raises:
-        MissingFileError: for a missing folder, or an image without its label map.
-        UserError: for a folder without images.
+        MissingFileError: if the folder, an image or the label map of an image is missing.
+        UserError: if ``split`` is unknown or there are no images.
 
     Example:
         >>> from sakd_dense.datasets import CamVidDataset
@@ -62,7 +62,7 @@ class CamVidDataset(BaseSegDataset):
                 "a link to it) there, or set data_root in the config"
             )
         samples = super().load_data_list()
-        # Upstream takes an empty line of ann_file for an image of this name.
+        # Upstream reads an empty line of ann_file as an image of this name.
         samples = [s for s in samples if Path(s["img_path"]).name != self.img_suffix]
         if not samples:
             raise UserError(

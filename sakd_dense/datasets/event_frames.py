@@ -1,8 +1,8 @@
-"""Event frames for mmpretrain's classifiers: from a file to a spiking backbone's time axis.
+"""Event frames for mmpretrain's classifiers, from a file to the time axis of a spiking backbone.
 
-A file holds ``[T, C, H, W]`` counts, as SpikingJelly writes them (``frames`` in an .npz). With
-:class:`LoadEventFrames` the folders that its neuromorphic sets make (a folder a
-class) are read by mmpretrain's own ``CustomDataset``.
+A file contains counts ``[T, C, H, W]``, as SpikingJelly writes them (``frames`` in an .npz). With
+:class:`LoadEventFrames`, mmpretrain's ``CustomDataset`` reads the folders that SpikingJelly's
+neuromorphic sets make (one folder per class).
 """
 
 import zipfile
@@ -20,11 +20,13 @@ from .time_axis import check_time, fold_time, unfold_time
 
 @TRANSFORMS.register_module()
 class LoadEventFrames(BaseTransform):
-    """Loads ``img`` ``[T, C, H, W]`` float32 from ``img_path``, an .npz (``frames``) or .npy.
+    """Transform that loads event frames ``[T, C, H, W]`` float32 as ``img``.
+
+    The transform reads them from ``img_path``, an .npz with ``frames`` or an .npy.
 
     Raises:
-        MissingFileError: for a file that is not there.
-        UserError: for one that holds no frames of four axes.
+        FileNotFoundError: if the file does not exist.
+        UserError: if the file contains no numeric frames of four axes.
 
     Example:
         >>> import numpy as np
@@ -59,18 +61,18 @@ class LoadEventFrames(BaseTransform):
 
 @MODELS.register_module()
 class EventDataPreprocessor(ClsDataPreprocessor):
-    """Batches event frames ``[T, C, H, W]`` for a spiking backbone, or for an ANN.
+    """Preprocessor that batches event frames ``[T, C, H, W]`` for a spiking backbone or an ANN.
 
     Args:
-        time: ``'first'``: ``[T, B, C, H, W]``, which a spiking backbone takes for its time axis;
-            ``'mean'``: ``[B, C, H, W]``, the mean over T; ``'channels'``: ``[B, T*C, H, W]``. The
-            last two are for the ANN of the same architecture.
-        kwargs: of mmpretrain's ``ClsDataPreprocessor``, but those of colours. Mixup and cutmix
-            mix whole streams: every frame of a pair in the same way.
+        time: ``'first'`` (default): ``[T, B, C, H, W]``, which a spiking backbone reads as its time
+            axis; ``'mean'``: ``[B, C, H, W]``, the mean over T; ``'channels'``: ``[B, T*C, H, W]``.
+            The last two are for the ANN of the same architecture.
+        kwargs: arguments of mmpretrain's ``ClsDataPreprocessor`` except those of colours. Mixup and
+            cutmix mix complete streams: every frame of a pair in the same way.
 
     Raises:
-        UserError: for another ``time``, for colours, and for streams that are not all of the same
-            shape.
+        UserError: if ``time`` is unknown, if an argument of colours is set, or if the streams
+            differ in shape.
 
     Example:
         >>> import torch
@@ -92,7 +94,7 @@ class EventDataPreprocessor(ClsDataPreprocessor):
         self.time = time
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        # With T among the channels, upstream's padding, mixup and cutmix see the images they know.
+        # With T in the channels, upstream's padding, mixup and cutmix work as on images.
         images, steps = fold_time(data["inputs"], type(self).__name__, one_size=True)
         batch = super().forward({**data, "inputs": torch.stack(images)}, training)
         batch["inputs"] = unfold_time(batch["inputs"], steps, self.time)

@@ -1,4 +1,4 @@
-"""The time axis of a batch of event frames, hidden from upstream's preprocessors."""
+"""Conversion of event frames between a time axis and channels, for upstream's preprocessors."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ TIME = ("first", "mean", "channels")
 
 
 def check_time(time: str) -> str:
-    """``time``.
+    """Returns ``time`` unchanged.
 
     Raises:
-        UserError: it is none of :data:`TIME`.
+        UserError: if ``time`` is not one of :data:`TIME`.
 
     Example:
         >>> from sakd_dense.datasets.time_axis import check_time
@@ -26,15 +26,19 @@ def check_time(time: str) -> str:
 
 
 def fold_time(inputs: Any, name: str, one_size: bool = False) -> tuple[list[Tensor], int]:
-    """Streams ``[T, C, H, W]`` as images ``[T*C, H, W]``, which upstream's code knows; and T.
+    """Folds streams ``[T, C, H, W]`` into images ``[T*C, H, W]``, which upstream's code supports.
 
     Args:
         inputs: a list of streams, or a stack of them.
-        name: of who asks, for messages.
-        one_size: whether H and W must be the same as well.
+        name: name of the caller, for messages.
+        one_size: whether all streams must have the same H and W as well. Default: False.
+
+    Returns:
+        The images, and T.
 
     Raises:
-        UserError: for streams of other axes, or of several lengths.
+        UserError: if the streams have other axes, or differ in T or C (with ``one_size`` also in H
+            or W).
 
     Example:
         >>> import torch
@@ -55,13 +59,13 @@ def fold_time(inputs: Any, name: str, one_size: bool = False) -> tuple[list[Tens
 
 
 def unfold_time(images: Tensor, steps: int, time: str) -> Tensor:
-    """A batch ``[B, T*C, H, W]`` as a model takes it.
+    """Unfolds the time axis of a batch ``[B, T*C, H, W]`` as the model needs it.
 
     Args:
         images: the batch.
-        steps: T.
+        steps: number of time steps T.
         time: ``'first'``: ``[T, B, C, H, W]``, for a spiking backbone; ``'mean'``: the mean over T,
-            ``[B, C, H, W]``; ``'channels'``: as it is. The last two are for an ANN.
+            ``[B, C, H, W]``; ``'channels'``: the batch unchanged. The last two are for an ANN.
 
     Example:
         >>> import torch

@@ -1,10 +1,10 @@
-"""Detection sets in Pascal VOC's layout, read as they are and checked while reading.
+"""Detection sets in Pascal VOC's layout, checked while they are read.
 
-A folder holds ``JPEGImages/<id>.jpg``, ``Annotations/<id>.xml`` and ``ImageSets/Main/<split>.txt``
-(an id a line). mmdet's own reader skips an object of an unknown class without a word and lets a
-box without area through, which then gives NaN in box losses; here the first is an error and the
-second is dropped with a warning. Blanks and line breaks around a value are no part of it, and an
-empty line of a list is no image.
+A folder contains ``JPEGImages/<id>.jpg``, ``Annotations/<id>.xml`` and
+``ImageSets/Main/<split>.txt`` (one id per line). mmdet's reader silently skips objects of unknown
+classes and keeps boxes without area, which give NaN in box losses. Here an unknown class is an
+error, and a box without area is dropped with a warning. Blanks and line breaks around values and
+empty lines of lists are ignored.
 """
 
 import logging
@@ -23,21 +23,22 @@ from ..runtime.errors import MissingFileError, UserError
 
 @DATASETS.register_module()
 class StrictVOCDataset(XMLDataset):
-    """A VOC-style set whose every object is accounted for.
+    """VOC-style detection set that checks every object.
 
     Args:
-        data_root: the folder that holds ``JPEGImages`` and ``Annotations``.
-        ann_file: the list of image ids, e.g. ``'ImageSets/Main/train.txt'``.
-        data_prefix: only for sets whose images lie in a folder below ``data_root``:
+        data_root: folder that contains ``JPEGImages`` and ``Annotations``.
+        ann_file: list of image ids, such as ``'ImageSets/Main/train.txt'``.
+        data_prefix: only for sets whose images are in a folder below ``data_root``:
             ``dict(sub_data_root='VOC2007')``.
-        kwargs: of ``mmdet.datasets.XMLDataset``.
+        kwargs: arguments of ``mmdet.datasets.XMLDataset``.
 
-    With ``metainfo=dict(classes=(...))`` a part of the classes can be chosen; objects of the
-    class's other known classes are then left out in silence.
+    ``metainfo=dict(classes=(...))`` selects some of the classes. Objects of the other classes that
+    the data set class defines are then skipped silently.
 
     Raises:
-        MissingFileError: for a missing folder, list, annotation or image.
-        UserError: for an object of an unknown class, a box that is not one, or an empty list.
+        MissingFileError: if the folder, the list, an annotation or an image is missing.
+        UserError: if an object has an unknown class, an invalid box or an invalid ``difficult``, if
+            an annotation is not readable XML, or if the list is empty.
 
     Example:
         >>> from sakd_dense.datasets import StrictVOCDataset
@@ -113,7 +114,7 @@ class StrictVOCDataset(XMLDataset):
     def _parse_instance_info(
         self, raw_ann_info: "ET.ElementTree[ET.Element]", minus_one: bool = True
     ) -> list[dict[str, Any]]:
-        """The objects as ``dict(bbox=[x1, y1, x2, y2], bbox_label, ignore_flag)``, in pixels."""
+        """Returns objects as ``dict(bbox=[x1, y1, x2, y2], bbox_label, ignore_flag)`` in pixels."""
         root = raw_ann_info.getroot()
         known = self._known | set(self.metainfo["classes"])
         for number, obj in enumerate(root.findall("object")):
@@ -137,7 +138,7 @@ class StrictVOCDataset(XMLDataset):
         return super()._parse_instance_info(raw_ann_info, minus_one)
 
     def _clean(self, obj: ET.Element, number: int, name: str) -> None:
-        """Leaves the texts as mmdet's reader compares and converts them."""
+        """Cleans and checks the texts that mmdet's reader compares and converts."""
         obj.find("name").text = name  # type: ignore[union-attr]
         difficult = obj.find("difficult")
         if difficult is not None:
@@ -161,9 +162,9 @@ class StrictVOCDataset(XMLDataset):
 
 @DATASETS.register_module()
 class BCCDDataset(StrictVOCDataset):
-    """Blood cells, 364 photographs of 640x480, split 205/87/72.
+    """BCCD: blood cells in 364 photographs of 640x480 pixels, split 205/87/72.
 
-    Source: https://github.com/Shenggan/BCCD_Dataset (MIT), the folder ``BCCD`` as it is.
+    Source: https://github.com/Shenggan/BCCD_Dataset (MIT), its folder ``BCCD`` unchanged.
 
     Example:
         >>> from sakd_dense.datasets import BCCDDataset
@@ -179,7 +180,7 @@ class BCCDDataset(StrictVOCDataset):
 
 
 def _size(root: ET.Element, image: str) -> tuple[int, int]:
-    """Width and height by the file, or where it gives none by the image."""
+    """Returns width and height from the file, or from the image if the file gives none."""
     try:
         width, height = (int(root.findtext(f"size/{side}", "0")) for side in ("width", "height"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Spikes counted, by layer and time step."""
+"""Spike counts and firing rates by layer and time step."""
 
 from .counter import SpikeCounter, Spikes
 from .hook import FiringRateHook

@@ -1,4 +1,4 @@
-"""Counts the spikes of every layer at every time step."""
+"""Counter of the spikes of every layer at every time step."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,14 +16,14 @@ from ..runtime.errors import UserError
 
 @dataclass
 class Spikes:
-    """Spikes of one layer of neurons, or of several, over images.
+    """Spike counts of one or several layers of neurons over images.
 
     Attributes:
         spikes: number of spikes.
-        neuron_steps: neurons times slots, summed over images. A slot holds one spike: a time step
-            has one, or D where neurons fire integers up to D.
-        silent: neurons without a spike in all T steps of an image, summed over images; NaN if they
-            were not counted.
+        neuron_steps: neurons times slots, summed over images. A slot holds one spike. A time step
+            has one slot, or D slots if neurons fire integers up to D.
+        silent: neurons that fire at none of the T time steps of an image, summed over images; NaN
+            if they were not counted.
         neurons: number of neurons, summed over images.
 
     Example:
@@ -42,17 +42,17 @@ class Spikes:
 
     @property
     def rate(self) -> float:
-        """Firing rate: spikes a neuron and slot."""
+        """Firing rate: spikes per neuron and slot; NaN if nothing was counted."""
         return self.spikes / self.neuron_steps if self.neuron_steps else float("nan")
 
     @property
     def slots(self) -> float:
-        """T x D, the most spikes of a neuron in an image; the mean where neurons differ."""
+        """T x D, the most spikes that a neuron can fire in an image; the mean if neurons differ."""
         return self.neuron_steps / self.neurons if self.neurons else float("nan")
 
     @property
     def silence(self) -> float:
-        """Share of the neurons that are silent throughout an image."""
+        """Share of the neurons that are silent throughout an image; NaN if not counted."""
         return self.silent / self.neurons if self.neurons else float("nan")
 
 
@@ -67,15 +67,15 @@ class _Passes:
 
 
 class SpikeCounter:
-    """Counts what the neurons of a model put out, by layer and time step.
+    """Counter of the spikes that the neurons of a model fire, by layer and time step.
 
     The counts stay on the device of the neurons until :attr:`layers` or :meth:`rates` reads them,
     so a pass does not wait for them.
 
     Args:
-        model: whose neurons are read; a backbone is one, too.
-        silence: count the neurons that never fire as well, which takes another look at every
-            output.
+        model: model or backbone whose neurons are read.
+        silence: whether to count the neurons that never fire as well, which reads every output
+            once more. Default: False.
 
     Example:
         >>> import torch
@@ -98,12 +98,12 @@ class SpikeCounter:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets every spike counted so far."""
-        #: By layer, in the order of the first call, and by the number of time steps of a pass.
+        """Discards all counts."""
+        #: Counts by layer, in the order of the first call, and by the time steps of a pass.
         self._counts: dict[str, dict[int, _Passes]] = {}
 
     def start(self) -> None:
-        """Counts from now on."""
+        """Starts counting, and keeps earlier counts."""
         self.stop()
         self._handles = [n.register_forward_hook(self._count) for n in self._names]
 
@@ -115,7 +115,7 @@ class SpikeCounter:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Counts inside the block."""
+        """Counts the spikes inside the ``with`` block."""
         self.start()
         try:
             yield
@@ -126,10 +126,10 @@ class SpikeCounter:
     def _count(self, neuron: SpikingNeuron, _args: tuple[Tensor, ...], output: Tensor) -> None:
         steps, slots = neuron.clock.time_steps, neuron.slots
         output = neuron.spikes_of(output)
-        if output.dim() == 4 and channels_last(output):  # counted as it lies, not copied first
+        if output.dim() == 4 and channels_last(output):  # read in memory order, without a copy
             output = output.permute(0, 2, 3, 1)
         fired = output.detach().unflatten(0, (steps, -1)).flatten(2)
-        # float32 sums whole numbers exactly up to 2^24: here, those of one image at one step.
+        # float32 sums integers exactly up to 2^24. Each sum is of one image at one time step.
         spikes = fired.sum(2, dtype=torch.float32).double().sum(1)
         passes = self._counts.setdefault(self._names[neuron], {})
         count = passes.setdefault(steps, _Passes(steps, slots, output.device))
@@ -143,7 +143,7 @@ class SpikeCounter:
         """Spikes by module name, in the order of the first call, over all passes.
 
         Returns:
-            The :class:`Spikes` of every layer of neurons, under the name of its module.
+            The :class:`Spikes` of every layer of neurons by the name of its module.
         """
         return {
             name: sum((self._spikes(t, count) for t, count in passes.items()), Spikes())
@@ -156,21 +156,22 @@ class SpikeCounter:
         return Spikes(count.spikes.sum().item(), slots, silent, count.neurons)
 
     def rates(self, time_steps: Iterable[int]) -> dict[int, float]:
-        """Firing rate of the whole model at each T, over all processes.
+        """Returns the firing rate of the model at each T, over all processes.
 
-        The rate at T is the number of spikes in the first T steps over the number of slots for
-        them: the mean of 0 and 1, or of n of D for neurons that fire integers up to D. The sums
-        that ``connect='ADD'`` makes of them are not counted. Every
-        neuron weighs the same, so a layer weighs by its number of neurons.
+        The rate at T is the number of spikes in the first T time steps divided by the number of
+        slots in them: the mean of spikes of 0 and 1, or of n / D for neurons that fire integers n
+        up to D. The sums that ``connect='ADD'`` makes of spikes are not counted. Every neuron has
+        the same weight, so a layer is weighted by its number of neurons.
 
-        A backbone's pass at the largest T holds those at every smaller one. Necks and heads that
-        spike run once a T, on a sequence of that length: each T has its own passes.
+        A backbone's pass at the largest T contains those at every smaller T. Spiking necks and
+        heads run once for each T, on a sequence of that length, so each T has separate passes.
 
         Returns:
-            Rates by T; NaN if nothing ran.
+            Firing rates by T; NaN if nothing ran.
 
         Raises:
-            UserError: for bad ``time_steps``, or if a backbone ran fewer steps than the largest.
+            UserError: if ``time_steps`` are invalid, or if a backbone ran fewer time steps than
+                the largest of them.
         """
         steps = check_time_steps(time_steps)
         longest = max(steps)

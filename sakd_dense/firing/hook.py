@@ -1,4 +1,4 @@
-"""Firing rates while training: as scalars for every backend, and a warning where a layer died."""
+"""Hook that logs firing rates in training and warns of layers that died or saturated."""
 
 import logging
 from typing import Any
@@ -26,21 +26,23 @@ SATURATED = (
 
 @HOOKS.register_module()
 class FiringRateHook(Hook):
-    """Logs the firing rates of one training iteration in ``interval``.
+    """Hook that logs the firing rates of one training iteration in ``interval``.
 
-    ``firing_rate`` (of all neurons) joins the log, and with it every backend of MMEngine's
-    visualizer (TensorBoard, ...), as the terms of level 2 do; the rate of each layer,
-    ``firing_rate/<layer>``, goes to the visualizer alone. Rates are those of the training batch on
-    the first process.
+    The hook adds ``firing_rate`` (of all neurons) to the log, and thus to every backend of
+    MMEngine's visualizer (TensorBoard, ...), as level 2 does with its terms. It sends the rate of
+    each layer, ``firing_rate/<layer>``, only to the visualizer. The rates are those of the training
+    batch on the first process.
 
     Args:
-        interval: iterations from one reading to the next; in between no PyTorch hook is on.
-        low, high: a layer whose rate is below or above is warned of, once, until it recovers.
-        begin: no warning before this iteration: blocks start as the identity, with their last
-            neurons silent (``zero_init_residual``).
+        interval: iterations between two readings; no PyTorch hook is registered during the others.
+        low, high: bounds of a layer's firing rate. The hook warns once of a layer below ``low`` or
+            above ``high``, and again only after the layer has recovered.
+        begin: first iteration with warnings. Blocks start as the identity, with silent last
+            neurons (``zero_init_residual``).
 
     Raises:
-        UserError: for numbers that cannot be.
+        UserError: if an argument has the wrong type, ``interval`` is below 1, or the bounds are
+            not ``0 <= low < high <= 1``.
 
     Example:
         >>> from mmengine.registry import HOOKS
@@ -62,11 +64,11 @@ class FiringRateHook(Hook):
             )
         self.interval, self.low, self.high, self.begin = interval, low, high, begin
         self._counter: SpikeCounter | None = None
-        #: "layer died" and "layer saturated", as long as it is so.
+        #: "<layer> died" and "<layer> saturated", until the layer recovers.
         self._warned: set[str] = set()
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Counts the spikes of one iteration in ``interval``."""
+        """Starts counting spikes in one iteration of ``interval``."""
         if not self.every_n_train_iters(runner, self.interval):
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
@@ -76,7 +78,7 @@ class FiringRateHook(Hook):
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Logs the firing rates, if the spikes of this iteration were counted."""
+        """Logs the firing rates and warns, if the spikes of this iteration were counted."""
         layers = self._stop()
         if not layers:
             return
@@ -89,7 +91,7 @@ class FiringRateHook(Hook):
             self._warn(rates, step, runner.logger)
 
     def after_train(self, runner: Any) -> None:
-        """Leaves no hook behind."""
+        """Removes the PyTorch hooks."""
         self._stop()
 
     def _stop(self) -> dict[str, Spikes]:

@@ -1,4 +1,4 @@
-"""Single digits for mmpretrain: scenes with one digit each, and the digit as the class."""
+"""Single digits for mmpretrain: scenes with one digit each, which is the class."""
 
 import json
 from pathlib import Path
@@ -11,19 +11,20 @@ from ...runtime.errors import UserError
 from .detection import ensure_digit_scenes
 from .scenes import CLASSES, SPLITS, SceneParameters
 
-#: One digit in a small picture.
+#: Parameters of a small image of one digit.
 ONE = dict(size=(40, 40), counts=(4000, 500, 1000), digits=(1, 1), digit_size=(18, 36))
 
 
 @DATASETS.register_module()
 class DigitsDataset(BaseDataset):
-    """Pictures of one handwritten digit over a textured background; generated on first use.
+    """Images of one handwritten digit over a textured background, generated on first use.
 
     Args:
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        data_root: where the set lies or is put.
-        scenes: values for :class:`SceneParameters` that differ from :data:`ONE`.
-        kwargs: of ``mmpretrain.datasets.BaseDataset``.
+        split: ``'train'`` (default), ``'val'`` or ``'test'``.
+        data_root: folder of the set, which is generated there on first use.
+        scenes: values of :class:`SceneParameters` that replace those of :data:`ONE`; ``digits``
+            must stay (1, 1).
+        kwargs: arguments of ``mmpretrain.datasets.BaseDataset``.
 
     Example:
         >>> from sakd_dense.datasets import DigitsDataset

@@ -1,6 +1,6 @@
-"""Digit scenes: a small set that needs no download, generated when it is first used.
+"""Digit scenes: a small set that is generated on first use and needs no download.
 
-Real handwritten digits (scikit-learn's copy of the UCI set, 1797 scans of 8x8) lie scattered over
+Real handwritten digits (scikit-learn's copy of the UCI set, 1797 scans of 8x8) are scattered over
 textured backgrounds. One set serves detection (COCO JSON with boxes and masks) and segmentation
 (label PNGs). Train, val and test use different scans.
 
@@ -32,13 +32,13 @@ PALETTE = [
 
 @DATASETS.register_module()
 class DigitScenesDataset(CocoDataset):
-    """The digit scenes as an mmdet detection set; generated on first use.
+    """Digit scenes as an mmdet detection set, generated on first use.
 
     Args:
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        data_root: where the set lies or is put.
-        scenes: values for :class:`SceneParameters` that differ from its defaults.
-        kwargs: of ``mmdet.datasets.CocoDataset``.
+        split: ``'train'`` (default), ``'val'`` or ``'test'``.
+        data_root: folder of the set, which is generated there on first use.
+        scenes: values of :class:`SceneParameters` that replace its defaults.
+        kwargs: arguments of ``mmdet.datasets.CocoDataset``.
 
     Example:
         >>> from sakd_dense.datasets import DigitScenesDataset
@@ -69,7 +69,7 @@ class DigitScenesDataset(CocoDataset):
 
 
 def ensure_digit_scenes(data_root: str | Path, parameters: SceneParameters) -> None:
-    """Generate the set unless ``data_root`` already holds it, see :func:`.generated.ensure`.
+    """Generates the set unless ``data_root`` already contains it, see :func:`.generated.ensure`.
 
     Example:
         >>> from pathlib import Path
@@ -87,14 +87,14 @@ def ensure_digit_scenes(data_root: str | Path, parameters: SceneParameters) -> N
 
 
 def write_digit_scenes(folder: Path, parameters: SceneParameters) -> None:
-    """Write the whole set into an existing, empty folder."""
+    """Writes the complete set into an existing, empty folder."""
     parts = load_scans(parameters.seed)
     for index, (split, count) in enumerate(zip(SPLITS, parameters.counts, strict=True)):
         coco = _empty_coco()
         for kind in ("images", "labels"):
             (folder / kind / split).mkdir(parents=True)
         for number in range(count):
-            # A generator a scene: a set with more scenes begins with the same ones.
+            # One generator per scene: a set with more scenes begins with the same ones.
             rng = np.random.default_rng([parameters.seed, index, number])
             scene = draw_scene(rng, *parts[index], parameters)
             name = f"{number:05d}.png"
@@ -117,12 +117,12 @@ def _add_to_coco(
     for mask, digit in zip(scene.masks, scene.digits, strict=True):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         if not len(rows):
-            continue  # wholly covered by another digit
+            continue  # completely covered by other digits
         x, y = int(columns[0]), int(rows[0])
         run_lengths = mask_tools.encode(np.asfortranarray(mask, dtype=np.uint8))
         coco["annotations"].append(
             dict(
-                id=len(coco["annotations"]) + 1,  # COCO's evaluation takes id 0 for "no match"
+                id=len(coco["annotations"]) + 1,  # COCO's evaluation reads id 0 as "no match"
                 image_id=number,
                 category_id=digit,
                 bbox=[x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1],

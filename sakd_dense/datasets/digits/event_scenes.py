@@ -1,11 +1,11 @@
-"""Recordings of moving digits with boxes and label maps: generated on first use, no download.
+"""Recordings of moving digits with boxes and label maps, generated on first use without download.
 
-They are written as Prophesee's sets are, so that the reader of those reads them:
+The files have the layout of Prophesee's sets, so that the reader of those sets also reads them:
 
     data/digit_event_scenes/stamp.json                    the parameters they were made from
                             train/00000_td.dat            events
                                   00000_bbox.npy          boxes at 2 time stamps
-                                  labels/00000_50000.png  a label map a time stamp
+                                  labels/00000_50000.png  a label map for each time stamp
 """
 
 from functools import partial
@@ -29,13 +29,13 @@ from .scenes import CLASSES, SPLITS
 
 @DATASETS.register_module()
 class DigitEventScenesDataset(PropheseeDataset):
-    """Moving digits with boxes as an mmdet set, read from DAT files; generated on first use.
+    """Moving digits with boxes as an mmdet set, read from DAT files and generated on first use.
 
     Args:
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        data_root: where the set lies or is put.
-        recordings: values for :class:`MovingParameters` that differ from its defaults.
-        kwargs: of :class:`~sakd_dense.datasets.PropheseeDataset`.
+        split: ``'train'`` (default), ``'val'`` or ``'test'``.
+        data_root: folder of the set, which is generated there on first use.
+        recordings: values of :class:`MovingParameters` that replace its defaults.
+        kwargs: arguments of :class:`~sakd_dense.datasets.PropheseeDataset`.
 
     Example:
         >>> from sakd_dense.datasets import DigitEventScenesDataset
@@ -65,7 +65,7 @@ class DigitEventScenesDataset(PropheseeDataset):
 
 
 def check_split(split: str) -> None:
-    """Raises UserError for a split that there is not.
+    """Raises a UserError if ``split`` is unknown.
 
     Example:
         >>> from sakd_dense.datasets.digits.event_scenes import check_split
@@ -78,7 +78,7 @@ def check_split(split: str) -> None:
 
 
 def ensure_event_scenes(data_root: str | Path, parameters: MovingParameters) -> None:
-    """Generates the set unless ``data_root`` already holds it, see :func:`.generated.ensure`.
+    """Generates the set unless ``data_root`` already contains it, see :func:`.generated.ensure`.
 
     Example:
         >>> from pathlib import Path
@@ -93,12 +93,12 @@ def ensure_event_scenes(data_root: str | Path, parameters: MovingParameters) -> 
 
 
 def _write_set(folder: Path, parameters: MovingParameters) -> None:
-    """Writes the whole set into an existing, empty folder."""
+    """Writes the complete set into an existing, empty folder."""
     parts = load_scans(parameters.seed)
     for index, (split, count) in enumerate(zip(SPLITS, parameters.counts, strict=True)):
         (folder / split / "labels").mkdir(parents=True)
         for number in range(count):
-            # A generator a recording: a set with more of them begins with the same ones.
+            # One generator per recording: a set with more of them begins with the same ones.
             rng = np.random.default_rng([parameters.seed, index, number])
             recording = record_scene(rng, *parts[index], parameters)
             _write(folder / split, f"{number:05d}", recording, parameters.size)

@@ -1,4 +1,4 @@
-"""The label maps of moving digits for mmseg."""
+"""Moving digits with label maps for mmseg."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from .scenes import CLASSES
 
 @DATASETS.register_module()
 class DigitEventScenesSegDataset(BaseSegDataset):
-    """Moving digits as an mmseg set: background and ten digits; a sample is a time stamp.
+    """Moving digits as an mmseg set of background and ten digits, with one sample per time stamp.
 
     Args:
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        data_root: where the set lies or is put; shared with :class:`DigitEventScenesDataset`.
-        recordings: values for :class:`MovingParameters` that differ from its defaults.
-        kwargs: of ``mmseg.datasets.BaseSegDataset``.
+        split: ``'train'`` (default), ``'val'`` or ``'test'``.
+        data_root: folder of the set, which is generated there on first use; shared with
+            :class:`DigitEventScenesDataset`.
+        recordings: values of :class:`MovingParameters` that replace its defaults.
+        kwargs: arguments of ``mmseg.datasets.BaseSegDataset``.
 
     Example:
         >>> from sakd_dense.datasets import DigitEventScenesSegDataset

@@ -1,10 +1,10 @@
-"""Moving digits as an event camera sees them: generated on first use, no download.
+"""Event-camera recordings of moving digits, generated on first use without download.
 
     data/digit_events/stamp.json                 the parameters the files were made from
                       train/3/00000.npz          frames [T, 2, H, W]: brighter, darker
 
-A pixel sends an event each time that its brightness has changed by a threshold since its last one
-(Lichtsteiner et al., 2008); a frame counts the events of its share of the recording.
+A pixel sends an event each time its brightness has changed by a threshold since its last event
+(Lichtsteiner et al., 2008). A frame counts the events of its share of the recording.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from .scans import load_scans
 from .scenes import CLASSES, SPLITS, ink_of
 
 VERSION = 1  # of the recording: raise it when the same seed would give other events
-_MOMENTS = 4  # brightness is looked at so often in a frame
+_MOMENTS = 4  # samples of the brightness in a frame
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class EventParameters:
     Attributes:
         size: height and width of a frame, in pixels.
         counts: number of recordings in train, val and test.
-        steps: frames of a recording, T.
+        steps: number of frames in a recording, T.
         digit_size: smallest and largest height of a digit, in pixels.
-        speed: the most pixels that a digit moves along an axis in a frame.
-        threshold: of brightness, of 255.
-        noise: events without a cause, per mille of pixels, polarities and frames.
-        seed: of everything.
+        speed: fastest motion of a digit along an axis, in pixels per frame.
+        threshold: change of brightness that triggers an event, of 255.
+        noise: probability of a noise event per pixel, polarity and frame, in per mille.
+        seed: seed of all random numbers.
 
     Example:
         >>> from sakd_dense.datasets import EventParameters
@@ -73,13 +73,13 @@ class EventParameters:
 
 @DATASETS.register_module()
 class DigitEventsDataset(CustomDataset):
-    """Recordings of one moving digit each, ten classes; read with :class:`LoadEventFrames`.
+    """Recordings of one moving digit each in ten classes, read with :class:`LoadEventFrames`.
 
     Args:
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        data_root: where the set lies or is put.
-        events: values for :class:`EventParameters` that differ from its defaults.
-        kwargs: of ``mmpretrain.datasets.CustomDataset``.
+        split: ``'train'`` (default), ``'val'`` or ``'test'``.
+        data_root: folder of the set, which is generated there on first use.
+        events: values of :class:`EventParameters` that replace its defaults.
+        kwargs: arguments of ``mmpretrain.datasets.CustomDataset``.
 
     Example:
         >>> from sakd_dense.datasets import DigitEventsDataset
@@ -110,14 +110,14 @@ class DigitEventsDataset(CustomDataset):
 
 
 def write(folder: Path, parameters: EventParameters) -> None:
-    """Writes the whole set into an empty folder."""
+    """Writes the complete set into an empty folder."""
     parts = load_scans(parameters.seed)
     for index, (split, count) in enumerate(zip(SPLITS, parameters.counts, strict=True)):
         scans, targets = parts[index]
         for name in CLASSES:
             (folder / split / name).mkdir(parents=True)
         for number in range(count):
-            # A generator a recording: a set with more of them begins with the same ones.
+            # One generator per recording: a set with more of them begins with the same ones.
             rng = np.random.default_rng([parameters.seed, index, number])
             chosen = int(rng.integers(len(scans)))
             frames = record(rng, ink_of(rng, scans[chosen], parameters.digit_size), parameters)
@@ -126,10 +126,10 @@ def write(folder: Path, parameters: EventParameters) -> None:
 
 
 def record(rng: np.random.Generator, ink: np.ndarray, parameters: EventParameters) -> np.ndarray:
-    """The frames ``[T, 2, H, W]`` uint8 of a digit that moves and bounces off the border.
+    """Returns frames ``[T, 2, H, W]`` uint8 of a digit that moves and bounces off the border.
 
     Args:
-        rng: the only source of chance.
+        rng: the only source of randomness.
         ink: opacity ``[h, w]`` of the digit, 0 to 255.
         parameters: see :class:`EventParameters`.
     """

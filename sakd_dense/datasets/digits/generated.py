@@ -1,4 +1,4 @@
-"""A set that is generated when it is first used: there whole, or not at all."""
+"""Sets that are generated on first use, completely or not at all."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from ...runtime.errors import UserError
 
 
 def stamp(parameters: Any, version: int) -> dict[str, Any]:
-    """Returns the identity of a set made from a dataclass of parameters, as JSON can hold it."""
+    """Returns the JSON-compatible identity of a set that is made from a dataclass of parameters."""
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(parameters).items()}
     return {"generator": version, **values}
 
@@ -24,17 +24,17 @@ def ensure(
 ) -> None:
     """Generates a set unless ``root`` already holds it.
 
-    It is written beside ``root`` and then renamed, so several processes may ask at once: the first
-    to be ready wins, all write the same files.
+    The set is written beside ``root`` and then renamed, so several processes may call this
+    function at once: the first to finish wins, and all write the same files.
 
     Args:
-        root: the set's folder. ``stamp.json`` in it says what it was made from.
+        root: the set's folder. Its ``stamp.json`` records what the set was made from.
         what: the set's name in messages.
-        stamp: what the files are made from, as JSON can hold it.
-        write: writes the files into an empty folder.
+        stamp: what the files are made from, JSON-compatible.
+        write: function that writes the files into an empty folder.
 
     Raises:
-        UserError: if ``root`` holds something else, or a set of another stamp.
+        UserError: if ``root`` contains something else, or a set with another stamp.
     """
     root = Path(root)
     if _holds(root, what, stamp):
@@ -49,7 +49,7 @@ def ensure(
         try:
             os.rename(made, root)
         except OSError:
-            # Another process was faster (or something is in the way, which is said here).
+            # Another process was faster, or something else is in the way: _holds raises for that.
             if not _holds(root, what, stamp):
                 raise
 

@@ -1,7 +1,7 @@
-"""One recording of several moving digits as an event camera sees them, from a random generator.
+"""Event-camera recordings of several moving digits, drawn from a random generator.
 
-A pixel sends an event each time that its brightness has changed by a threshold since its last one
-(Lichtsteiner et al., 2008). All the arithmetic is on integers, as that of the scenes.
+A pixel sends an event each time its brightness has changed by a threshold since its last event
+(Lichtsteiner et al., 2008). All arithmetic uses integers, as for the scenes.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from ..events.stream import Events
 from .scenes import ink_of
 
 VERSION = 1  # of the recording: raise it when the same seed would give other events
-_INK = 96  # of 255: from here on a pixel belongs to the digit
-_MOMENT = 2000  # microseconds between two looks at the brightness
-_PART = 1 << 10  # parts of a pixel in which places are counted
-_SEEN = 30  # per cent of a digit that must be seen for it to have a box
+_INK = 96  # of 255: least ink of a pixel that belongs to the digit
+_MOMENT = 2000  # microseconds between two samples of the brightness
+_PART = 1 << 10  # positions are counted in these parts of a pixel
+_SEEN = 30  # per cent of a digit that must be visible for it to get a box
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,17 @@ class MovingParameters:
     """Parameters of a set of recordings; the same values give the same files.
 
     Attributes:
-        size: width and height of the sensor, pixels.
+        size: width and height of the sensor, in pixels.
         counts: number of recordings in train, val and test.
-        stamps: time stamps with boxes in a recording.
-        period: microseconds until the first of them, and between two.
-        digits: fewest and most digits in a recording.
-        digit_size: smallest and largest height of a digit, pixels.
-        speed: slowest and fastest motion along an axis, pixels a period.
-        threshold: of brightness, of 255.
-        noise: events without a cause, a pixel and second.
-        seed: of everything.
+        stamps: number of time stamps with boxes in a recording.
+        period: microseconds before the first time stamp, and between two of them; a multiple of
+            2000.
+        digits: smallest and largest number of digits in a recording.
+        digit_size: smallest and largest height of a digit, in pixels.
+        speed: slowest and fastest motion along an axis, in pixels per period.
+        threshold: change of brightness that triggers an event, of 255.
+        noise: number of noise events per pixel and second.
+        seed: seed of all random numbers.
 
     Example:
         >>> from sakd_dense.datasets import MovingParameters
@@ -80,9 +81,15 @@ class MovingParameters:
 
 @dataclass
 class Recording:
-    """``events``; ``labels`` at each of ``stamps`` (microseconds): ``[H, W]`` uint8, 0 for the
-    background and digit + 1 elsewhere; ``boxes`` one ``[N, 6]`` int64 a stamp: x, y, w, h, digit,
-    and which of the recording's digits it is.
+    """Events of a recording, with label maps and boxes at time stamps.
+
+    Attributes:
+        events: the events, sorted by time.
+        stamps: time stamps in microseconds.
+        labels: label map ``[H, W]`` uint8 for each time stamp, 0 for the background and digit + 1
+            elsewhere.
+        boxes: ``[N, 6]`` int64 for each time stamp: x, y, w, h, digit, and the index of the digit
+            in the recording.
 
     Example:
         >>> from sakd_dense.datasets import Events
@@ -126,10 +133,10 @@ class _Digit:
 def record_scene(
     rng: np.random.Generator, scans: np.ndarray, targets: np.ndarray, parameters: MovingParameters
 ) -> Recording:
-    """Records one scene.
+    """Records one scene of moving digits.
 
     Args:
-        rng: the only source of chance.
+        rng: the only source of randomness.
         scans: ``[N, 8, 8]``, ink from 0 to 16.
         targets: ``[N]``, the digit of each scan.
         parameters: see :class:`MovingParameters`.
@@ -165,7 +172,7 @@ def record_scene(
 
 
 def _brightness(digits: list[_Digit], parameters: MovingParameters) -> np.ndarray:
-    """``[H, W]``: 0 for the background, the later digit on top."""
+    """Returns the brightness ``[H, W]``: 0 for the background, later digits on top."""
     width, height = parameters.size
     scene = np.zeros((height, width), dtype=np.int64)
     for digit in digits:
@@ -175,7 +182,7 @@ def _brightness(digits: list[_Digit], parameters: MovingParameters) -> np.ndarra
 
 
 def _events(rng: np.random.Generator, counts: np.ndarray, begin: int) -> Events:
-    """``counts`` ``[H, W]`` as events at some time of the moment, darker ones below 0."""
+    """Converts ``counts`` ``[H, W]`` (below 0: darker) to events at random times of the moment."""
     rows, columns = np.nonzero(counts)
     change = counts[rows, columns]
     y, x, p = (np.repeat(v, np.abs(change)) for v in (rows, columns, change > 0))
@@ -193,9 +200,9 @@ def _noise(rng: np.random.Generator, stop: int, parameters: MovingParameters) ->
 def _annotations(
     digits: list[_Digit], names: list[int], parameters: MovingParameters
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The label map, and the boxes around what is seen of each digit."""
+    """Returns the label map, and the boxes around the visible part of each digit."""
     width, height = parameters.size
-    owners = np.zeros((height, width), dtype=np.int64)  # 0 or 1 + the digit's index
+    owners = np.zeros((height, width), dtype=np.int64)  # 0, or 1 + the digit's index
     whole = []
     for i, digit in enumerate(digits, start=1):
         mask = digit.ink >= _INK

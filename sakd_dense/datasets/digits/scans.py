@@ -1,4 +1,4 @@
-"""The scans of handwritten digits that every generated set is made from."""
+"""Scans of handwritten digits, from which every generated set is made."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ _SPLIT_AT = (0.6, 0.8)  # of the shuffled scans: train, val, test
 
 
 def load_scans(seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Scans ``[N, 8, 8]`` with ink from 0 to 16, and their digits ``[N]``: of each split."""
+    """Returns the scans ``[N, 8, 8]``, ink from 0 to 16, and digits ``[N]`` of each split."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:

@@ -1,7 +1,7 @@
-"""One scene of handwritten digits over a textured background, from a random generator.
+"""Scenes of handwritten digits over textured backgrounds, drawn from a random generator.
 
-All the arithmetic is on integers, so that a seed gives the same pixels on every machine (floats
-would round differently from one CPU to the next).
+All arithmetic uses integers, so that a seed gives the same pixels on every machine (floats would
+round differently on different CPUs).
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ...runtime.errors import UserError
 VERSION = 1  # of the drawing: raise it when the same seed would give other pixels
 SPLITS = ("train", "val", "test")
 CLASSES = tuple(str(digit) for digit in range(10))
-_INK = 96  # of 255: from here on a pixel belongs to the digit
+_INK = 96  # of 255: least ink of a pixel that belongs to the digit
 _TRIES = 20  # places tried for a digit before it is left out
 
 
@@ -25,11 +25,13 @@ class SceneParameters:
     Attributes:
         size: width and height of a scene, in pixels.
         counts: number of scenes in train, val and test.
-        digits: fewest and most digits wanted in a scene (a full scene may get fewer, never none).
+        digits: smallest and largest number of digits in a scene. A full scene may get fewer, but
+            at least one.
         digit_size: smallest and largest height of a digit, in pixels.
         overlap: largest part of the smaller of two boxes that the other may cover, in per cent.
-        contrast: least difference of brightness between digit and background, of 255.
-        seed: of everything.
+        contrast: smallest difference between the tone of a digit and the mean brightness of the
+            background, of 255. The colour channels vary around the tone by up to 30.
+        seed: seed of all random numbers.
 
     Example:
         >>> from sakd_dense.datasets import SceneParameters
@@ -70,8 +72,12 @@ class SceneParameters:
 
 @dataclass
 class Scene:
-    """``image`` ``[H, W, 3]`` uint8 RGB; ``masks`` one bool ``[H, W]`` a digit, what can be seen
-    of it; ``digits`` the digit of each mask.
+    """Image of handwritten digits with their masks.
+
+    Attributes:
+        image: ``[H, W, 3]`` uint8, RGB.
+        masks: bool ``[H, W]`` for each digit, True where it is visible.
+        digits: the digit of each mask.
     """
 
     image: np.ndarray
@@ -80,7 +86,7 @@ class Scene:
 
     @property
     def label_map(self) -> np.ndarray:
-        """``[H, W]`` uint8: 0 for background, digit + 1 elsewhere."""
+        """Label map ``[H, W]`` uint8: 0 for the background, digit + 1 elsewhere."""
         labels = np.zeros(self.image.shape[:2], dtype=np.uint8)
         for mask, digit in zip(self.masks, self.digits, strict=True):
             labels[mask] = digit + 1
@@ -88,7 +94,7 @@ class Scene:
 
 
 def enlarge(grid: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear resize of an integer array ``[h, w, ...]`` to ``[height, width, ...]``, exactly."""
+    """Resizes integers ``[h, w, ...]`` to ``[height, width, ...]``, bilinearly and exactly."""
     rows = _weights(grid.shape[0], height)
     columns = _weights(grid.shape[1], width)
     out = np.tensordot(rows, grid.astype(np.int64), axes=(1, 0))
@@ -97,7 +103,7 @@ def enlarge(grid: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _weights(source: int, target: int) -> np.ndarray:
-    """``[target, source]``: the weight of every source pixel, in 256ths, pixel centres aligned."""
+    """Returns the weight of each source pixel in 256ths, ``[target, source]``, centres aligned."""
     place = ((2 * np.arange(target) + 1) * source - target) * 256 // (2 * target)
     place = np.clip(place, 0, (source - 1) * 256)
     low, part = place >> 8, place & 255
@@ -111,10 +117,10 @@ def _weights(source: int, target: int) -> np.ndarray:
 def draw_scene(
     rng: np.random.Generator, scans: np.ndarray, targets: np.ndarray, parameters: SceneParameters
 ) -> Scene:
-    """Draw one scene.
+    """Draws one scene.
 
     Args:
-        rng: the only source of chance.
+        rng: the only source of randomness.
         scans: ``[N, 8, 8]``, ink from 0 to 16.
         targets: ``[N]``, the digit of each scan.
         parameters: see :class:`SceneParameters`.
@@ -141,7 +147,7 @@ def draw_scene(
         part += (color - part) * ink[..., None] // 255
         mask = np.zeros((height, width), dtype=bool)
         mask[y : y + h, x : x + w] = ink >= _INK
-        masks = [old & ~mask for old in masks]  # the later digit lies on top
+        masks = [old & ~mask for old in masks]  # later digits are on top
         boxes.append(box)
         masks.append(mask)
         digits.append(int(targets[number]))
@@ -151,7 +157,7 @@ def draw_scene(
 
 
 def _background(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, int]:
-    """A coloured cloud with finer noise and stripes, ``[H, W, 3]``, and its mean brightness."""
+    """Returns a coloured cloud with noise and stripes, ``[H, W, 3]``, and its mean brightness."""
     image = np.empty((height, width, 3), dtype=np.int64)
     image[:] = rng.integers(40, 216, size=3)
     for cells, swing in ((3, 30), (9, 20), (24, 12)):
@@ -166,7 +172,7 @@ def _background(rng: np.random.Generator, height: int, width: int) -> tuple[np.n
 
 
 def ink_of(rng: np.random.Generator, scan: np.ndarray, digit_size: tuple[int, int]) -> np.ndarray:
-    """A scan without its empty border, enlarged, as opacity from 0 to 255."""
+    """Returns a scan without its empty border, enlarged, as opacity from 0 to 255."""
     scan = scan.astype(np.int64)
     rows, columns = np.flatnonzero(scan.max(1) > 3), np.flatnonzero(scan.max(0) > 3)
     scan = scan[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -179,7 +185,7 @@ def ink_of(rng: np.random.Generator, scan: np.ndarray, digit_size: tuple[int, in
 
 
 def _color(rng: np.random.Generator, brightness: int, contrast: int) -> np.ndarray:
-    """A colour at least ``contrast`` brighter or darker than the background."""
+    """Returns a colour with a tone at least ``contrast`` brighter or darker than ``brightness``."""
     lighter = brightness < 128
     low, high = (brightness + contrast, 255) if lighter else (0, brightness - contrast)
     tone = int(rng.integers(low, high + 1))
@@ -187,7 +193,7 @@ def _color(rng: np.random.Generator, brightness: int, contrast: int) -> np.ndarr
 
 
 def _covered(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> int:
-    """Intersection of two boxes over the smaller one, in per cent."""
+    """Returns the intersection of two boxes over the smaller one, in per cent."""
     w = min(a[2], b[2]) - max(a[0], b[0])
     h = min(a[3], b[3]) - max(a[1], b[1])
     if w <= 0 or h <= 0:

@@ -1,4 +1,4 @@
-"""The digit scenes' label maps for mmseg."""
+"""Digit scenes with label maps for mmseg."""
 
 from typing import Any
 
@@ -12,13 +12,14 @@ from .scenes import CLASSES, SPLITS, SceneParameters
 
 @DATASETS.register_module()
 class DigitScenesSegDataset(BaseSegDataset):
-    """The digit scenes as an mmseg set: background and ten digits; generated on first use.
+    """Digit scenes as an mmseg set of background and ten digits, generated on first use.
 
     Args:
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        data_root: where the set lies or is put; shared with :class:`DigitScenesDataset`.
-        scenes: values for :class:`SceneParameters` that differ from its defaults.
-        kwargs: of ``mmseg.datasets.BaseSegDataset``.
+        split: ``'train'`` (default), ``'val'`` or ``'test'``.
+        data_root: folder of the set, which is generated there on first use; shared with
+            :class:`DigitScenesDataset`.
+        scenes: values of :class:`SceneParameters` that replace its defaults.
+        kwargs: arguments of ``mmseg.datasets.BaseSegDataset``.
 
     Example:
         >>> from sakd_dense.datasets import DigitScenesSegDataset

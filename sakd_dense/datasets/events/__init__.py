@@ -1,4 +1,4 @@
-"""Recordings of event cameras for dense tasks: read by window, counted into frames, batched."""
+"""Event-camera recordings for dense tasks: readers by window, counting into frames, and batches."""
 
 from importlib.util import find_spec
 

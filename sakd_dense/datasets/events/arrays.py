@@ -1,7 +1,8 @@
-"""Recordings as NumPy arrays: small files, which are read whole.
+"""Recordings as NumPy arrays: small files that are read completely.
 
-``.npy`` of ``[N, 4]`` = t, x, y, p, as PEDRo has them (Boretti et al., CVPRW 2023), or structured
-with those names; ``.npz`` with arrays ``t``, ``x``, ``y`` and ``p``, as SpikingJelly writes them.
+An ``.npy`` contains ``[N, 4]`` = t, x, y, p, as in PEDRo (Boretti et al., CVPRW 2023), or a
+structured array with those names. An ``.npz`` contains arrays ``t``, ``x``, ``y`` and ``p``, as
+SpikingJelly writes them.
 """
 
 import zipfile
@@ -17,11 +18,11 @@ _NAMES = ("t", "x", "y", "p")
 
 
 class ArrayFile(EventFile):
-    """An .npy or .npz of events, sorted by time when it is read.
+    """Recording in an .npy or .npz, sorted by time when it is read.
 
     Raises:
-        MissingFileError: there is no such file.
-        UserError: it holds no events, or was cut short.
+        MissingFileError: if the file does not exist.
+        UserError: if the file contains no arrays of events, or is truncated.
 
     Example:
         >>> import numpy as np
@@ -46,19 +47,19 @@ class ArrayFile(EventFile):
 
     @property
     def end(self) -> int:
-        """The microsecond behind the last event."""
+        """The microsecond after the last event."""
         return int(self._events.t[-1]) + 1 if len(self._events) else 1
 
 
 def load_array(path: str | Path) -> Any:
-    """Reads an .npy or .npz without running code of its own.
+    """Reads an .npy or .npz without running code from the file.
 
     Returns:
-        The array of an .npy; of an .npz a dict of its arrays by name.
+        The array of an .npy, or the arrays of an .npz as a dict by name.
 
     Raises:
-        MissingFileError: there is no such file.
-        UserError: it cannot be read.
+        MissingFileError: if the file does not exist.
+        UserError: if the file cannot be read.
 
     Example:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Batches of event frames, whatever upstream's preprocessor does with images."""
+"""Batches of event frames, built with upstream's preprocessors of images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +11,11 @@ from ..time_axis import check_time, fold_time, unfold_time
 
 
 class EventBatches(BaseDataPreprocessor):
-    """In front of an upstream preprocessor: upstream sees frames ``[T, C, H, W]`` as channels.
+    """Mixin that passes frames ``[T, C, H, W]`` as channels to an upstream preprocessor.
 
-    Arguments as of :class:`~sakd_dense.datasets.EventDetDataPreprocessor`.
+    The arguments are those of :class:`~sakd_dense.datasets.EventDetDataPreprocessor`.
 
-    A batch is a dict of ``inputs``, whose axes ``time`` chooses, and of ``data_samples``.
+    A batch is a dict of ``inputs``, whose axes depend on ``time``, and ``data_samples``.
 
     Example:
         >>> from sakd_dense.datasets import EventDetDataPreprocessor
@@ -46,27 +46,27 @@ class EventBatches(BaseDataPreprocessor):
 
 
 def refuse_colours(name: str, kwargs: dict[str, Any]) -> None:
-    """Raises UserError where colours are to be swapped."""
+    """Raises a UserError if an argument swaps colours."""
     colours = {k: kwargs[k] for k in ("bgr_to_rgb", "rgb_to_bgr") if kwargs.get(k)}
     if colours:
         raise UserError(f"{name}: {colours}: frames are counts and have no colours; leave it out")
 
 
 def check_scale(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
-    """Raises UserError where one of the two is missing, or of another length."""
+    """Raises a UserError if only one of the two is given, or if their lengths differ."""
     if (mean is None) != (std is None) or (mean and std and len(mean) != len(std)):
         raise UserError(f"mean={mean} and std={std}: set both, with the same length, or neither")
 
 
 def keep_scale(module: Any, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
-    """Gives a preprocessor the buffers ``mean`` and ``std``, ``[C, 1, 1]``, of polarities."""
+    """Registers ``mean`` and ``std`` of the polarities as buffers ``[C, 1, 1]`` of ``module``."""
     for name, values in (("mean", mean), ("std", std)):
         tensor = None if values is None else torch.tensor(values, dtype=torch.float).view(-1, 1, 1)
         module.register_buffer(name, tensor, persistent=False)
 
 
 def scaled(module: Any, image: torch.Tensor, steps: int) -> torch.Tensor:
-    """Frames ``[T*C, H, W]`` in float32, normalised by polarity if that is asked for."""
+    """Returns frames ``[T*C, H, W]`` in float32, normalised by polarity if ``mean`` is set."""
     image = image.float()
     if module.mean is None:
         return image

@@ -1,7 +1,7 @@
-"""From the events of a window to frames: T bins, two polarities, counts of events.
+"""Conversion of the events of a window to frames: counts in T bins and two polarities.
 
-Bin t of T holds the events of its share of the window, so the first t bins of a sample are what a
-camera has sent by then: a prefix, which is what a spiking backbone is read at.
+Bin t of T contains the events of its share of the window. The first t bins of a sample are
+therefore what a camera has sent by then: a prefix, after which a spiking backbone can be read.
 """
 
 import numpy as np
@@ -16,14 +16,16 @@ POLARITIES = 2
 def count_events(
     events: Events, steps: int, size: tuple[int, int], window: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """Counts ``[T, 2, H, W]`` float32 of events; the first polarity is brighter, as is red.
+    """Returns the counts of events, ``[T, 2, H, W]`` float32, by bin, polarity and pixel.
+
+    The first polarity is brighter, which images show in red.
 
     Args:
-        events: in the order of time, all of them within ``size`` (and ``window``).
-        steps: T.
+        events: events in the order of time, all within ``size`` (and ``window``).
+        steps: number of bins T.
         size: height and width of the sensor.
-        window: start and stop in microseconds: bins of equal duration. None: bins of equal numbers
-            of events, the later ones one fewer where that does not come out even.
+        window: start and stop in microseconds, for bins of equal duration. None (default): bins of
+            equal numbers of events; if T does not divide the number, some bins have one fewer.
 
     Example:
         >>> import numpy as np
@@ -45,7 +47,7 @@ def count_events(
 
 
 def inside(events: Events, size: tuple[int, int]) -> np.ndarray:
-    """Marks the events within the sensor, ``[N]`` bool.
+    """Returns a mask ``[N]`` bool of the events within the sensor.
 
     Example:
         >>> import numpy as np
@@ -60,10 +62,10 @@ def inside(events: Events, size: tuple[int, int]) -> np.ndarray:
 
 
 def check_inside(events: Events, size: tuple[int, int], path: str, drop: bool) -> Events:
-    """The events within the sensor.
+    """Returns the events within the sensor.
 
     Raises:
-        UserError: for one outside of it, unless they are to be dropped.
+        UserError: if an event is outside the sensor and ``drop`` is False.
 
     Example:
         >>> import numpy as np

@@ -1,7 +1,7 @@
 """Prophesee's boxes: a structured array in ``*_bbox.npy``, sorted by time stamp.
 
 Fields: ``t`` (microseconds; ``ts`` in older files), ``x``, ``y`` (upper left corner), ``w``, ``h``
-in pixels, ``class_id``, and ``track_id`` and ``class_confidence``, which are not read.
+in pixels, and ``class_id``. The fields ``track_id`` and ``class_confidence`` are not read.
 https://github.com/prophesee-ai/prophesee-automotive-dataset-toolbox
 """
 
@@ -14,7 +14,7 @@ from ...runtime.errors import UserError
 from ...runtime.files import replacing
 from .arrays import load_array
 
-#: As the toolbox writes it.
+#: Structure of the arrays that the toolbox writes.
 BOX = np.dtype(
     [
         ("t", "<i8"), ("x", "<f4"), ("y", "<f4"), ("w", "<f4"), ("h", "<f4"),
@@ -25,14 +25,14 @@ _NEEDED = ("x", "y", "w", "h", "class_id")
 
 
 def read_boxes(path: str | Path) -> dict[int, np.ndarray]:
-    """Boxes by time stamp in the order of time, each ``[N]`` of the file's own structure.
+    """Reads the boxes of each time stamp, in the order of time.
 
     Returns:
-        The boxes of each time stamp, by its microseconds.
+        The boxes ``[N]`` of each time stamp, in the file's own structure, by its microseconds.
 
     Raises:
-        MissingFileError: there is no such file.
-        UserError: it holds something else, or was cut short.
+        MissingFileError: if the file does not exist.
+        UserError: if the file contains something else, or is truncated.
 
     Example:
         >>> import numpy as np
@@ -59,10 +59,10 @@ def read_boxes(path: str | Path) -> dict[int, np.ndarray]:
 
 
 def corners(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """``[N, 4]`` float64 x1, y1, x2, y2, cut off at the border of the sensor.
+    """Returns x1, y1, x2, y2, ``[N, 4]`` float64, clipped at the border of the sensor.
 
     Args:
-        boxes: with x, y, w and h.
+        boxes: structured array with x, y, w and h.
         size: height and width of the sensor.
 
     Example:

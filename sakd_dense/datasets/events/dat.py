@@ -1,8 +1,8 @@
-"""Prophesee's DAT, version 2: eight bytes an event, in the order of time.
+"""Prophesee's DAT format, version 2: eight bytes per event, in the order of time.
 
-A header of lines that begin with ``%``, a byte for the type of event and one for its size, then
-for each event its time in microseconds (32 bits) and a word of x (14 bits), y (14 bits) and
-polarity (1 bit): https://docs.prophesee.ai/stable/data/file_formats/dat.html
+A file starts with a header of lines that begin with ``%``, a byte for the type of the events and
+one for their size. Each event is its time in microseconds (32 bits) and a word of x (14 bits),
+y (14 bits) and polarity (1 bit): https://docs.prophesee.ai/stable/data/file_formats/dat.html
 """
 
 import os
@@ -16,19 +16,19 @@ from ...runtime.files import replacing
 from .stream import EventFile, Events, header_of, open_binary
 
 _EVENT = np.dtype([("t", "<u4"), ("xyp", "<u4")])
-_TYPES = (0, 12)  # 2D events, and CD events, which are the same
+_TYPES = (0, 12)  # 2D events and CD events, which are identical
 _COORDINATE = (1 << 14) - 1
 
 
 class DatFile(EventFile):
-    """A DAT file that is mapped, not read: a window costs its own events and a binary search.
+    """Memory-mapped DAT file: a window costs a binary search and reading its events.
 
     Args:
-        path: of the file, ``*.dat``.
+        path: path of the file, ``*.dat``.
 
     Raises:
-        MissingFileError: there is no such file.
-        UserError: it is no DAT of version 2, or was cut short.
+        MissingFileError: if the file does not exist.
+        UserError: if the file is no DAT of version 2 with 2D events of 8 bytes, or is truncated.
 
     Example:
         >>> import numpy as np
@@ -83,8 +83,8 @@ class DatFile(EventFile):
         return self._part(max(end - count, 0), end, -1, stop)
 
     def _first(self, t: int) -> int:
-        """The place of the first event that is not before ``t``."""
-        # bisect looks at 30 places of a hundred million; NumPy's would copy the whole column.
+        """Returns the index of the first event that is not before ``t``."""
+        # bisect reads 30 of a hundred million times; NumPy's search would copy the complete column.
         return bisect_left(self._t, max(t, 0))
 
     def _part(self, first: int, last: int, start: int, stop: int) -> Events:
@@ -96,7 +96,7 @@ class DatFile(EventFile):
 
 
 def unpack(records: np.ndarray) -> Events:
-    """Events of DAT's eight bytes.
+    """Decodes DAT's records of eight bytes into events.
 
     Example:
         >>> import numpy as np
@@ -113,10 +113,10 @@ def unpack(records: np.ndarray) -> Events:
 
 
 def pack(events: Events) -> np.ndarray:
-    """DAT's eight bytes of events.
+    """Encodes events as DAT's records of eight bytes.
 
     Raises:
-        UserError: for times or places that they cannot hold.
+        UserError: if a time, coordinate or polarity does not fit into a record.
 
     Example:
         >>> import numpy as np
@@ -140,7 +140,7 @@ def pack(events: Events) -> np.ndarray:
 
 
 def write_dat(path: str | Path, events: Events, size: tuple[int, int]) -> None:
-    """Writes events of a sensor of ``size`` (height, width) as they are.
+    """Writes events of a sensor of ``size`` (height, width) to a DAT file, in their given order.
 
     Example:
         >>> import numpy as np
@@ -158,7 +158,7 @@ def write_dat(path: str | Path, events: Events, size: tuple[int, int]) -> None:
 
 
 def sort_dat(path: str | Path, out: str | Path) -> None:
-    """Writes the events of a DAT file into ``out`` in the order of time; reads it whole.
+    """Sorts the events of a DAT file by time into ``out``; reads the complete file into memory.
 
     Example:
         >>> import numpy as np
@@ -186,7 +186,7 @@ def _size(words: dict[str, list[str]]) -> tuple[int, int] | None:
 
 
 def _step_back(t: np.ndarray) -> int:
-    """The first time that is followed by an earlier one, or the first at all."""
+    """Returns the first time that an earlier one follows, or else the first of all."""
     steps = np.flatnonzero(t[1:] < t[:-1])
     return int(t[steps[0]] if len(steps) else t[0])
 

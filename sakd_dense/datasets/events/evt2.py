@@ -1,4 +1,4 @@
-"""Prophesee's EVT 2.0: words of 32 bits, one an event.
+"""Prophesee's EVT 2.0 format: words of 32 bits, one per event.
 
 https://docs.prophesee.ai/stable/data/encoding_formats/evt2.html
 """
@@ -19,7 +19,7 @@ class State:
     """State of the decoder: the meaning of a word depends on the words before it.
 
     Attributes:
-        high: the upper bits of the time, counted on over its overflows; -1 before the first.
+        high: upper bits of the time, unwrapped over overflows; -1 before the first of them.
 
     Example:
         >>> from sakd_dense.datasets.events.evt2 import State
@@ -31,12 +31,12 @@ class State:
 
     @property
     def t(self) -> int:
-        """The earliest time that a later event can have, microseconds."""
+        """The earliest time that a later event can have, in microseconds."""
         return max(self.high, 0) << 6
 
 
 def advance(words: np.ndarray, state: State) -> State:
-    """The state behind ``words``.
+    """Returns the state after ``words``.
 
     Example:
         >>> import numpy as np
@@ -49,11 +49,13 @@ def advance(words: np.ndarray, state: State) -> State:
 
 
 def decode(words: np.ndarray, state: State) -> Events:
-    """The events in ``words``; those before the first upper bits have no time and are left out.
+    """Decodes the events in ``words``.
+
+    Events before the first upper bits of the time have no time and are left out.
 
     Args:
         words: ``[N]`` uint32.
-        state: that of the words before.
+        state: the state after the words before.
 
     Example:
         >>> import numpy as np
@@ -79,12 +81,15 @@ def decode(words: np.ndarray, state: State) -> Events:
 
 
 def counted_on(values: np.ndarray, before: int, bits: int) -> np.ndarray:
-    """``[before, *values]`` as int64, in which a counter of ``bits`` bits does not overflow.
+    """Unwraps the values of a counter of ``bits`` bits, so that it does not overflow.
 
     Args:
-        values: ``[N]``, of the counter.
-        before: the value before them, already counted on; -1 if there is none.
-        bits: a fall by more than half of ``2**bits`` is an overflow.
+        values: ``[N]``, values of the counter.
+        before: the value before them, already unwrapped; -1 if there is none.
+        bits: width of the counter. A fall by more than half of ``2**bits`` is an overflow.
+
+    Returns:
+        ``[before, *values]`` as int64, unwrapped.
 
     Example:
         >>> import numpy as np

@@ -1,8 +1,9 @@
-"""Prophesee's EVT 3.0: words of 16 bits that say what has changed.
+"""Prophesee's EVT 3.0 format: words of 16 bits, each of which encodes a change.
 
-A row (``ADDR_Y``), a time in two parts of 12 bits (``TIME_HIGH``, ``TIME_LOW``), then one event in
-a column (``ADDR_X``) or up to 12 beside each other (``VECT_BASE_X``, then ``VECT_12`` or
-``VECT_8``, a bit an event): https://docs.prophesee.ai/stable/data/encoding_formats/evt3.html
+Words set the row (``ADDR_Y``) and the time in two parts of 12 bits (``TIME_HIGH``, ``TIME_LOW``).
+Others add one event in a column (``ADDR_X``) or up to 12 adjacent events (``VECT_BASE_X``, then
+``VECT_12`` or ``VECT_8``, one bit per event):
+https://docs.prophesee.ai/stable/data/encoding_formats/evt3.html
 """
 
 from dataclasses import dataclass
@@ -25,12 +26,12 @@ class State:
     """State of the decoder: the meaning of a word depends on the words before it.
 
     Attributes:
-        high: the upper bits of the time, counted on over its overflows (one in 16.8 s); -1 before
-            the first.
-        low: the lower ones.
+        high: upper bits of the time, unwrapped over overflows (one in 16.8 s); -1 before the
+            first of them.
+        low: lower bits of the time.
         y: the row; -1 before the first.
-        x: where the next vector begins.
-        p: its polarity.
+        x: column at which the next vector begins.
+        p: polarity of the next vector.
 
     Example:
         >>> from sakd_dense.datasets.events.evt3 import State
@@ -46,12 +47,12 @@ class State:
 
     @property
     def t(self) -> int:
-        """The earliest time that a later event can have, microseconds."""
+        """The earliest time that a later event can have, in microseconds."""
         return (max(self.high, 0) << 12) | self.low
 
 
 def advance(words: np.ndarray, state: State) -> State:
-    """The state behind ``words``.
+    """Returns the state after ``words``.
 
     Example:
         >>> import numpy as np
@@ -72,11 +73,13 @@ def advance(words: np.ndarray, state: State) -> State:
 
 
 def decode(words: np.ndarray, state: State) -> Events:
-    """The events in ``words``; those before the first time and the first row are left out.
+    """Decodes the events in ``words``.
+
+    Events before the first upper bits of the time, or before the first row, are left out.
 
     Args:
         words: ``[N]`` uint16.
-        state: that of the words before.
+        state: the state after the words before.
 
     Example:
         >>> import numpy as np
@@ -90,7 +93,7 @@ def decode(words: np.ndarray, state: State) -> Events:
     places = np.flatnonzero((kind == _ADDR_X) | (kind == _VECT_12) | (kind == _VECT_8))
 
     def latest(of: int, values: np.ndarray) -> np.ndarray:
-        # `values` begins with the state's: that of the words before the first one of this kind.
+        # `values` begins with the state's value, which holds until the first word of this kind.
         return values[np.cumsum(kind == of)[places]]
 
     high = latest(_HIGH, counted_on(value[kind == _HIGH], state.high, 12))
@@ -106,7 +109,7 @@ def decode(words: np.ndarray, state: State) -> Events:
     bits = value_of & _MASK[kind_of]
     bits[single] = 1
     bits[(high < 0) | (y < 0)] = 0
-    # 16 bits a word, the lowest first.
+    # 16 bits per word, the lowest first.
     set_bits = np.flatnonzero(np.unpackbits(bits.view(np.uint8), bitorder="little"))
     word, bit = set_bits >> 4, set_bits & 15
     return Events(
@@ -118,13 +121,13 @@ def decode(words: np.ndarray, state: State) -> Events:
 
 
 def _begun(kind: np.ndarray) -> np.ndarray:
-    """Counts the columns that the vectors before each word have passed."""
+    """Returns the number of columns that the vectors before each word have covered."""
     widths = _WIDTH[kind]
     return np.cumsum(widths) - widths
 
 
 def _bases(kind: np.ndarray, value: np.ndarray, state: State) -> np.ndarray:
-    """Of the state and of each BASE_X: the column, less those that were passed until then."""
+    """Returns the column of the state and of each BASE_X, less the columns covered until then."""
     is_base = kind == _BASE_X
     return _after(state.x, (value[is_base] & 2047) - _begun(kind)[is_base])
 

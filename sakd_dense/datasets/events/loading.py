@@ -1,8 +1,8 @@
-"""The transform that loads the events before a time stamp, as an image of T frames.
+"""Transform that loads the events before a time stamp as an image of T frames.
 
-Until :class:`~sakd_dense.datasets.PackEventInputs` a sample is an image ``[H, W, T*C]`` of counts,
-so that the flips, crops and resizes of mmdet and mmseg treat frames, boxes, masks and label maps
-alike, without a word of their own about events.
+Until :class:`~sakd_dense.datasets.PackEventInputs`, a sample is an image ``[H, W, T*C]`` of counts.
+The flips, crops and resizes of mmdet and mmseg thus treat frames, boxes, masks and label maps
+alike, without any support for events.
 """
 
 from typing import Any
@@ -22,27 +22,34 @@ OUTSIDE = ("error", "drop")
 
 @TRANSFORMS.register_module()
 class LoadEvents(BaseTransform):
-    """Loads ``img`` ``[H, W, T*2]`` float32, counts of the events before a time stamp.
+    """Transform that loads counts of the events before a time stamp as ``img``.
 
-    Reads ``img_path`` (.dat, .raw, .npy, .npz), ``timestamp`` (microseconds; without it, the end
-    of a file that holds one sample) and ``height`` and ``width`` of the sensor, where the data
-    set knows them. An .npz of ``frames`` ``[T, 2, H, W]``, as SpikingJelly writes them, is taken
-    as it is. Where a recording begins within the window, or nothing moves, bins are empty.
+    ``img`` is ``[H, W, T*2]`` float32. The transform reads ``img_path`` (.dat, .raw, .npy, .npz),
+    ``timestamp`` in microseconds, and ``height`` and ``width`` of the sensor if the data set
+    provides them. An .npy or .npz holds one sample, and its end is the default of ``timestamp``.
+    From an .npz with ``frames`` ``[T, 2, H, W]``, as SpikingJelly writes them, the transform loads
+    the frames themselves; of the arguments, only ``time_steps`` (which must be their T) and
+    ``cap`` apply. Bins are empty if a recording begins within the window, or if nothing moves.
 
     Args:
-        time_steps: T, the number of bins.
-        window: microseconds before the time stamp, itself excluded; None: all before it.
-        bins: ``'time'``, of equal duration, or ``'number'``, of equal numbers of events.
-        number: with ``bins='number'``: the last so many events before the time stamp, however long
-            they took, in the place of ``window``.
-        cap: the most events that a pixel counts in a bin; None: no limit.
-        size: height and width of the sensor where neither data set nor file say them.
-        outside: ``'error'`` or ``'drop'``: what becomes of events outside of the sensor.
+        time_steps: number of bins T.
+        window: microseconds before the time stamp, which is itself excluded; at least
+            ``time_steps``. None: all events before it.
+        bins: ``'time'`` (default) for bins of equal duration, or ``'number'`` for bins of equal
+            numbers of events.
+        number: only with ``bins='number'``: number of last events before the time stamp to load,
+            however long they took, instead of ``window``.
+        cap: largest count of a pixel in a bin. None (default): no limit.
+        size: height and width of the sensor. None (default): those of the data set, or else those
+            of the file.
+        outside: whether events outside the sensor raise an error (``'error'``, default) or are
+            dropped (``'drop'``).
 
     Raises:
-        MissingFileError: for a file that is not there.
-        UserError: for bad arguments, a file that cannot be read, a sensor of unknown size, and
-            events outside of it or out of order (the message names file and time stamp).
+        MissingFileError: if the file does not exist.
+        UserError: if an argument is invalid, if the file cannot be read, if the sensor's size or
+            the time stamp of a recording is unknown, or if events are outside the sensor or out of
+            order (the message names the file and the time of the event).
 
     Example:
         >>> import numpy as np
@@ -92,14 +99,14 @@ class LoadEvents(BaseTransform):
         if self.cap is not None:
             frames = np.minimum(frames, self.cap)
         height, width = frames.shape[-2:]
-        # A view: packing it again costs nothing where nothing was changed.
+        # A view: packing a sample that no transform has changed copies nothing.
         results["img"] = frames.reshape(-1, height, width).transpose(1, 2, 0)
         results["img_shape"] = results["ori_shape"] = (height, width)
         results["time_steps"] = len(frames)
         return results
 
     def frames(self, file: EventFile, stamp: int, size: tuple[int, int]) -> np.ndarray:
-        """Counts ``[T, 2, H, W]`` float32 of the events before ``stamp`` (microseconds)."""
+        """Returns counts ``[T, 2, H, W]`` float32 of the events before ``stamp`` (microseconds)."""
         window = None
         if self.number is not None:
             events = file.before(stamp, self.number)
@@ -127,7 +134,7 @@ class LoadEvents(BaseTransform):
 
 
 def _stored_frames(path: str) -> np.ndarray | None:
-    """Frames that a file holds in the place of events, ``[T, 2, H, W]`` float32; else None."""
+    """Returns the frames ``[T, 2, H, W]`` float32 of a file with frames for events, else None."""
     if not str(path).lower().endswith(".npz"):
         return None
     loaded = load_array(path)
@@ -142,7 +149,7 @@ def _stored_frames(path: str) -> np.ndarray | None:
 def _stamp(results: dict[str, Any], file: EventFile) -> int:
     if results.get("timestamp") is not None:
         return int(results["timestamp"])
-    if isinstance(file, ArrayFile):  # a recording that ends where its boxes are
+    if isinstance(file, ArrayFile):  # such a file ends at the time of its boxes
         return file.end
     raise UserError(
         f"{file.path}: a recording needs a time stamp in microseconds: add 'timestamp' to the data "

@@ -1,4 +1,4 @@
-"""COCO's metric by the rules of event-camera benchmarks."""
+"""COCO's metric with the rules of event-camera benchmarks."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,25 +11,28 @@ from ...runtime.errors import UserError
 from .rules import BoxRules
 
 with warnings.catch_warnings():
-    # mmdet's metrics warn of one that needs a package which nothing here uses.
+    # mmdet's metrics warn about a missing package that nothing here uses.
     warnings.filterwarnings("ignore", message="faster_coco_eval")
     from mmdet.evaluation import CocoMetric
 
 
 @METRICS.register_module()
 class EventCocoMetric(CocoMetric):
-    """mmdet's ``CocoMetric``, in which rules leave true and predicted boxes out.
+    """mmdet's ``CocoMetric`` with rules that exclude true and predicted boxes.
 
-    As in Prophesee's toolbox a time stamp counts only if a true box of it is taken. The pipeline
-    packs ``timestamp`` and ``instances`` among its ``meta_keys``; ``ann_file`` stays None.
+    As in Prophesee's toolbox, a time stamp counts only if the rules keep one of its true boxes.
+    With rules, the pipeline must pack ``timestamp`` and ``instances`` among its ``meta_keys``, and
+    ``ann_file`` must stay None.
 
     Args:
-        rules: ``'gen1'``, ``'1mpx'``, a dict of
-            :class:`~sakd_dense.datasets.events.rules.BoxRules`, or None: every box counts.
-        kwargs: of ``CocoMetric``.
+        rules: ``'gen1'``, ``'1mpx'``, a dict of the attributes of
+            :class:`~sakd_dense.datasets.events.rules.BoxRules`, or None (default), with which every
+            box counts.
+        kwargs: arguments of ``CocoMetric``.
 
     Raises:
-        UserError: for unknown rules, and where they leave no box of the whole set.
+        UserError: if the rules are unknown or exclude every box of the set, or if they come with
+            an ``ann_file`` or without the ``meta_keys``.
 
     Example:
         >>> from mmengine.registry import METRICS
@@ -56,13 +59,13 @@ class EventCocoMetric(CocoMetric):
                 "rules=None, or test on longer recordings"
             )
         if self.rules is not None:
-            # Several processes pad the set by samples that it has; MMEngine cuts them off by
-            # number, which does not hold where some were left out.
+            # Several processes repeat samples to pad the set. MMEngine removes these by number,
+            # which fails after the rules have left samples out.
             results = list({true["img_id"]: (true, found) for true, found in results}.values())
         return super().compute_metrics(results)
 
     def _taken(self, sample: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The sample with the boxes that count, or None if no true one does."""
+        """Returns the sample with the boxes that count, or None if no true box does."""
         rules = self.rules
         assert rules is not None
         if "timestamp" not in sample or "instances" not in sample:

@@ -1,4 +1,4 @@
-"""The reader of a recording, by the ending of its name."""
+"""Selection of a recording's reader by the extension of its file."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -19,11 +19,13 @@ READERS: dict[str, Callable[[str], EventFile]] = {
 
 
 def open_events(path: str | Path) -> EventFile:
-    """The recording in ``path``; the last files opened stay open (mapped) in this process.
+    """Opens the recording in ``path``.
+
+    The last 64 files opened stay open (mapped) in this process.
 
     Raises:
-        MissingFileError: there is no such file.
-        UserError: no reader knows its ending, or its content is not what the ending says.
+        MissingFileError: if the file does not exist.
+        UserError: if no reader supports its extension, or its content does not match it.
 
     Example:
         >>> import numpy as np

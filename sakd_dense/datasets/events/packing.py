@@ -1,4 +1,4 @@
-"""The transform that packs a sample: an image of T frames becomes frames again."""
+"""Transform that packs a sample and turns its image of T frames into frames again."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from ...runtime.errors import UserError
 
 @TRANSFORMS.register_module()
 class PackEventInputs(BaseTransform):
-    """Packs as mmdet's or mmseg's own transform does, with ``inputs`` ``[T, C, H, W]``.
+    """Transform that packs a sample as mmdet or mmseg does, with ``inputs`` ``[T, C, H, W]``.
 
     Args:
-        pack: ``'PackDetInputs'`` or ``'PackSegInputs'``.
-        kwargs: its arguments, such as ``meta_keys``.
+        pack: type of the upstream transform, ``'PackDetInputs'`` (default) or ``'PackSegInputs'``.
+        kwargs: arguments of that transform, such as ``meta_keys``.
 
     Raises:
-        UserError: for a sample that :class:`~sakd_dense.datasets.LoadEvents` has not loaded.
+        UserError: if :class:`~sakd_dense.datasets.LoadEvents` has not loaded the sample.
 
     Example:
         >>> import numpy as np

@@ -1,7 +1,9 @@
-"""PEDRo, people seen by an event camera on a robot, as an mmdet set.
+"""PEDRo as an mmdet set: people recorded by an event camera on a robot.
 
-data/pedro/numpy/train/frame0013230.npy     events [N, 4] = t, x, y, p of 40 ms
-           xml/train/frame0013230.xml       boxes at their end, Pascal VOC
+Each sample is a file of events and a file of boxes:
+
+    data/pedro/numpy/train/frame0013230.npy     events [N, 4] = t, x, y, p of 40 ms
+               xml/train/frame0013230.xml       boxes at their end, Pascal VOC
 """
 
 from pathlib import Path
@@ -19,17 +21,19 @@ MISSING = ("error", "skip")
 class PEDRoDataset(StrictVOCDataset):
     """PEDRo (Boretti et al., CVPR Workshops 2023): 346x260 pixels, one class.
 
-    Source: https://github.com/SSIGPRO/PEDRo-Event-Based-Dataset, its folders as they are.
+    Source: https://github.com/SSIGPRO/PEDRo-Event-Based-Dataset, its folders unchanged.
 
     Args:
-        data_root: holds ``numpy`` and ``xml``.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        missing: ``'error'`` or ``'skip'``: what becomes of boxes without their events.
-        kwargs: of :class:`~sakd_dense.datasets.StrictVOCDataset`.
+        data_root: folder that contains ``numpy`` and ``xml``.
+        split: ``'train'`` (default), ``'val'`` or ``'test'``.
+        missing: whether boxes without events raise an error (``'error'``, default) or are skipped
+            (``'skip'``).
+        kwargs: arguments of :class:`~sakd_dense.datasets.StrictVOCDataset`.
 
     Raises:
-        MissingFileError: for a missing folder or events.
-        UserError: for a folder without boxes, and as ``StrictVOCDataset``.
+        MissingFileError: if a folder is missing, or events with ``missing='error'``.
+        UserError: if ``missing`` is unknown, if the folder has no boxes with events, and as
+            ``StrictVOCDataset``.
 
     Example:
         >>> from sakd_dense.datasets import PEDRoDataset

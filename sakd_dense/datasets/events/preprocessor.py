@@ -8,18 +8,21 @@ from .batches import EventBatches
 
 @MODELS.register_module()
 class EventDetDataPreprocessor(EventBatches, DetDataPreprocessor):
-    """Pads, stacks and normalises event frames ``[T, C, H, W]`` of a detector.
+    """Preprocessor that pads, stacks and normalises a detector's event frames ``[T, C, H, W]``.
 
     Args:
-        time: ``'first'``: ``[T, B, C, H, W]``, which a spiking backbone takes for its time axis;
-            ``'mean'``: ``[B, C, H, W]``, the mean over T; ``'channels'``: ``[B, T*C, H, W]``. The
-            last two are for the ANN of the same architecture.
-        mean, std: one value, or one a polarity. Counts that are left as they are accumulate in the
-            first convolution; divided they are multiplied (:mod:`sakd_dense.energy`).
-        kwargs: of mmdet's ``DetDataPreprocessor``, but those of colours.
+        time: ``'first'`` (default): ``[T, B, C, H, W]``, which a spiking backbone reads as its time
+            axis; ``'mean'``: ``[B, C, H, W]``, the mean over T; ``'channels'``: ``[B, T*C, H, W]``.
+            The last two are for the ANN of the same architecture.
+        mean, std: sequences of one value, or of one per polarity, for normalisation; default: none.
+            Raw counts cost accumulations in the first convolution, normalised counts cost
+            multiplications (:mod:`sakd_dense.energy`).
+        kwargs: arguments of mmdet's ``DetDataPreprocessor`` except those of colours.
 
     Raises:
-        UserError: for another ``time``, for colours, for streams of other axes or several T.
+        UserError: if ``time`` is unknown, if an argument swaps colours, if only one of ``mean`` and
+            ``std`` is given or their lengths differ, or if the streams have other axes or differ in
+            T or C.
 
     Example:
         >>> import torch

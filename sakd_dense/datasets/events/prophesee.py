@@ -1,6 +1,7 @@
-"""Prophesee's detection sets as mmdet sets: a sample is a time stamp that has boxes.
+"""Prophesee's detection sets as mmdet sets, with one sample per time stamp that has boxes.
 
-A folder a split, in it ``<name>_td.dat`` beside ``<name>_bbox.npy``, as Prophesee hands them out:
+Each split is a folder with ``<name>_td.dat`` beside ``<name>_bbox.npy``, as Prophesee distributes
+them:
 
     data/gen1/train/17-03-30_12-53-58_1037500000_1097500000_td.dat
                     17-03-30_12-53-58_1037500000_1097500000_bbox.npy
@@ -26,25 +27,27 @@ _BOXES = "_bbox.npy"
 class PropheseeDataset(BaseDetDataset):
     """Event recordings with boxes in Prophesee's layout.
 
-    Boxes are cut off at the border of the sensor. Those without area are dropped, with a warning
-    that counts them, and so are samples of training that are left without boxes.
+    Boxes are clipped at the border of the sensor. Boxes without area are dropped, with a warning
+    that counts them. Training samples that are left without boxes are dropped as well.
 
     Args:
-        data_root: holds a folder for each split.
-        split: the folder to read, such as ``'train'``.
-        size: height and width of the sensor, pixels.
-        rules: which boxes to leave out, of
-            :class:`~sakd_dense.datasets.events.rules.BoxRules` or the name of known ones
-            (``'gen1'``): for training, where boxes that are not evaluated would mislead. None: no
-            box is. For a test set give them to the metric, which applies them to predictions, too.
-        event_suffix: what the name of a recording has in place of ``_bbox.npy``; ``'.raw'`` reads
+        data_root: folder that contains a folder for each split.
+        split: the folder to read, such as ``'train'`` (default).
+        size: height and width of the sensor in pixels. None (default): those of the class.
+        rules: rules that exclude boxes: a dict of the attributes of
+            :class:`~sakd_dense.datasets.events.rules.BoxRules`, or the name of known ones
+            (``'gen1'``). They are for training, where boxes that are not evaluated would mislead.
+            For a test set, give the rules to the metric, which applies them to predictions, too.
+            None (default) excludes no box.
+        event_suffix: suffix of a recording's name that replaces ``_bbox.npy``; ``'.raw'`` reads
             RAW files.
-        kwargs: of ``mmdet.datasets.BaseDetDataset``. ``metainfo=dict(classes=...)`` chooses a part
-            of the classes: boxes of the others are left out in silence.
+        kwargs: arguments of ``mmdet.datasets.BaseDetDataset``. ``metainfo=dict(classes=...)``
+            selects some of the classes; boxes of the others are skipped silently.
 
     Raises:
-        MissingFileError: for a missing folder or recording.
-        UserError: for a folder without boxes, and boxes that are none or of an unknown class.
+        MissingFileError: if the folder or a recording is missing.
+        UserError: if the rules are unknown, if the folder has no box files, if a file is not one of
+            boxes, or if a box is NaN or infinite or has an unknown class.
 
     Example:
         >>> from mmengine.registry import DATASETS
@@ -95,7 +98,7 @@ class PropheseeDataset(BaseDetDataset):
             )
         if not self.test_mode:
             samples = [s for s in samples if s["instances"]]
-        # COCO's evaluation tells images by number.
+        # COCO's evaluation identifies images by number.
         return [{**sample, "img_id": i} for i, sample in enumerate(samples)]
 
     def _samples(self, file: Path) -> list[dict[str, Any]]:
@@ -117,7 +120,7 @@ class PropheseeDataset(BaseDetDataset):
         ]
 
     def _instances(self, boxes: np.ndarray, where: str) -> list[dict[str, Any]]:
-        """The boxes as ``dict(bbox=[x1, y1, x2, y2], bbox_label, ignore_flag)``, in pixels."""
+        """Returns boxes as ``dict(bbox=[x1, y1, x2, y2], bbox_label, ignore_flag)`` in pixels."""
         chosen = tuple(self.metainfo["classes"])
         known = self._known or chosen
         found = []
@@ -171,8 +174,9 @@ class Gen1Dataset(PropheseeDataset):
 class OneMpxDataset(PropheseeDataset):
     """Prophesee's 1 Megapixel Automotive Detection Dataset: 1280x720 pixels, seven classes.
 
-    Perot et al., "Learning to Detect Objects with a 1 Megapixel Event Camera", NeurIPS 2020, which
-    trains on the first three: ``metainfo=dict(classes=('pedestrian', 'two wheeler', 'car'))``.
+    Perot et al., "Learning to Detect Objects with a 1 Megapixel Event Camera", NeurIPS 2020. The
+    paper trains on the first three classes:
+    ``metainfo=dict(classes=('pedestrian', 'two wheeler', 'car'))``.
 
     Example:
         >>> from sakd_dense.datasets import OneMpxDataset

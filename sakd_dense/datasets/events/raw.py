@@ -1,8 +1,9 @@
 """Prophesee's RAW files of EVT 2.0 and EVT 3.0, read by window.
 
-A word of these formats means nothing without those before it, and the clock of EVT 3.0 begins anew
-every 16.8 s: an event cannot be found by search. A file is therefore gone through once, part by
-part, and the state at the beginning of each part is kept; a window then decodes its own parts.
+The meaning of a word depends on the words before it, and the clock of EVT 3.0 restarts every
+16.8 s, so an event cannot be found by search. The reader therefore goes through a file once, part
+by part, and keeps the decoder's state at the beginning of each part. A window then decodes only
+its own parts.
 """
 
 import os
@@ -21,15 +22,15 @@ _FORMATS: dict[str, ModuleType] = {"2": evt2, "3": evt3}
 
 
 class RawFile(EventFile):
-    r"""A RAW file of EVT 2.0 or 3.0.
+    r"""RAW file of EVT 2.0 or 3.0.
 
     Args:
-        path: of the file, ``*.raw``.
-        part: words that are decoded at once.
+        path: path of the file, ``*.raw``.
+        part: number of words that are decoded at once.
 
     Raises:
-        MissingFileError: there is no such file.
-        UserError: it is of another format, or was cut short.
+        MissingFileError: if the file does not exist.
+        UserError: if the file has another format, or is truncated.
 
     Example:
         >>> from pathlib import Path
@@ -65,8 +66,8 @@ class RawFile(EventFile):
 
     def window(self, start: int, stop: int) -> Events:
         first, last = np.searchsorted(self._times(), (start, stop))
-        # A part begins before its first event. One more on each side: cameras disorder events by
-        # some microseconds, so that neighbours overlap.
+        # A part begins before its first event. Decode one more part on each side: cameras disorder
+        # events by some microseconds, so neighbouring parts overlap.
         wanted = range(max(int(first) - 2, 0), min(int(last) + 1, len(self._times())))
         return Events.joined([self._decoded(i).between(start, stop) for i in wanted]).in_order()
 
@@ -82,7 +83,7 @@ class RawFile(EventFile):
         return events[max(len(events) - count, 0) :]
 
     def _times(self) -> np.ndarray:
-        """When each part begins, microseconds; goes through the whole file the first time."""
+        """Returns each part's first time in microseconds; the first call reads the full file."""
         if self._begun is None:
             state = self._format.State()
             for begin in range(0, len(self._words), self._part):

@@ -1,4 +1,4 @@
-"""Resizing that keeps counts: events move to the pixel that takes their place."""
+"""Resizing that preserves counts: events move to the pixel that covers their position."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from ...runtime.errors import UserError
 
 @TRANSFORMS.register_module()
 class ResizeEvents(Resize):
-    """Makes frames smaller, as a coarser sensor would have seen the events: counts add up.
+    """Transform that shrinks frames as a coarser sensor would record them: counts add up.
 
-    Boxes, masks and label maps are resized as by mmdet's ``Resize``, whose arguments it takes.
-    mmdet's own also resizes frames, by interpolation: its values are no whole numbers, which
-    counts as multiplications (``sakd_dense.energy``).
+    Boxes, masks and label maps are resized as by mmdet's ``Resize``, which has the same arguments.
+    mmdet's transform resizes frames by interpolation; the results are not integers and count as
+    multiplications (``sakd_dense.energy``).
 
     Raises:
-        UserError: for a scale that makes frames larger.
+        UserError: if the scale enlarges the frames.
 
     Example:
         >>> import numpy as np
@@ -54,7 +54,7 @@ class ResizeEvents(Resize):
 
 
 def _starts(size: int, new: int) -> np.ndarray:
-    """The first old pixel of each new one."""
+    """Returns the first old pixel of each new one."""
     return -(-np.arange(new) * size // new)
 
 

@@ -1,10 +1,10 @@
-"""Boxes that Prophesee's own evaluation leaves out.
+"""Rules by which Prophesee's evaluation excludes boxes.
 
-The boxes of the first half second, before which a network has seen too little, and small ones: of
-true boxes and of predictions alike. Source: Perot et al., "Learning to Detect Objects with a 1
-Megapixel Event Camera", NeurIPS 2020, and the toolbox's ``filter_boxes``,
-https://github.com/prophesee-ai/prophesee-automotive-dataset-toolbox, ``src/io/box_filtering.py``
-(30 and 10 pixels for Gen1's sensor, 60 and 20 for the one of 1 Mpx).
+The evaluation excludes boxes of the first half second, in which a network has seen too little, and
+small boxes. The rules apply to true boxes and to predictions alike. Source: Perot et al., "Learning
+to Detect Objects with a 1 Megapixel Event Camera", NeurIPS 2020, and ``filter_boxes`` in the
+toolbox, https://github.com/prophesee-ai/prophesee-automotive-dataset-toolbox,
+``src/io/box_filtering.py`` (30 and 10 pixels for Gen1's sensor, 60 and 20 for the one of 1 Mpx).
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,13 @@ from ...runtime.errors import UserError
 
 @dataclass(frozen=True)
 class BoxRules:
-    """A box is taken if it is later than ``skip`` and neither its diagonal nor a side is too short.
+    """Rules that keep a box if it is later than ``skip`` and long enough in diagonal and sides.
 
     Attributes:
-        skip: microseconds at the beginning of a recording; a box at that very time is left out.
-        diagonal: the shortest diagonal that is taken, pixels of the sensor.
-        side: the shortest side that is taken, pixels.
+        skip: microseconds to skip at the beginning of a recording; a box at exactly this time is
+            excluded.
+        diagonal: shortest diagonal that is kept, in pixels of the sensor.
+        side: shortest side that is kept, in pixels of the sensor.
 
     Example:
         >>> from sakd_dense.datasets import BoxRules
@@ -40,10 +41,10 @@ class BoxRules:
 
     @classmethod
     def of(cls, rules: "str | Mapping[str, Any] | BoxRules | None") -> "BoxRules | None":
-        """The rules of a name, or of a dict of the attributes above.
+        """Returns the rules of a name or of a dict of the attributes; None gives None.
 
         Raises:
-            UserError: there are no rules of that name, or no such attributes.
+            UserError: if the name or an attribute is unknown.
         """
         if rules is None or isinstance(rules, BoxRules):
             return rules
@@ -62,11 +63,11 @@ class BoxRules:
             ) from error
 
     def takes_time(self, t: int) -> bool:
-        """Whether boxes at ``t`` (microseconds) are taken."""
+        """Returns whether boxes at ``t`` (microseconds) are kept."""
         return t > self.skip
 
     def takes_boxes(self, width: np.ndarray, height: np.ndarray) -> np.ndarray:
-        """Marks the boxes of these sides that are taken, ``[N]`` bool."""
+        """Returns a mask ``[N]`` bool of the boxes that their sides and diagonal keep."""
         long = width**2 + height**2 >= self.diagonal**2
         return long & (width >= self.side) & (height >= self.side)
 

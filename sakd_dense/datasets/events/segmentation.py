@@ -8,14 +8,14 @@ from .batches import EventBatches
 
 @MODELS.register_module()
 class EventSegDataPreprocessor(EventBatches, SegDataPreProcessor):
-    """Pads, stacks and normalises event frames ``[T, C, H, W]`` of a segmentor.
+    """Preprocessor that pads, stacks and normalises a segmentor's event frames ``[T, C, H, W]``.
 
     Args:
-        time, mean, std: as of :class:`~sakd_dense.datasets.EventDetDataPreprocessor`.
-        kwargs: of mmseg's ``SegDataPreProcessor``, but those of colours.
+        time, mean, std: see :class:`~sakd_dense.datasets.EventDetDataPreprocessor`.
+        kwargs: arguments of mmseg's ``SegDataPreProcessor`` except those of colours.
 
-    A segmentor tests on whole frames (``test_cfg=dict(mode='whole')``): mmseg's sliding window
-    knows no time axis.
+    Test a segmentor on complete frames (``test_cfg=dict(mode='whole')``), because mmseg's sliding
+    window does not support a time axis.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Events of a camera in memory, and what a file of them can be asked."""
+"""Events of a camera in memory, and the interface of the files that contain them."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ...runtime.errors import MissingFileError, UserError
 
 @dataclass(frozen=True)
 class Events:
-    """N events, in the order in which a file holds them.
+    """N events in the order of their file.
 
     Attributes:
         t: ``[N]`` int64, microseconds by the clock of the recording.
@@ -43,35 +43,35 @@ class Events:
         return bool((self.t[1:] >= self.t[:-1]).all())
 
     def in_order(self) -> "Events":
-        """The same events by time; those of one microsecond stay as they were."""
+        """Returns the events sorted by time; those of one microsecond keep their order."""
         return self if self.ordered else self[np.argsort(self.t, kind="stable")]
 
     def between(self, start: int, stop: int) -> "Events":
-        """The events of ``start <= t < stop``, which need not be in order."""
+        """Returns the events of ``start <= t < stop``, which need not be in order."""
         if self.ordered:
             return self[slice(*np.searchsorted(self.t, (start, stop)))]
         return self[(self.t >= start) & (self.t < stop)]
 
     @classmethod
     def joined(cls, parts: "list[Events]") -> "Events":
-        """Those of all ``parts``, one after the other."""
+        """Returns the events of all ``parts``, one part after the other."""
         if not parts:
             return cls.none()
         return cls(*(np.concatenate([getattr(e, name) for e in parts]) for name in "txyp"))
 
     @classmethod
     def none(cls) -> "Events":
-        """No events."""
+        """Returns no events."""
         return cls(*(np.zeros(0, kind) for kind in (np.int64, np.int32, np.int32, np.uint8)))
 
 
 class EventFile(ABC):
-    """A recording on the disk, read by windows of time.
+    """Recording on disk that is read by windows of time.
 
     Attributes:
-        path: of the file.
-        size: height and width of the sensor where the file says them, else None.
-        begin: when the recording begins, microseconds.
+        path: path of the file.
+        size: height and width of the sensor if the file gives them, else None.
+        begin: time at which the recording begins, in microseconds.
 
     Example:
         >>> import numpy as np
@@ -90,17 +90,17 @@ class EventFile(ABC):
 
     @abstractmethod
     def window(self, start: int, stop: int) -> Events:
-        """The events of ``start <= t < stop`` (microseconds), by time.
+        """Returns the events of ``start <= t < stop`` (microseconds), sorted by time.
 
-        A window may begin before the file or end behind it: there are no events there.
+        A window may begin before the recording or end after it; no events are found there.
 
         Raises:
-            UserError: for events that are not in order where the order is needed to find them.
+            UserError: if the events are not in order, and the reader needs the order to find them.
         """
 
     @abstractmethod
     def before(self, stop: int, count: int) -> Events:
-        """The last ``count`` events of ``t < stop``, by time; fewer where the file begins."""
+        """Returns the last ``count`` events of ``t < stop`` (or all, if fewer), sorted by time."""
 
     def _unordered(self, t: int) -> UserError:
         return UserError(
@@ -111,10 +111,10 @@ class EventFile(ABC):
 
 
 def header_of(path: str | Path) -> tuple[list[str], int]:
-    r"""The lines of a Prophesee file's header, without their ``%``, and where the data begins.
+    r"""Returns the lines of a Prophesee file's header without ``%``, and the offset of the data.
 
     Raises:
-        MissingFileError: there is no such file.
+        MissingFileError: if the file does not exist.
 
     Example:
         >>> from pathlib import Path
@@ -131,15 +131,15 @@ def header_of(path: str | Path) -> tuple[list[str], int]:
             if not line.startswith(b"% ") or not line.endswith(b"\n"):
                 return lines, at
             lines.append(line[2:].decode("latin-1").strip())
-            if lines[-1] == "end":  # later versions end their header so
+            if lines[-1] == "end":  # later versions end their header with this line
                 return lines, file.tell()
 
 
 def open_binary(path: str | Path) -> Any:
-    """The file, to be read as bytes.
+    """Opens a file for reading bytes.
 
     Raises:
-        MissingFileError: there is no such file.
+        MissingFileError: if the file does not exist.
 
     Example:
         >>> from pathlib import Path
