@@ -196,6 +196,7 @@ def test_label_maps_of_generated_recordings(tmp_path):
         dict(stamps=0),
         dict(noise=-1),
         dict(threshold=300),
+        dict(period=2500),
     ],
 )
 def test_parameters_that_cannot_be(parameters):

@@ -77,6 +77,8 @@ class MovingParameters:
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
                 raise UserError(f"{name}={value!r}: must be an integer from {low} to {high}")
+        if self.period % _MOMENT:
+            raise UserError(f"period={self.period}: must be a multiple of {_MOMENT} microseconds")
 
 
 @dataclass
