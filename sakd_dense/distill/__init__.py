@@ -1,4 +1,4 @@
-"""Level 2: the teacher's features and responses as targets beside the labels."""
+"""Level 2: the teacher's features and responses as training targets beside the labels."""
 
 from .hook import SAKDHook
 from .losses import FeatureCWD, FeatureMSE, FeaturePKD

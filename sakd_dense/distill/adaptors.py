@@ -1,8 +1,9 @@
-"""Learned adaptors between the student's features and the feature loss, in training alone.
+"""Learned adaptors between the student's features and the feature loss, used in training only.
 
-The authors' code has one for each stage: a convolution and BatchNorm on the student's firing rates,
-before they are compared with the teacher's activations. They are the hook's: optimised beside the
-student, saved and resumed with the run under ``sakd_adaptors``, and in no student's weights.
+The authors' code has one adaptor per stage: a convolution and BatchNorm on the student's firing
+rates, before they are compared with the teacher's activations. The hook owns the adaptors. The
+optimizer trains them with the student, the run's checkpoints store them under ``sakd_adaptors``,
+and a resume restores them. The student's weights do not contain them.
 """
 
 from collections.abc import Mapping
@@ -15,17 +16,17 @@ from torch import Tensor, nn
 
 from ..runtime.errors import UserError
 
-#: Where they lie in a checkpoint of a run.
+#: Key of the adaptors in a checkpoint of a run.
 KEY = "sakd_adaptors"
 
 
 class Adaptors(nn.ModuleList):
-    """A k x k convolution and BatchNorm for each stage, from C channels to C.
+    """One adaptor per stage: a k x k convolution from C channels to C, and BatchNorm.
 
     Args:
-        channels: C of each stage.
-        kernel_size: k, odd. The authors take 1 on ImageNet and 3 on CIFAR.
-        seed: of their first weights, the same on every process.
+        channels: number of channels C of each stage.
+        kernel_size: kernel size k, odd. The authors use 1 on ImageNet and 3 on CIFAR.
+        seed: seed of the initial weights, the same on every process. Default: 0.
 
     Example:
         >>> import torch
@@ -44,7 +45,7 @@ class Adaptors(nn.ModuleList):
             parameter.register_hook(_mean_over_processes)
 
     def __call__(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """``[B, C, H, W]`` of each stage -> the same shapes, float32."""
+        """Maps the features ``[B, C, H, W]`` of each stage to the same shapes, in float32."""
         return tuple(f(x.float()) for f, x in zip(self, features, strict=True))
 
 
@@ -56,17 +57,17 @@ def _adaptor(channels: int, kernel_size: int) -> nn.Module:
 
 
 def _mean_over_processes(grad: Tensor) -> Tensor:
-    # DDP averages the gradients of the student alone: adaptors are in no module that it wraps.
+    # DDP averages only the student's gradients: no module that it wraps contains the adaptors.
     grad = grad.clone()
     all_reduce(grad, op="mean")
     return grad
 
 
 def kernel_size_of(features: Mapping[str, Any]) -> int | None:
-    """``adaptor`` of the hook's ``features``, checked; None: without.
+    """Checks and returns ``adaptor`` of the hook's ``features``; None if it is not set.
 
     Raises:
-        UserError: it is no odd whole number of at least 1.
+        UserError: ``adaptor`` is not an odd integer.
 
     Example:
         >>> from sakd_dense.distill.adaptors import kernel_size_of
@@ -82,7 +83,7 @@ def kernel_size_of(features: Mapping[str, Any]) -> int | None:
 
 
 def channels_of(backbone: nn.Module) -> list[int]:
-    """C of each output of an ANN backbone.
+    """Returns the number of channels C of each output of an ANN backbone.
 
     Example:
         >>> from mmdet.models import ResNet
@@ -96,9 +97,10 @@ def channels_of(backbone: nn.Module) -> list[int]:
 
 
 def join_optimizer(runner: Any, adaptors: nn.Module) -> None:
-    """The runner's optimizer and its schedules take the adaptors in, before a resume.
+    """Adds the adaptors to the runner's optimizer and schedulers, before a resume.
 
-    They get the learning rate, weight decay and schedule of the group with most parameters.
+    The adaptors get the learning rate, weight decay and schedule of the parameter group with the
+    most parameters.
 
     Raises:
         UserError: the runner has several optimizers.
@@ -129,10 +131,10 @@ def join_optimizer(runner: Any, adaptors: nn.Module) -> None:
 
 
 def resume(adaptors: nn.Module, checkpoint: Mapping[str, Any]) -> None:
-    """Takes the adaptors' weights out of the checkpoint of a run.
+    """Loads the adaptors' weights from the checkpoint of a run.
 
     Raises:
-        UserError: it has none, or those of another shape.
+        UserError: the checkpoint has no adaptors, or adaptors of another shape.
 
     Example:
         >>> from sakd_dense.distill.adaptors import KEY, Adaptors, resume

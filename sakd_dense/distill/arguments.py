@@ -7,7 +7,7 @@ import torch
 
 from ..runtime.errors import UserError
 
-#: Precisions of the teacher.
+#: Values of the teacher's ``dtype`` and their torch types.
 DTYPES = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TARGETS = ("teacher", "labels", "both")
 
@@ -20,7 +20,10 @@ def check_arguments(
     prefix_share: float,
     prefix_targets: str,
 ) -> None:
-    """Raises UserError for values that the hook cannot use; types are checked before.
+    """Checks the values of the hook's arguments, whose types have been checked before.
+
+    Raises:
+        UserError: the hook cannot use a value.
 
     Example:
         >>> from sakd_dense.distill.arguments import check_arguments

@@ -1,9 +1,10 @@
-"""Event frames for a teacher: an ANN has no time axis.
+"""Event frames for a teacher, which is an ANN without a time axis.
 
-By default it sees their mean. One whose own ``data_preprocessor`` has ``time='channels'`` sees all
-T frames, one behind the other as channels; its first convolution has T weights where the student's
-has one. At T equal frames ``x`` it gives ``(w_1 + ... + w_T) * x``, so level 1 gives the student,
-which sees one frame at a time, the sum of the weights over T.
+By default the teacher sees the mean of the frames. A teacher whose own ``data_preprocessor`` has
+``time='channels'`` sees all T frames, concatenated along the channels. Its first convolution then
+has T weights where the student's has one. For T equal frames ``x`` it computes
+``(w_1 + ... + w_T) * x``. Level 1 therefore gives the student, which sees one frame at a time, the
+sum of the weights over T.
 """
 
 from dataclasses import replace
@@ -16,7 +17,7 @@ from ..transfer.weights import one_model
 
 
 def stacks_frames(teacher: nn.Module) -> bool:
-    """Whether it sees the frames as channels.
+    """Returns whether the teacher sees the frames as channels.
 
     Example:
         >>> from torch import nn
@@ -28,14 +29,18 @@ def stacks_frames(teacher: nn.Module) -> bool:
 
 
 def frames_for(teacher: nn.Module, inputs: Tensor) -> Tensor:
-    """Returns the teacher's view of the student's input.
+    """Converts the student's input to the teacher's input.
 
     Args:
         teacher: the ANN.
-        inputs: frames ``[T, B, C, H, W]``; images ``[B, C, H, W]`` stay as they are.
+        inputs: event frames ``[T, B, C, H, W]``, or images ``[B, C, H, W]``, which are returned
+            unchanged.
+
+    Returns:
+        The mean of the frames, ``[B, C, H, W]``, or the stacked frames, ``[B, T*C, H, W]``.
 
     Raises:
-        UserError: it was trained on another number of frames.
+        UserError: the teacher was trained on another number of frames.
 
     Example:
         >>> import torch
@@ -60,7 +65,9 @@ def frames_for(teacher: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def summed_over_frames(checkpoint: Checkpoint, student: nn.Module) -> Checkpoint:
-    """The checkpoint of a teacher of stacked frames, for a student that sees one at a time.
+    """Sums the first convolution's weights in a checkpoint over the stacked frames.
+
+    The teacher of the checkpoint sees all frames at once, the student one at a time.
 
     Example:
         >>> import torch
@@ -76,7 +83,7 @@ def summed_over_frames(checkpoint: Checkpoint, student: nn.Module) -> Checkpoint
     name, convolution = _first_convolution(student)
     weight, ours = source.state.get(f"{name}.weight"), convolution.weight
     if weight is None or weight.dim() != 4 or weight.shape[1] % ours.shape[1]:
-        return source  # what does not fit is said by level 1
+        return source  # level 1 reports what does not fit
     summed = weight.unflatten(1, (-1, ours.shape[1])).sum(1)
     return replace(source, state={**source.state, f"{name}.weight": summed})
 

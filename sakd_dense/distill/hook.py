@@ -1,4 +1,4 @@
-"""Level 2 as an MMEngine hook (and level 1 from the same checkpoint)."""
+"""MMEngine hook for level 2 (and for level 1 from the same checkpoint)."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -32,9 +32,9 @@ from .teacher import build_teacher, check_classes, resized_outside_backbone
 from .terms import Terms
 from .wrappers import on_loss, student_of
 
-#: Measured on BCCD (docs/notebook.md): MSE, PKD and CWD are level; PKD spikes less than MSE.
+#: Measured on BCCD (docs/notebook.md): MSE, PKD and CWD perform alike; PKD spikes less than MSE.
 DEFAULT_FEATURES = dict(type="FeaturePKD", weight=1.0)
-#: Measured there as well: of 1, 2, 4 and 8 the best on val at every T, level with 4 within noise.
+#: Also measured there: of 1, 2, 4 and 8, the best on val at every T; 4 is equal within noise.
 DEFAULT_PREFIX_WEIGHT = 8.0
 
 
@@ -42,57 +42,63 @@ DEFAULT_PREFIX_WEIGHT = 8.0
 class SAKDHook(Hook):
     """Self-Architectural Knowledge Distillation (Qiu et al., Neural Networks 178:106475, 2024).
 
-    The paper defines the two levels. The losses, weights, stages and schedules are ours and
-    measured (docs/notebook.md); the authors' code has others (docs/distillation.md).
+    The paper defines the two levels. The losses, weights, stages and schedules are ours, and
+    docs/notebook.md has their measurements. The authors' code uses others (docs/distillation.md).
 
     The hook holds the teacher. The student's state dict, optimizer and checkpoints are those of
-    the plain detector. The terms join the loss dict inside the student's own forward, so that DDP,
-    AMP, gradient accumulation and EMA see one forward and one loss.
+    the plain detector; only an adaptor (see ``features``) adds to the optimizer and the
+    checkpoints. The terms are added to the loss dict inside the student's own forward, so that
+    DDP, AMP, gradient accumulation and EMA see one forward and one loss.
 
     Args:
         teacher: ``dict(checkpoint=..., config=None, dtype=None, weights='auto')``. Without
-            ``config`` the hook derives the teacher from the student's config by putting the ANN
-            backbone back. For event frames the teacher sees the mean, or all T if its config's
+            ``config`` the hook derives the teacher from the student's config by restoring the ANN
+            backbone. For event frames the teacher sees the mean, or all T frames if its config's
             ``data_preprocessor`` has ``time='channels'`` (:mod:`.frames`). ``dtype``
             (``'bfloat16'``, ``'float16'``) sets the teacher's precision; None: the student's.
             ``weights`` chooses among several sets of weights in the checkpoint, as in
             :func:`sakd_dense.transfer.transfer`.
-        transfer: level 1. True: the student starts from the teacher's weights. ``'head'``: its
-            neck and head do; the backbone starts from its ``init_cfg``, for example a distilled
-            classifier's (``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``). False:
-            the student starts from ``init_cfg``. ``load_from`` and ``resume`` take precedence.
-        calibrate: the number of training batches on which thresholds of neurons that fire integers
-            are fitted to the teacher's activations (:func:`sakd_dense.transfer.calibrate`); 0:
-            they start as configured.
+        transfer: level 1. True: the student starts from the teacher's weights. ``'head'``: only
+            its neck and head do; the backbone starts from its ``init_cfg``, for example a
+            distilled classifier's
+            (``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``). False: the student
+            starts from ``init_cfg``. ``load_from`` and ``resume`` take precedence.
+        calibrate: number of training batches on which the thresholds of neurons that fire integers
+            are fitted to the teacher's activations (:func:`sakd_dense.transfer.calibrate`). 0: the
+            thresholds start as configured. Calibration needs ``transfer=True`` and is skipped
+            after ``load_from`` or ``resume``.
         features: a feature loss with its ``weight``, e.g. ``dict(type='FeaturePKD', weight=1.0)``
             (also ``FeatureMSE``, ``FeatureCWD``), computed at every backbone output; None: off.
             ``adaptor=1`` (or 3, a kernel size) puts a learned convolution and BatchNorm before
             the loss at every stage, as in the authors' code (:mod:`.adaptors`). Adaptors belong to
-            the run and its checkpoints, and to no student.
-        responses: weights of the response's terms, e.g. ``dict(cls=1.0, box=1.0)``; None: off.
-            The terms depend on the kind of head (:mod:`sakd_dense.distill.responses`). Without
-            responses the teacher may have been trained on other classes.
-        judge: the weight of a second comparison (:mod:`.judge`); 0: off. The teacher's frozen neck
-            and head read the student's features, and their predictions are compared with those
-            from the teacher's own features by the terms of ``responses``. Not measured yet.
-        prefixes: the prefixes that are taught beside T: ``'random'`` (one t < T an iteration),
+            the run and its checkpoints, not to the student.
+        responses: weights of the response's terms, e.g. ``dict(cls=1.0, box=1.0)``, and its
+            options. None: off. The terms depend on the kind of head
+            (:mod:`sakd_dense.distill.responses`). Without responses the teacher may have been
+            trained on other classes.
+        judge: weight of a second comparison (:mod:`.judge`); 0: off. The teacher's frozen neck and
+            head process the student's features. The terms of ``responses`` compare their
+            predictions with those from the teacher's own features. Not measured yet.
+        prefixes: prefixes that are taught beside T: ``'random'`` (one t < T per iteration),
             ``'all'``, one t (an int), or None. ``'image'``: a share ``prefix_share`` of the images
             is read at a random t < T instead of T, by the same neck, head and losses, without a
             second pass; ``prefix_weight`` and ``prefix_targets`` do not apply.
-        prefix_share: for ``prefixes='image'``, from 0 to 1.
-        prefix_weight: the weight of all terms at prefixes.
-        counts: values of D to teach, one drawn in each iteration, for neurons that fire integers.
-            One checkpoint then serves all of them. None: the config's D alone.
-        prefix_targets: ``'teacher'``; ``'labels'`` and ``'both'`` are controls.
+        prefix_share: share of the images read at a prefix with ``prefixes='image'``, from 0 to 1.
+        prefix_weight: weight of all terms at prefixes.
+        counts: values of D to teach, for neurons that fire integers. The hook draws one of them in
+            each iteration, so that one checkpoint serves all of them. None: only the config's D.
+        prefix_targets: targets at prefixes: ``'teacher'``, or the controls ``'labels'`` and
+            ``'both'``.
 
     A weight is a number or a schedule ``dict(start=1.0, stop=0.0, begin=0.5, end=1.0)`` over the
-    share of the run that is done.
+    completed fraction of the run.
 
     The hook adds these keys to the loss dict: ``loss_sakd_feat``, ``loss_sakd_TERM`` for each
-    term of the responses, ``loss_sakd_judge_TERM``, and the same with ``prefix_`` behind ``sakd_``.
+    term of the responses, ``loss_sakd_judge_TERM``, and the same with ``prefix_`` after ``sakd_``.
+    Labels at prefixes add ``loss_sakd_prefix_label_NAME`` for each of the model's own losses.
 
     Raises:
-        UserError, MissingFileError: for a bad argument; and before training starts, for a student
+        UserError, MissingFileError: for a bad argument, or, before training starts, for a student
             that does not spike or a teacher that does not fit it.
 
     Example:
@@ -149,8 +155,8 @@ class SAKDHook(Hook):
         self._seed, self._iter, self._progress = 0, 0, 0.0
 
     def before_run(self, runner: Any) -> None:
-        """Builds the teacher and asks for level 1, before weights are initialised or loaded."""
-        # Runner.val() and Runner.test() come here too; they need no teacher, nor its file.
+        """Builds the teacher and schedules level 1 before weights are initialised or loaded."""
+        # Runner.val() and Runner.test() also call this; they need neither teacher nor its file.
         if self.teacher is not None or not isinstance(runner._train_loop, BaseLoop):
             return
         if "model" not in runner.cfg:
@@ -188,9 +194,9 @@ class SAKDHook(Hook):
             resume(self.adaptors, checkpoint)
 
     def before_train(self, runner: Any) -> None:
-        """Hooks the student."""
+        """Checks the student, calibrates its thresholds and attaches the terms to its loss."""
         student = self._student(runner)
-        if self._response is not None:  # else nothing compares classes
+        if self._response is not None:  # otherwise no term compares classes
             check_classes(self.teacher, runner.train_dataloader.dataset)
         if self.prefixes is not None and not student.backbone.causal:
             raise UserError(
@@ -200,7 +206,7 @@ class SAKDHook(Hook):
         if self.transfer is True and self.calibrate and not _continues(runner):
             calibrate_on(runner.train_dataloader, student, self.calibrate)
         for count in self.counts or ():
-            with at_counts(student, count):  # refuses what fires no integers
+            with at_counts(student, count):  # raises if neurons fire no integers
                 pass
         self._terms = Terms(
             student,
@@ -232,7 +238,7 @@ class SAKDHook(Hook):
             self._terms.clear()
 
     def after_train(self, runner: Any) -> None:
-        """Takes every hook off; the student is the plain detector again."""
+        """Removes every hook; the student is the plain detector again."""
         self._iteration.close()
         if self._unhook is not None:
             self._unhook()
@@ -242,7 +248,7 @@ class SAKDHook(Hook):
 
     def _add_terms(self, inputs: Tensor, samples: Any) -> dict[str, Tensor]:
         terms = self._terms
-        assert terms is not None  # before_train makes them before it hooks the student
+        assert terms is not None  # before_train creates them before it hooks the student
         prefixes = tuple(draw(self.prefixes, terms.time_steps, self._seed, self._iter))
         return terms(inputs, samples, prefixes, self._progress)
 
@@ -272,9 +278,9 @@ class SAKDHook(Hook):
 
 
 def _continues(runner: Any) -> bool:
-    """Whether the student's weights are those of a checkpoint of its own.
+    """Returns whether the student's weights come from ``load_from`` or a resumed checkpoint.
 
-    ``--resume`` of a run that was killed before its first checkpoint starts afresh.
+    A run that was killed before its first checkpoint starts from the beginning with ``--resume``.
     """
     return bool(runner._has_loaded)
 
@@ -282,13 +288,13 @@ def _continues(runner: Any) -> bool:
 def _transfer_after_init(
     student: nn.Module, checkpoint: Checkpoint, part: str, any_classes: bool
 ) -> None:
-    # Runner.train() calls init_weights() after this hook and before load_from and resume, which
-    # must win: level 1 belongs right behind it, whatever init_weights the model has of its own.
+    # Runner.train() calls init_weights() after this hook, then applies load_from and resume, which
+    # must take precedence. Level 1 therefore runs right after init_weights(), also a model's own.
     def init_weights() -> None:
         del student.init_weights
         if hasattr(student, "init_weights"):
             student.init_weights()
-        # Layers of other classes keep their initialisation where no term compares classes.
+        # If no term compares classes, layers for other classes keep their initialisation.
         missing_ok = resized_outside_backbone(checkpoint, student) if any_classes else []
         transfer(student, checkpoint, part, missing_ok=missing_ok)
 

@@ -1,12 +1,12 @@
-r"""The teacher's frozen neck and head as the judge of the student's features.
+r"""Judge of the student's features: the teacher's frozen neck and head.
 
-Teacher and student share their architecture, so that the teacher's neck and head read the student's
-features without an adaptor. What they say of them is compared with what they say of the teacher's
-own, and the gradient reaches the student's backbone alone. CrossKD (Wang et al., CVPR 2024) feeds
-features from inside the student's head to the teacher's head likewise.
+Teacher and student share their architecture, so the teacher's neck and head can process the
+student's features without an adaptor. Their predictions are compared with those from the teacher's
+own features. The gradient reaches only the student's backbone. CrossKD (Wang et al., CVPR 2024)
+likewise feeds features from inside the student's head to the teacher's head.
 
-A firing rate has another scale than an activation. Each channel is therefore brought to the
-teacher's mean and deviation over batch and pixels:
+Firing rates and activations differ in scale. Each channel is therefore rescaled to the teacher's
+mean and standard deviation over batch and pixels:
 
 .. math:: \tilde r = (r - \mathrm{mean}(r)) \sqrt{\frac{\mathrm{var}(a) + \epsilon}
           {\mathrm{var}(r) + \epsilon}} + \mathrm{mean}(a)
@@ -21,7 +21,11 @@ EPS = 1e-3
 
 
 def as_teacher(student: Tensor, teacher: Tensor) -> Tensor:
-    """student, teacher ``[B, C, H, W]`` -> the student's in the teacher's mean and deviation.
+    """Rescales each channel of the student to the teacher's mean and standard deviation.
+
+    Args:
+        student: firing rates ``[B, C, H, W]``.
+        teacher: activations ``[B, C, H, W]``.
 
     Example:
         >>> import torch

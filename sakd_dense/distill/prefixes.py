@@ -1,12 +1,11 @@
-"""Teaching the prefixes: the features at every t < T lie in the pass that is run anyway.
+"""Prefixes: the first t < T time steps of the student's forward, taught beside T.
 
-The running mean of the first t steps is what the backbone would give with ``time_steps=t``. The
-student's own neck and head run on it once more, and are taught there too, so that one checkpoint
-serves every T.
+One forward of the backbone provides the features at every t: the running mean of the first t steps
+equals the backbone's output with ``time_steps=t``. The student's own neck and head run on it a
+second time and are taught there as well, so that one checkpoint serves every T.
 
-With ``prefixes='image'`` there is no second pass: each image of a batch is read at a t of its own,
-some at T, some earlier, through one neck, one head and one loss; labels and teacher teach all of
-them where they were read.
+``prefixes='image'`` needs no second pass. Each image of a batch is read at its own t, some at T,
+some earlier. Neck, head and loss run once, and labels and teacher teach each image at its t.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,10 +32,10 @@ def check(prefixes: str | int | None) -> None:
 
 
 def draw(prefixes: str | int | None, time_steps: int, seed: int, iteration: int) -> Sequence[int]:
-    """The prefix lengths to teach in this iteration, each in 1..T-1.
+    """Returns the prefix lengths to teach in this iteration, each in 1..T-1.
 
-    Drawn from seed and iteration alone: the same on every process (one graph for DDP), and the
-    same after a resume.
+    The draw depends only on seed and iteration. It is the same on every process (one graph for
+    DDP) and the same after a resume.
     """
     if prefixes in (None, "image") or time_steps < 2:
         return ()
@@ -48,7 +47,7 @@ def draw(prefixes: str | int | None, time_steps: int, seed: int, iteration: int)
 
 
 def draw_count(counts: Sequence[int], seed: int, iteration: int) -> int:
-    """The D to teach in this iteration, drawn like a prefix."""
+    """Returns the D to teach in this iteration, drawn like a prefix."""
     return counts[_random(0, len(counts), seed, iteration)]
 
 
@@ -60,16 +59,17 @@ def _random(low: int, high: int, seed: int, iteration: int) -> int:
 def draw_reads(
     share: float, seed: int, iteration: int, rank: int = 0
 ) -> Callable[[int, int], Tensor]:
-    """(B, T) -> ``[B]``: where each image of this iteration is read; ``share`` of them at t < T.
+    """Returns a function that draws the time step up to which each image is read.
 
-    Each image is drawn by itself, so that of a batch of one every other iteration is read early.
-    A call with the same B and T gives the same.
+    The function maps (B, T) to ``[B]``, with t < T for a share ``share`` of the images. Each image
+    is drawn independently, so a batch of one is read early in that share of the iterations. Calls
+    with the same B and T return the same.
 
     Args:
-        share: of the images that are read at a random t in 1..T-1.
-        seed: of the run.
-        iteration: that is running.
-        rank: of this process, which draws for itself.
+        share: share of the images that are read at a random t in 1..T-1.
+        seed: seed of the run.
+        iteration: current iteration.
+        rank: rank of this process; each process draws separately. Default: 0.
     """
 
     def reads(batch: int, time_steps: int) -> Tensor:
@@ -84,7 +84,10 @@ def draw_reads(
 
 @contextmanager
 def read_at(model: nn.Module, reads: Callable[[int, int], Tensor]) -> Iterator[None]:
-    """Every spiking part of ``model`` gives the rates of each image up to where ``reads`` says."""
+    """Makes the spiking parts of ``model`` read each image at its time step from ``reads``.
+
+    The rates of an image are then those up to that step.
+    """
     clocks = [m.clock for m in model.modules() if isinstance(getattr(m, "clock", None), Clock)]
     for clock in clocks:
         clock.reads = reads
@@ -97,10 +100,10 @@ def read_at(model: nn.Module, reads: Callable[[int, int], Tensor]) -> Iterator[N
 
 @contextmanager
 def norms_as_in_test(model: nn.Module, backbone: nn.Module) -> Iterator[None]:
-    """Neck and head normalise by their running statistics and do not update them.
+    """Makes neck and head normalise by their running statistics, without updating them.
 
-    At test time a prefix meets the statistics of full T; so it does here, and the statistics stay
-    those of full T.
+    At test time a prefix is normalised by the statistics of full T. The same holds here, and the
+    statistics stay those of full T.
     """
     inside = set(backbone.modules())
     norms = [
@@ -116,5 +119,5 @@ def norms_as_in_test(model: nn.Module, backbone: nn.Module) -> Iterator[None]:
 
 
 def prefix_rates(sequences: tuple[Tensor, ...], t: int) -> tuple[Tensor, ...]:
-    """``[T, B, C, H, W]`` of every stage -> the rates ``[B, C, H, W]`` of the first t steps."""
+    """Averages the first t steps of every stage, ``[T, B, C, H, W]`` -> rates ``[B, C, H, W]``."""
     return tuple(s[:t].mean(0) for s in sequences)

@@ -8,8 +8,11 @@ from ..runtime.errors import UserError
 
 
 class Weight:
-    """``Weight(0.5)``, or ``Weight(dict(start=1.0, stop=0.0, begin=0.5, end=1.0))``: *start* until
-    the share *begin* of the run is over, then a straight line to *stop* at the share *end*.
+    """Constant weight, or a weight that changes linearly over the run.
+
+    ``Weight(0.5)`` is constant. ``Weight(dict(start=1.0, stop=0.0, begin=0.5, end=1.0))`` is
+    *start* up to the fraction *begin* of the run, then changes linearly to *stop* at the fraction
+    *end*. Defaults: ``begin=0.0``, ``end=1.0``.
     """
 
     def __init__(self, value: float | Mapping[str, Any], name: str) -> None:
@@ -40,6 +43,6 @@ class Weight:
         return self.start == self.stop == 0
 
     def at(self, progress: float) -> float:
-        """The weight when ``progress`` (0..1) of the run's iterations are done."""
+        """Returns the weight after the fraction ``progress`` (0..1) of the run's iterations."""
         share = (progress - self.begin) / (self.end - self.begin)
         return self.start + (self.stop - self.start) * min(max(share, 0.0), 1.0)

@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Call(NamedTuple):
-    """One call of what is tapped: its positional inputs and its output."""
+    """One call of a tapped module: its positional inputs and its output."""
 
     inputs: tuple[Any, ...]
     output: Any
@@ -24,26 +24,28 @@ class MethodCall(NamedTuple):
 
 
 class Recorder:
-    """Keeps calls until they are taken."""
+    """Base class of recorders, which keep calls until they are taken."""
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
 
     def take(self) -> list[Any]:
-        """Returns the records and drops them."""
+        """Returns the recorded calls and clears them."""
         calls, self.calls = self.calls, []
         return calls
 
     def remove(self) -> None:
-        """Stops recording and forgets."""
+        """Stops recording and clears the recorded calls."""
         raise NotImplementedError
 
 
 class Tap(Recorder):
-    """Keeps every :class:`Call` of a module, by a PyTorch forward hook.
+    """Recorder of every :class:`Call` of a module, by a PyTorch forward hook.
 
     Args:
-        training_only: validation between two iterations leaves nothing behind.
+        module: the module to record.
+        training_only: records only calls in training mode, so that validation between two
+            iterations leaves no records. Default: True.
     """
 
     def __init__(self, module: nn.Module, training_only: bool = True) -> None:
@@ -61,10 +63,13 @@ class Tap(Recorder):
 
 
 class MethodTap(Recorder):
-    """Keeps every :class:`MethodCall` of some methods, which PyTorch's hooks do not see, in order.
+    """Recorder of every :class:`MethodCall` of some methods, in order.
+
+    PyTorch's hooks do not see methods. Only calls in training mode are recorded.
 
     Args:
-        names: of methods of ``module``; those that it has not are passed over.
+        module: the module to record.
+        names: names of methods of ``module``. Names that it lacks are ignored.
     """
 
     def __init__(self, module: nn.Module, *names: str) -> None:
@@ -95,7 +100,7 @@ class MethodTap(Recorder):
 
 @contextmanager
 def tapped(modules: Sequence[nn.Module]) -> Iterator[list[Tap]]:
-    """A tap on each of ``modules``, whatever their mode, for the length of the block."""
+    """Taps each of ``modules`` inside the block, in training and in eval mode."""
     taps = [Tap(m, training_only=False) for m in modules]
     try:
         yield taps

@@ -1,4 +1,4 @@
-"""The teacher: the student's own ANN twin, frozen, outside the student's module tree."""
+"""Teacher: the student's ANN twin, frozen and outside of the student's module tree."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from ..transfer.read import Source, read_checkpoint
 from ..transfer.weights import Checkpoint, one_model
 
 _POLICY = Policy()
-#: What a data_preprocessor does to pixels; teacher and student must agree on it.
+#: Settings of a data_preprocessor that change pixels; teacher and student must share them.
 _PREPROCESSING = ("mean", "std", "_channel_conversion", "pad_size_divisor", "pad_value")
 
 
@@ -26,19 +26,20 @@ def build_teacher(
     student: nn.Module,
     backbone_only: bool = False,
 ) -> nn.Module:
-    """Builds, loads and freezes the teacher, on the student's device.
+    """Builds, loads and freezes the teacher on the student's device.
 
     Args:
-        model_cfg: as :func:`~sakd_dense.config.teacher_config` gives it.
-        checkpoint: as in :func:`sakd_dense.transfer.read_checkpoint`; of several models in it the
-            one that its author tests (:func:`sakd_dense.transfer.weights.one_model`).
-        student: the model that will be taught; its preprocessing must be the teacher's.
-        backbone_only: features alone are taught, so nothing but the backbone is loaded; neck and
-            head may be missing, or be those of other classes.
+        model_cfg: model config from :func:`~sakd_dense.config.teacher_config`.
+        checkpoint: as in :func:`sakd_dense.transfer.read_checkpoint`. If it holds several models,
+            the one that its author tests is loaded
+            (:func:`sakd_dense.transfer.weights.one_model`).
+        student: the model to teach. Its preprocessing must be the teacher's.
+        backbone_only: loads only the backbone, if only features are taught. Neck and head may
+            then be missing, or belong to other classes. Default: False.
 
     Raises:
-        MissingFileError, UserError: for a checkpoint that is missing, cut short, of another
-            architecture or of other classes, or a teacher that sees other pixels.
+        MissingFileError, UserError: for a checkpoint that is missing, truncated, of another
+            architecture or of other classes, or for a teacher with another preprocessing.
     """
     teacher = MODELS.build(dict(model_cfg))
     _check_preprocessing(teacher, student)
@@ -51,7 +52,7 @@ def build_teacher(
 
 
 def ready(teacher: nn.Module) -> nn.Module:
-    """Freezes a teacher that has its weights, and makes it quick, in place."""
+    """Freezes a loaded teacher and optimises its ANN backbone for inference, in place."""
     if type_name(type(teacher.backbone)) in ann_types():
         optimize_for_inference(teacher.backbone)
     teacher.requires_grad_(False).eval()
@@ -59,7 +60,7 @@ def ready(teacher: nn.Module) -> nn.Module:
 
 
 def check_classes(teacher: nn.Module, dataset: Any) -> None:
-    """Raises UserError where the teacher's checkpoint names other classes than ``dataset``."""
+    """Raises UserError if the teacher's checkpoint names other classes than ``dataset``."""
     ours = tuple((getattr(dataset, "metainfo", None) or {}).get("classes") or ())
     theirs = teacher.sakd_classes
     if ours and theirs and ours != theirs:
@@ -70,7 +71,7 @@ def check_classes(teacher: nn.Module, dataset: Any) -> None:
 
 
 def resized_outside_backbone(checkpoint: Checkpoint, model: nn.Module) -> list[str]:
-    """Keys of neck and head that have another shape in ``checkpoint`` than in ``model``."""
+    """Returns the keys of neck and head whose shapes in ``checkpoint`` and ``model`` differ."""
     report = fit(one_model(checkpoint), model.state_dict(), _POLICY)
     return [key for key in report.shape_differs if not key.startswith("backbone.")]
 
@@ -103,7 +104,7 @@ def _check_preprocessing(teacher: nn.Module, student: nn.Module) -> None:
 
 
 def _load(teacher: nn.Module, source: Checkpoint, backbone_only: bool) -> None:
-    # Of a teacher of features alone nothing but the backbone runs.
+    # If only features are taught, only the teacher's backbone runs.
     part = "backbone" if backbone_only else "all"
     report = fit(source, teacher.state_dict(), _POLICY, part)
     differing = [k for k, d in report.shape_differs.items() if d.reason is None]

@@ -1,4 +1,4 @@
-"""Level 2's terms for one batch, from what was tapped."""
+"""Level 2's loss terms for one batch, computed from the tapped calls."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -25,14 +25,14 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs and records of one training forward of the student.
+    """Inputs and recorded outputs of one training forward of the student.
 
     Attributes:
         images, samples, progress: see :meth:`Terms.__call__`.
-        sequences: the student's stages, ``[T, B, C, H, W]`` each.
-        response: the student's at T, or None.
-        teacher_features: the teacher's stages, ``[B, C, H, W]`` each.
-        teacher_response: the teacher's, or None.
+        sequences: outputs of the student's stages, ``[T, B, C, H, W]`` each.
+        response: the student's response at T, or None.
+        teacher_features: outputs of the teacher's stages, ``[B, C, H, W]`` each.
+        teacher_response: the teacher's response, or None.
     """
 
     images: Tensor
@@ -45,17 +45,18 @@ class Batch:
 
 
 class Terms:
-    """Taps a student and compares it with its teacher.
+    """Level 2's terms of a tapped student, which is compared with its teacher.
 
     Args:
-        student, teacher: of the same architecture, the teacher frozen.
-        features: ``dict(type='FeaturePKD', weight=1.0, ...)``, or None.
-        response: from :func:`sakd_dense.distill.responses.find_response`, or None.
-        prefix_weight: of everything that is taught at a prefix.
-        prefix_targets: ``'teacher'``, ``'labels'`` or ``'both'``: who teaches the prefixes.
-        teacher_dtype: the teacher computes in it; None: as the student does.
-        adaptors: between the student's rates and the feature loss, or None.
-        judge: the weight of the teacher's response to the student's features.
+        student, teacher: models of the same architecture; the teacher is frozen.
+        features: config of the feature loss, ``dict(type='FeaturePKD', weight=1.0, ...)``, or
+            None.
+        response: response from :func:`sakd_dense.distill.responses.find_response`, or None.
+        prefix_weight: weight of all terms at prefixes.
+        prefix_targets: targets at prefixes: ``'teacher'``, ``'labels'`` or ``'both'``.
+        teacher_dtype: precision of the teacher; None: the student's.
+        adaptors: modules between the student's rates and the feature loss, or None.
+        judge: weight of the teacher's response to the student's features; None: 0.
     """
 
     def __init__(
@@ -86,34 +87,35 @@ class Terms:
 
     @property
     def time_steps(self) -> int:
-        """T of the forward that is running."""
+        """Number of time steps T of the current forward."""
         return self.backbone.clock.time_steps
 
     def remove(self) -> None:
-        """Takes every hook off the student."""
+        """Removes every hook from the student."""
         for tap in (self._inputs, self._readout, *self._heads):
             tap.remove()
 
     def clear(self) -> None:
-        """Forgets what was tapped: nothing of one iteration lives in the next."""
+        """Clears the tapped calls, so that no record of an iteration reaches the next."""
         for tap in (self._inputs, self._readout, *self._heads):
             tap.take()
 
     def __call__(
         self, images: Tensor, samples: Any, prefixes: tuple[int, ...], progress: float
     ) -> Losses:
-        """The weighted terms ``loss_sakd_*`` for the batch that the student has just seen.
+        """Computes the weighted terms ``loss_sakd_*`` for the batch of the student's last forward.
 
         Args:
             images: the student's own input, ``[B, C, H, W]``, or event frames ``[T, B, C, H, W]``.
-            samples: its data samples (marks of what to ignore; labels at prefixes alone).
+            samples: data samples of the batch. They mark what to ignore and hold the labels, which
+                the model's own losses at prefixes and some responses use.
             prefixes: the t to teach beside T.
-            progress: share of the run that is done, 0..1.
+            progress: completed fraction of the run, 0..1.
 
         Returns:
             ``loss_sakd_feat``; ``loss_sakd_TERM`` and, with a judge, ``loss_sakd_judge_TERM`` for
-            each term of the response; at prefixes the same with ``prefix_`` behind ``sakd_``, and
-            ``loss_sakd_prefix_label_NAME`` for the model's own losses. A term of weight 0 is left
+            each term of the response; at prefixes the same with ``prefix_`` after ``sakd_``, and
+            ``loss_sakd_prefix_label_NAME`` for the model's own losses. Terms of weight 0 are left
             out.
         """
         sequences, rates = self._backbone_call()
@@ -133,13 +135,13 @@ class Terms:
     def _run_teacher(
         self, images: Tensor, samples: Any, response: Any
     ) -> tuple[tuple[Tensor, ...], Any]:
-        """The teacher's features and response; ``()`` and None where nothing compares them."""
+        """Returns the teacher's features and response; ``()`` and None if no term uses them."""
         if self.feature_loss is None and response is None:
             return (), None
         with torch.no_grad(), self._precision(images):
-            # What the student's backbone saw; of event frames [T, B, C, H, W] the teacher's view.
+            # The student's backbone's input; frames_for adapts event frames [T, B, C, H, W].
             inputs = self._inputs.take()[0].inputs[0]
-            with outputs_as_in_training(self.teacher.backbone):  # as the student's
+            with outputs_as_in_training(self.teacher.backbone):  # like the student's
                 features = self.teacher.backbone(frames_for(self.teacher, inputs))
             features = (features,) if isinstance(features, Tensor) else tuple(features)
             if self.response is None:
@@ -152,7 +154,7 @@ class Terms:
         return autocast(images.device.type, self.teacher_dtype)
 
     def _at_prefix(self, batch: Batch, t: int) -> Losses:
-        """The terms of the student read at its first ``t`` time steps."""
+        """Returns the terms of the student, read at its first ``t`` time steps."""
         losses: Losses = {}
         features = rates = prefix_rates(batch.sequences, t)
         if self.backbone.output == "sequence":
@@ -172,7 +174,7 @@ class Terms:
         return losses
 
     def _labels(self, features: tuple[Tensor, ...], images: Tensor, samples: Any) -> Losses:
-        # The model's own loss, with ``features`` in the place of what its backbone would give.
+        # The model's own loss, with ``features`` instead of its backbone's output.
         with replaced_forward(self.backbone, lambda *_: self.backbone.handed_on(features)):
             task_losses = self.student.loss(images, samples)
         losses: Losses = {}
@@ -184,10 +186,10 @@ class Terms:
         return losses
 
     def _compare(self, batch: Batch, rates: tuple[Tensor, ...], response: Any) -> Losses:
-        """The student's rates and response, at T or at a prefix, against the teacher's."""
+        """Compares the student's rates and response, at T or at a prefix, with the teacher's."""
         losses: Losses = {}
         judged = self._judge(batch, rates)
-        # Losses over many pixels lose their sums in half precision.
+        # Half precision is too coarse for sums over many pixels.
         with torch.autocast(rates[0].device.type, enabled=False):
             weight = self.feature_weight.at(batch.progress)
             if self.feature_loss is not None and weight:
@@ -203,7 +205,7 @@ class Terms:
         return losses
 
     def _responses(self, batch: Batch, response: Any, prefix: str) -> Losses:
-        """The weighted terms of ``response`` against the teacher's."""
+        """Returns the weighted terms between ``response`` and the teacher's."""
         losses: Losses = {}
         if self.response is None:
             return losses
@@ -215,7 +217,7 @@ class Terms:
         return losses
 
     def _judge(self, batch: Batch, rates: tuple[Tensor, ...]) -> Any:
-        """The teacher's response to the student's features; None where it is not asked for."""
+        """Returns the teacher's response to the student's features; None if it is not needed."""
         if self.response is None or not self.judge.at(batch.progress):
             return None
         pairs = zip(rates, batch.teacher_features, strict=True)

@@ -1,4 +1,4 @@
-"""Semi-supervised wrappers: which model of theirs is taught, and where level 2 joins its losses."""
+"""Semi-supervised wrappers: the model that level 2 teaches, and the losses that it extends."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,25 +8,25 @@ from torch import Tensor, nn
 Losses = dict[str, Any]
 
 
-#: (inputs, data samples) of what the student has just seen -> the terms.
+#: Maps the inputs and data samples of the student's last forward to the terms.
 AddTerms = Callable[[Tensor, Any], Losses]
 
 
 def student_of(model: nn.Module) -> nn.Module:
-    """``model``, or the detector that a semi-supervised wrapper (SoftTeacher) trains."""
+    """Returns ``model``, or the detector that a semi-supervised wrapper (SoftTeacher) trains."""
     inner = getattr(model, "student", None)
     return model if hasattr(model, "backbone") or inner is None else inner
 
 
 def on_loss(model: nn.Module, add_terms: AddTerms) -> Callable[[], None]:
-    """Puts terms beside the losses that ``model`` computes in training.
+    """Adds terms to the losses that ``model`` computes in training.
 
-    They are computed inside its forward, so that DDP, AMP, accumulation and EMA see one forward
-    and one loss. Of a semi-supervised wrapper, in its supervised branch alone: pseudo labels come
-    from a teacher of its own.
+    The terms are computed inside the model's forward, so that DDP, AMP, gradient accumulation and
+    EMA see one forward and one loss. A semi-supervised wrapper gets them only in its supervised
+    branch, because its pseudo labels come from its own teacher.
 
     Returns:
-        What takes it off again.
+        A function that removes the terms again.
     """
     if student_of(model) is model:
         return model.register_forward_hook(_Hook(add_terms), with_kwargs=True).remove
@@ -43,7 +43,7 @@ def on_loss(model: nn.Module, add_terms: AddTerms) -> Callable[[], None]:
 
 
 class _Hook:
-    """On the forward of a model: its losses and the terms, in mode ``loss`` while training."""
+    """Forward hook that adds the terms to a model's losses, in mode ``loss`` while training."""
 
     def __init__(self, add_terms: AddTerms) -> None:
         self.add_terms = add_terms

@@ -1,4 +1,4 @@
-"""Level 1: read a checkpoint safely, map its keys, load them, report every key."""
+"""Level 1: safe reading of a checkpoint, mapping and loading of its keys, report of every key."""
 
 import sys
 from types import ModuleType
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class _CallableRoom(ModuleType):
-    """The room and level 1's function share a name: ``sakd_dense.transfer`` is both."""
+    """Callable module: ``sakd_dense.transfer`` is both this package and level 1's function."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> TransferReport:
         return transfer(*args, **kwargs)

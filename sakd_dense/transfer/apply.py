@@ -1,4 +1,4 @@
-"""Level 1: the weights of an ANN become those of the spiking model of the same architecture."""
+"""Level 1: transfer of an ANN's weights to the spiking model of the same architecture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .read import Source, read_checkpoint
 from .report import TransferError, TransferReport
 from .weights import one_model
 
-#: Which part of a model is loaded.
+#: Parts of a model that can be loaded.
 SCOPES_OF_TRANSFER = ("auto", "all", "backbone", "head")
 
 
@@ -30,27 +30,32 @@ def transfer(
     missing_ok: Sequence[str] = (),
     weights: str = "auto",
 ) -> TransferReport:
-    """Load ``checkpoint`` into ``model`` and account for every key of both.
+    """Loads ``checkpoint`` into ``model`` and reports every key of both.
 
-    Weights and BatchNorm's running statistics are copied as they are. Nothing is copied unless
-    every key is taken or explained.
+    Weights and BatchNorm's running statistics are copied unchanged. Nothing is copied unless every
+    key is loaded or explained.
 
     Args:
-        model: a detector, segmentor, classifier, or a backbone alone.
+        model: a detector, segmentor, classifier, or only a backbone.
         checkpoint: as in :func:`~sakd_dense.transfer.read_checkpoint`.
-        part: ``'all'``, ``'backbone'``, ``'head'`` (all but the backbone), or ``'auto'``: all, if
-            the checkpoint has a neck or head that the model has too, else the backbone.
-        left_ok: glob patterns of source keys that may be left.
-        missing_ok: glob patterns of target keys that may stay at their initialisation, because
-            the source lacks them or holds them in another shape.
-        weights: which, where the checkpoint holds several: ``'ema'``, ``'raw'``, the name of one
-            of its models, or ``'auto'``, see :mod:`sakd_dense.transfer.weights`.
+        part: ``'all'``, ``'backbone'``, ``'head'`` (all except the backbone), or ``'auto'``
+            (default): all, if the checkpoint has a neck or head that the model has too, else the
+            backbone.
+        left_ok: glob patterns of checkpoint keys that may stay unused.
+        missing_ok: glob patterns of model keys that may keep their initialisation, because the
+            checkpoint lacks them or holds them in another shape.
+        weights: set of weights to load, if the checkpoint holds several: ``'ema'``, ``'raw'``, the
+            name of one of its models, or ``'auto'`` (default), see
+            :mod:`sakd_dense.transfer.weights`.
+
+    Returns:
+        The report of every key.
 
     Raises:
-        MissingFileError: there is no such checkpoint.
-        TransferError: keys are unexplained, or a weight is not finite.
-        UserError: the file cannot be read, it holds several models of which none is named,
-            ``model`` does, or ``part`` is unknown.
+        MissingFileError: the checkpoint does not exist.
+        TransferError: keys are unexplained, no key fits, or a weight is NaN or infinite.
+        UserError: the file cannot be read, the checkpoint holds several models and none is chosen,
+            ``model`` contains several models, or ``part`` is unknown.
 
     Example:
         >>> import torch
@@ -94,8 +99,8 @@ def _policy(model: nn.Module, left_ok: Sequence[str], missing_ok: Sequence[str])
 
 
 def _neuron_keys(model: nn.Module) -> dict[str, str]:
-    """Key -> why no ANN has it."""
-    # By module, not by class: any neuron of SpikingJelly, without importing it.
+    """Maps each key of a neuron to the reason why no ANN has it."""
+    # By module, not by class: this covers any neuron of SpikingJelly without importing it.
     homes = ("spikingjelly.", "sakd_dense.neurons")
     keys = {}
     for name, module in model.named_modules():
@@ -108,7 +113,7 @@ def _neuron_keys(model: nn.Module) -> dict[str, str]:
 
 
 def _activation_keys(model: nn.Module) -> dict[str, str]:
-    """Pattern of keys that an ANN has and ``model`` has not -> why."""
+    """Maps patterns of keys that an ANN has and ``model`` lacks to the reason."""
     neurons = [name for name, m in model.named_modules() if isinstance(m, SpikingNeuron)]
     reason = "of an activation (PReLU) that neurons replace"
     return {f"*{name.removeprefix('backbone.')}.weight": reason for name in neurons}

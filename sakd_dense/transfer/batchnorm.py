@@ -1,7 +1,7 @@
-"""BatchNorm statistics of a spiking model, measured instead of inherited.
+"""BatchNorm statistics of a spiking model, measured instead of inherited from the ANN.
 
-An ANN's running statistics do not fit spikes. Where BatchNorm will not be trained
-(``norm_eval=True``), forward passes over some hundred images give statistics that do.
+An ANN's running statistics do not fit spikes. If BatchNorm is not trained (``norm_eval=True``),
+forward passes over some hundred images provide statistics that do.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from ..runtime.errors import UserError
 
 
 def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int:
-    """Replace the running statistics of every BatchNorm by the mean over ``num_batches`` batches.
+    """Replaces the running statistics of every BatchNorm by the mean over ``num_batches`` batches.
 
-    BatchNorm runs in train mode with ``momentum=None`` (a cumulative average), everything else in
-    eval mode and without gradients; no weight changes.
+    BatchNorm runs in train mode with ``momentum=None`` (a cumulative average), all other modules in
+    eval mode. No gradients are computed and no weight changes.
 
     Args:
-        model: an OpenMMLab model, fed as in training (``data_preprocessor``, then ``mode='loss'``),
-            or any module that takes what the loader yields.
-        loader: yields batches, as a train dataloader does.
-        num_batches: how many to take at most.
+        model: an OpenMMLab model, called as in training (``data_preprocessor``, then
+            ``mode='loss'``), or any module that accepts the loader's batches.
+        loader: iterable of batches, such as a train dataloader.
+        num_batches: largest number of batches to use.
 
     Returns:
-        The number of batches seen; 0 if the model has no BatchNorm.
+        The number of batches used; 0 if the model has no BatchNorm.
 
     Raises:
-        UserError: ``num_batches`` < 1, or the loader is empty. The statistics are as before then,
-            as after any error.
+        UserError: ``num_batches`` < 1, or the loader is empty. After this and any other error the
+            statistics are as before.
 
     Example:
         >>> import torch
@@ -90,7 +90,7 @@ def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int
 
 
 def feed(model: nn.Module, batch: Any) -> None:
-    """Runs ``model`` on what a train dataloader yields, as in training.
+    """Runs ``model`` on a batch of a train dataloader, as in training.
 
     Example:
         >>> import torch

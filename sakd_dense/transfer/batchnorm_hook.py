@@ -1,4 +1,4 @@
-"""BatchNorm's statistics re-estimated at the end of a training, before its last checkpoint."""
+"""Re-estimation of BatchNorm's statistics at the end of training, before the last checkpoint."""
 
 from typing import Any
 
@@ -16,15 +16,15 @@ from .batchnorm import reestimate
 
 @HOOKS.register_module()
 class ReestimateBatchNormHook(Hook):
-    """After the last iteration, :func:`reestimate` on batches of the training set.
+    """Hook that calls :func:`reestimate` on training batches after the last iteration.
 
-    Running statistics are a decaying mean over weights that still changed; with one or two images
-    a batch they are noisy, too. Here they become those of the final weights, before the last
-    validation and the last checkpoint. Weights are left as they are.
+    Running statistics are a decaying mean over weights that still change. With one or two images
+    per batch they are also noisy. The hook replaces them by statistics of the final weights, before
+    the last validation and the last checkpoint. Weights stay unchanged.
 
     Args:
-        num_batches: batches of the training set, on each process; of several processes the
-            statistics are averaged.
+        num_batches: number of training batches on each process. The statistics of several
+            processes are averaged. Default: 10.
 
     Raises:
         UserError: ``num_batches`` < 1.
@@ -54,7 +54,7 @@ class ReestimateBatchNormHook(Hook):
 
 @torch.no_grad()
 def _average(model: nn.Module) -> None:
-    """Of several processes, each with batches of its own."""
+    """Averages the statistics over processes, each of which uses its own batches."""
     if not is_distributed():
         return
     for module in model.modules():

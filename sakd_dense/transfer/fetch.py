@@ -1,4 +1,4 @@
-"""Local files of checkpoints, given by a path, a URL or a name of a model zoo."""
+"""Local files of checkpoints, given by a path, a URL or a name in a model zoo."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def _address(name: str, scheme: str) -> str:
 
 
 def _download(name: str, url: str) -> Path:
-    """``url`` in PyTorch's own cache, so that what is there already is used."""
+    """Downloads ``url`` into PyTorch's own cache, unless the cache holds the file already."""
     file_name = os.path.basename(urlparse(url).path)
     file = Path(torch.hub.get_dir()) / "checkpoints" / file_name
-    # One process a machine (machines need not share a cache); each for itself before a process
-    # group is there to wait in.
+    # One process per machine downloads, since machines need not share a cache. Without a process
+    # group to wait in, each process downloads for itself.
     mine = not is_distributed() or int(os.environ.get("LOCAL_RANK", 0)) == 0
     if mine and not file.is_file():
         print_log(f"downloading {url} to {file}", logger="current")
@@ -75,15 +75,15 @@ def _download(name: str, url: str) -> Path:
 
 
 def local_file(path: str | os.PathLike[str]) -> Path:
-    """The local file that ``path`` means; downloads it once if it is an address.
+    """Returns the local file of ``path``; an address is downloaded once.
 
     Args:
         path: a path (``~`` is expanded), ``http(s)://...``, ``torchvision://resnet50``,
             ``open-mmlab://resnet50_v1c``, ``mmcls://...``.
 
     Raises:
-        MissingFileError: there is no such file, or it cannot be downloaded.
-        UserError: the scheme is not known, or ``path`` is something else, such as weights.
+        MissingFileError: the file does not exist or cannot be downloaded.
+        UserError: the scheme is unknown, or ``path`` is not a path (weights, for example).
 
     Example:
         >>> from pathlib import Path

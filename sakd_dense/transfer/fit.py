@@ -1,6 +1,6 @@
-"""The one account of which keys of a checkpoint fit a model, and why the others need not.
+"""Comparison of a checkpoint's keys with a model's, with reasons for keys that need not fit.
 
-Level 1, the teacher and strict loading ask it, each with a :class:`Policy` of its own.
+Level 1, the teacher and strict loading all use this module, each with its own :class:`Policy`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from .weights import COUNTERS, Checkpoint, averaged_keys
 
 #: Why keys below ``data_preprocessor`` need not fit: mean and std are settings, not weights.
 PREPROCESSOR = {"*data_preprocessor.*": "the model normalises by its own config"}
-#: SAKD's authors compare features through a layer a stage, in training alone (their public code).
+#: SAKD's authors compare features through one layer per stage, only in training (public code).
 ADAPTORS = "an adaptor of the authors' training, which no network uses"
-#: Keys that no network computes with, in any use.
+#: Keys that are never part of a network's computation.
 _MAY_MISS = {"*num_batches_tracked": "a counter that old checkpoints lack"}
 _MAY_BE_LEFT = {
     **dict.fromkeys(COUNTERS, "counter of an averaged model"),
@@ -30,10 +30,12 @@ _MAY_BE_LEFT = {
 
 @dataclass(frozen=True)
 class Policy:
-    """Keys that need not fit, beside counters and the preprocessor's statistics.
+    """Keys that need not fit, in addition to those that every use accepts.
 
-    Each maps glob patterns of keys to the reason that stands in the account; the first pattern
-    that fits counts.
+    Every use lets the checkpoint lack ``num_batches_tracked``. Every use also lets the model lack
+    counters of averages, the preprocessor's statistics and the adaptors of SAKD's authors. Each
+    attribute maps glob patterns of keys to the reason in the report. The first pattern that matches
+    counts.
 
     Attributes:
         missing: keys of the model that the checkpoint may lack.
@@ -52,11 +54,11 @@ class Policy:
     shape: Mapping[str, str] = field(default_factory=dict)
 
     def why_missing(self, key: str) -> str | None:
-        """Why the checkpoint may lack the model's ``key``, or None."""
+        """Returns the reason why the checkpoint may lack the model's ``key``, or None."""
         return _reason(key, {**_MAY_MISS, **self.missing})
 
     def why_left(self, key: str) -> str | None:
-        """Why the model may lack the checkpoint's ``key``, or None."""
+        """Returns the reason why the model may lack the checkpoint's ``key``, or None."""
         return _reason(key, {**_MAY_BE_LEFT, **self.left})
 
 
@@ -71,14 +73,15 @@ def fit(
     part: str = "all",
     exact: bool = False,
 ) -> TransferReport:
-    """Reports the fate of every key of ``checkpoint`` and of ``model``; loads nothing.
+    """Compares every key of ``checkpoint`` with ``model`` and reports the result; loads nothing.
 
     Args:
         checkpoint: the source.
         model: the model's state dict.
-        policy: what need not fit.
-        part: ``'all'``, ``'backbone'`` or ``'head'``; what is outside of it is explained by that.
-        exact: keys fit under their own names alone, not under another project's.
+        policy: keys that need not fit.
+        part: ``'all'`` (default), ``'backbone'`` or ``'head'``. Keys outside of the part count as
+            explained.
+        exact: keys fit only under their own names, not under another project's. Default: False.
 
     Example:
         >>> import torch

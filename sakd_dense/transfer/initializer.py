@@ -16,13 +16,13 @@ from .report import TransferError, TransferReport
 
 @WEIGHT_INITIALIZERS.register_module()
 class SAKDTransfer:
-    """Weight initialiser that loads the ANN of the same architecture, for a model or a backbone.
+    """Weight initialiser that loads the ANN of the same architecture into a model or a backbone.
 
     ``Runner.train()`` calls ``init_weights()`` after construction, and ``BaseModule`` runs an
-    initialiser *before* those of its children (only the type ``Pretrained`` is deferred). So this
-    one runs the children's itself first, marks them as done, and then loads: what is not in the
-    checkpoint has its usual start, and nothing overwrites what is. ``load_from`` and ``resume``
-    come later and win.
+    initialiser *before* those of its children (only the type ``Pretrained`` is deferred). This
+    initialiser therefore runs those of the children first, marks them as done, and then loads.
+    Parameters that the checkpoint lacks keep their usual initialisation, and nothing overwrites
+    the loaded ones. ``load_from`` and ``resume`` come later and take precedence.
 
     Args:
         checkpoint, part, left_ok, missing_ok, weights: as in
@@ -67,7 +67,7 @@ class SAKDTransfer:
             update_init_info(module, init_info=f"SAKDTransfer: {self.checkpoint}")
 
     def _refuse_what_comes_later(self, module: nn.Module) -> None:
-        """Initialisation that would run after this one and undo it."""
+        """Raises TransferError if an initialisation would run after this one and undo it."""
         name = type(module).__name__
         init_cfg = getattr(module, "init_cfg", None)
         if isinstance(init_cfg, list | tuple) and init_cfg:
@@ -88,7 +88,7 @@ class SAKDTransfer:
 
 
 def _initialize_child(child: nn.Module) -> None:
-    # What BaseModule.init_weights does for each child, which it then skips.
+    # Does for a child what BaseModule.init_weights would do, which then skips this child.
     if is_model_wrapper(child) and not hasattr(child, "init_weights"):
         child = child.module
     if hasattr(child, "init_weights") and not getattr(child, "is_init", False):

@@ -1,4 +1,4 @@
-"""Matching of a checkpoint's keys with a model's, from names and shapes alone."""
+"""Matching of a checkpoint's keys with a model's, by names and shapes only."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def backbone_prefixes(keys: Iterable[str]) -> set[str]:
 
 
 def outermost(prefixes: Collection[str]) -> str | None:
-    """The one of ``prefixes`` whose model contains all others; None if there is no such one."""
+    """Returns the one of ``prefixes`` whose model contains all others, or None if none does."""
     first = min(sorted(prefixes), key=len, default=None)
     if first is None:
         return None
@@ -45,10 +45,10 @@ def outermost(prefixes: Collection[str]) -> str | None:
 
 
 def backbone_prefix(keys: Iterable[str]) -> str | None:
-    """``'backbone.'``, ``'detector.backbone.'`` ..., the outermost one, or None if there is none.
+    """Returns the outermost prefix, ``'backbone.'``, ``'detector.backbone.'`` ..., or None.
 
     Raises:
-        UserError: there are several models beside each other.
+        UserError: the keys belong to several models side by side.
     """
     prefixes = backbone_prefixes(keys)
     if not prefixes:
@@ -64,10 +64,11 @@ def backbone_prefix(keys: Iterable[str]) -> str | None:
 
 
 def prefixes(source: Collection[str], target: Collection[str]) -> tuple[str | None, str | None]:
-    """The :func:`backbone_prefix` of a checkpoint's keys and of a model's.
+    """Returns the :func:`backbone_prefix` of a checkpoint's keys and of a model's keys.
 
-    A backbone may have a ``backbone.`` of its own (``BiSeNetV1``, ``ICNet``): its keys alone are
-    told from a whole model's by the names that they find in the other.
+    A backbone may itself contain a ``backbone.`` (``BiSeNetV1``, ``ICNet``). If both have a prefix,
+    the pair under which most keys match decides whether one of them is only a backbone. Its prefix
+    is then None.
     """
     found = backbone_prefix(source), backbone_prefix(target)
     if None in found:
@@ -86,16 +87,17 @@ def _has_backbone(key: str) -> bool:
 
 
 def choose_part(source: Iterable[str], target: Iterable[str]) -> str:
-    """``'all'`` where the source has a neck or head that the target has too, else ``'backbone'``.
+    """Returns ``'all'`` if source and target share a neck or head, else ``'backbone'``.
 
-    A checkpoint of a whole classifier going into a detector shares only the backbone with it.
+    A checkpoint of a complete classifier shares only the backbone with a detector. Without a
+    backbone prefix in either, the result is ``'all'`` too.
     """
     source, target = list(source), list(target)
     in_source, in_target = prefixes(source, target)
     if in_source is None and _bare_classifier(source, target, in_target):
         return "all"
     if in_target is None:
-        # The target is a backbone itself, or a model of another make, which is then all there is.
+        # The target is a backbone itself, or a model of another structure, then loaded as a whole.
         return "backbone" if in_source is not None else "all"
     if in_source is None:
         return "backbone"
@@ -109,8 +111,9 @@ def _members(keys: list[str], prefix: str) -> set[str]:
 
 
 def match_keys(source: Iterable[str], target: Iterable[str], part: str) -> dict[str, str | None]:
-    """Every source key -> its name in the model (which the model may lack), or None if outside
-    of ``part``.
+    """Maps every source key to its name in the model, or to None outside of ``part``.
+
+    The model may lack a key of that name.
 
     Args:
         source: the checkpoint's keys.
@@ -142,8 +145,8 @@ def match_keys(source: Iterable[str], target: Iterable[str], part: str) -> dict[
 
 
 def _names(source: Sequence[str], known: Collection[str]) -> dict[str, str]:
-    """The name of each of ``source`` in a model that has the parameters ``known``."""
-    # Shortcuts that begin with a pooling layer in the model alone (V1d's first, in mmpretrain).
+    """Maps each of ``source`` to its name in a model that has the parameters ``known``."""
+    # Shortcuts that begin with a pooling layer only in the model (V1d's first, in mmpretrain).
     places = {m[1] for m in map(_SHORTCUT.match, source) if m and m[2] == "0"}
     pooled = {p for p in places if f"{p}0.weight" not in known and f"{p}2.weight" in known}
     names = {}
@@ -157,19 +160,23 @@ def _names(source: Sequence[str], known: Collection[str]) -> dict[str, str]:
 
 
 def _bare_classifier(source: list[str], target: list[str], in_target: str | None) -> bool:
-    """Torchvision's and SpikingJelly's classifiers end in ``fc``, mmpretrain's in ``head.fc``."""
+    """Returns whether a classifier that ends in ``fc`` meets one that ends in ``head.fc``.
+
+    Torchvision's and SpikingJelly's classifiers end in ``fc``, mmpretrain's in ``head.fc``.
+    """
     outer = (in_target or "").removesuffix(BACKBONE)
     return set(_FC) <= set(source) and {f"{outer}head.{k}" for k in _FC} <= set(target)
 
 
 def plain_name(key: str) -> str:
-    """Torchvision's and mmdet's name of a parameter that others keep in containers: the official
-    SEW-ResNet release, and mmpretrain's deep stem.
+    """Returns torchvision's and mmdet's name of a parameter that others keep in containers.
+
+    The others are the official SEW-ResNet release and mmpretrain's deep stem.
 
     ``layer1.0.conv1.0.weight`` or ``layer1.0.conv1.module.0.weight`` -> ``layer1.0.conv1.weight``,
     ``layer1.0.conv1.1.bias`` -> ``layer1.0.bn1.bias``, ``layer2.0.downsample.0.1.weight`` ->
     ``layer2.0.downsample.1.weight``, ``stem.1.bn.weight`` -> ``stem.4.weight``. Other names are
-    returned as they are.
+    returned unchanged.
     """
     stem = _STEM.match(key)
     if stem:
@@ -182,15 +189,18 @@ def plain_name(key: str) -> str:
 
 
 def matches(key: str, patterns: Sequence[str]) -> bool:
-    """Whether one of the glob ``patterns`` fits the whole key (``*`` also crosses dots)."""
+    """Returns whether one of the glob ``patterns`` fits the full key (``*`` also crosses dots)."""
     return any(fnmatchcase(key, p) for p in patterns)
 
 
 def describe_resnet(weights: Mapping[str, Tensor]) -> str | None:
-    """``'ResNet-50'``, ``'ResNet-101 with a deep stem'``, ... or None if it does not look like one.
+    """Describes a ResNet: ``'ResNet-50'``, ``'ResNet-101 with a deep stem'``, ...
 
     Args:
-        weights: of a backbone or of a whole model.
+        weights: weights of a backbone or of a complete model.
+
+    Returns:
+        The description, or None if the weights do not look like a ResNet's.
     """
     prefix = backbone_prefix(weights) or ""
     names = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Loading a checkpoint to test it: whole, or not at all."""
+"""Strict loading of a checkpoint for a test: every key must fit."""
 
 import copy
 import logging
@@ -33,21 +33,22 @@ def build_for_test(
     ann: bool = False,
     device: str | torch.device = "cpu",
 ) -> nn.Module:
-    """The model of a whole config, loaded strictly and safely, in eval mode.
+    """Builds the model of a complete config, loads it strictly and safely, and sets eval mode.
 
-    Its attributes ``cfg`` and ``dataset_meta`` (names and colours of the classes: the
-    checkpoint's, else those of the config's test set) are what OpenMMLab's own inference reads.
-    The config's default scope becomes the current one, as a Runner makes it.
+    OpenMMLab's own inference reads the model's attributes ``cfg`` and ``dataset_meta`` (names and
+    colours of the classes: the checkpoint's, else those of the config's test set). The config's
+    default scope becomes the current one, as with a Runner.
 
     Args:
-        cfg: with names or with classes as types (pure Python configs).
+        cfg: complete config, whose types are names or classes (pure Python configs).
         checkpoint: as in :func:`load_for_test`. None: the model keeps its initial weights.
-        ann: build the ANN teacher that follows from the config (:func:`teacher_of`) instead. Of a
-            checkpoint that holds several sets of weights, those are loaded that teach.
-        device: where the model goes.
+        ann: builds the ANN teacher that follows from the config (:func:`teacher_of`) instead. If
+            the checkpoint holds several sets of weights, the teacher's set is loaded. Default:
+            False.
+        device: device of the model. Default: the CPU.
 
     Raises:
-        MissingFileError: there is no such file.
+        MissingFileError: the checkpoint does not exist.
         UserError: the checkpoint cannot be read, or does not fit the model.
 
     Example:
@@ -76,14 +77,14 @@ def build_for_test(
 
 
 def build_model(cfg: Config, model_cfg: Mapping[str, Any]) -> nn.Module:
-    """``model_cfg`` built in the default scope of ``cfg``, which becomes the current one."""
-    # Pure Python configs have none: the names in their classes' defaults are their package's.
+    """Builds ``model_cfg`` in the default scope of ``cfg``, which becomes the current one."""
+    # Pure Python configs have no scope: names in their classes' defaults are their package's.
     init_default_scope(cfg.get("default_scope") or class_scope(model_cfg) or "mmengine")
     return MODELS.build(copy.deepcopy(dict(model_cfg)))
 
 
 def initialize(model: nn.Module) -> None:
-    """Calls ``init_weights`` without its log, a line for every parameter."""
+    """Calls ``init_weights`` without its log, which has a line for every parameter."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -108,21 +109,22 @@ def _dataset_meta(cfg: Config, meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_for_test(model: nn.Module, checkpoint: Source) -> dict[str, Any]:
-    """Loads ``checkpoint`` into ``model``, every key of it into every key of the model.
+    """Loads ``checkpoint`` into ``model``, where both must have the same keys.
 
-    MMEngine's ``load_from`` logs keys that do not fit and goes on, so a checkpoint of another
-    architecture gives numbers, only wrong ones.
+    Only keys that every :class:`~sakd_dense.transfer.fit.Policy` accepts may differ, such as
+    counters. MMEngine's ``load_from`` merely logs keys that do not fit, so a checkpoint of another
+    architecture yields numbers, but wrong ones.
 
     Args:
-        model: wrapped (distributed, test-time augmentation) or not.
-        checkpoint: as in :func:`sakd_dense.transfer.read_checkpoint`; nothing in it is run.
+        model: the model, wrapped (distributed, test-time augmentation) or not.
+        checkpoint: as in :func:`sakd_dense.transfer.read_checkpoint`; no code in it is run.
 
     Returns:
         The checkpoint's ``meta``.
 
     Raises:
-        MissingFileError: there is no such file.
-        UserError: it cannot be read, or does not fit the model.
+        MissingFileError: the checkpoint does not exist.
+        UserError: the checkpoint cannot be read, or does not fit the model.
 
     Example:
         >>> import torch
@@ -138,7 +140,7 @@ def load_for_test(model: nn.Module, checkpoint: Source) -> dict[str, Any]:
     source = read_checkpoint(checkpoint)
     report = fit(source, model.state_dict(), _STRICT, exact=True)
     if not report.shape_differs:
-        # Modules may rename old keys while they load, so what is missing is known only now.
+        # Modules may rename old keys while they load, so missing keys are known only now.
         result = model.load_state_dict(source.state, strict=False)
         report.missing = {k: _STRICT.why_missing(k) for k in result.missing_keys}
         report.left = {k: _STRICT.why_left(k) for k in result.unexpected_keys}
@@ -156,16 +158,16 @@ def load_for_test(model: nn.Module, checkpoint: Source) -> dict[str, Any]:
 
 
 def runner_for_test(cfg: Config, checkpoint: str | None) -> tuple[Runner, str]:
-    """A runner for ``cfg``, into which nothing is loaded, and the checkpoint to load.
+    """Returns a runner for ``cfg`` that loads no checkpoint, and the checkpoint to load.
 
     Raises:
-        UserError: neither ``checkpoint`` nor the config's ``load_from`` names one.
+        UserError: neither ``checkpoint`` nor the config's ``load_from`` names a checkpoint.
     """
     cfg = copy.deepcopy(cfg)
     checkpoint = checkpoint or cfg.get("load_from")
     if checkpoint is None:
         raise UserError("testing needs trained weights: pass a checkpoint")
-    # Loaded by load_for_test instead, strictly.
+    # load_for_test loads the checkpoint instead, strictly.
     cfg.load_from, cfg.resume = None, False
     cfg.setdefault("work_dir", "work_dirs/test")
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
@@ -175,7 +177,7 @@ def runner_for_test(cfg: Config, checkpoint: str | None) -> tuple[Runner, str]:
 
 
 def _warn_of_another_backbone(model: nn.Module, checkpoint: Checkpoint, cfg: object) -> None:
-    # An ANN's keys are those of its spiking twin, so a mix-up loads without a fault.
+    # An ANN's keys are those of its spiking twin, so a mix-up loads without an error.
     name = type(getattr(model, "backbone", None)).__name__
     if not isinstance(cfg, str) or name == "NoneType":
         return

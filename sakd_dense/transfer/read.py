@@ -1,9 +1,9 @@
-"""Reads a checkpoint without running what is in it.
+"""Safe reading of checkpoints, without running code that they contain.
 
-``torch.load`` unpickles, and a pickle can run anything. MMEngine loads with ``weights_only=True``
-but falls back to unpickling everything when that fails, so a checkpoint of a stranger is read
-here, where it cannot. What an MMEngine checkpoint holds beside its weights (log histories, numpy
-scalars) is let in by name; the histories become inert placeholders.
+``torch.load`` unpickles, and a pickle can run any code. MMEngine loads with ``weights_only=True``
+but falls back to unpickling everything if that fails. This module has no such fallback, so it can
+read a stranger's checkpoint. Objects that an MMEngine checkpoint holds beside its weights (log
+histories, numpy scalars) are allowed by name; the histories become inert placeholders.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from ..runtime.errors import UserError
 from .fetch import local_file
 from .weights import Checkpoint, open_checkpoint
 
-#: What a function that loads weights takes.
+#: Checkpoint argument of functions that load weights.
 Source = str | os.PathLike[str] | Checkpoint
-#: What :func:`verify_checkpoint` has read for the next reader: file -> (its stamp, its content).
+#: Content that :func:`verify_checkpoint` keeps for the next reader: file -> (stamp, content).
 _handed_on: dict[Path, tuple[tuple[int, ...], Any]] = {}
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
 class _Inert:
-    """Takes the place of a class that is of no use to weights."""
+    """Placeholder for a class that weights do not need."""
 
     def __setstate__(self, state: Any) -> None:
         pass
 
 
 def _nothing(*args: Any) -> None:
-    """Takes the place of a function that a pickle calls."""
+    """Does nothing; replaces a function that a pickle calls."""
 
 
 def _safe_globals() -> list[Any]:
-    # NumPy 1.26 has a numpy._core too, with nothing in it.
+    # NumPy 1.26 has a numpy._core too, but an empty one.
     core = getattr(np, "_core" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "core")
     safe: list[Any] = [slice, np.ndarray, np.dtype]
     safe += [type(np.dtype(name)) for name in ("bool", "int32", "int64", "uint8", "uint32")]
@@ -52,22 +52,22 @@ def _safe_globals() -> list[Any]:
         safe.append((core.multiarray._reconstruct, f"{module}._reconstruct"))
         safe.append((core.multiarray.scalar, f"{module}.scalar"))
     safe.append((_Inert, "mmengine.logging.history_buffer.HistoryBuffer"))
-    # HistoryBuffer pickles its methods through getattr: never the real one.
+    # HistoryBuffer pickles its methods through getattr, but the real one must never be called.
     safe += [(_nothing, f"{module}.getattr") for module in ("builtins", "__builtin__")]
     return safe
 
 
 def load_safely(path: str | os.PathLike[str]) -> Any:
-    """Reads a file of ``torch.save`` or safetensors to the CPU, without unpickling.
+    """Reads a file of ``torch.save`` or safetensors to the CPU, without running code from it.
 
     Args:
         path: a local file, a URL, or a name such as ``torchvision://resnet50``,
             ``open-mmlab://...``, ``mmcls://...`` (downloaded once, see ``fetch.py``).
 
     Raises:
-        MissingFileError: there is no such file.
-        UserError: the file is cut short, is no checkpoint, or holds objects that loading would
-            have to execute.
+        MissingFileError: the file does not exist.
+        UserError: the file is truncated or damaged, is not a checkpoint, or holds objects whose
+            loading would run code.
 
     Example:
         >>> import torch
@@ -90,18 +90,19 @@ def load_safely(path: str | os.PathLike[str]) -> Any:
         if _is_pickle_of_objects(str(error)):
             raise UserError(_refused(file, str(error))) from error
         raise UserError(_unreadable(file, error)) from error
-    except Exception as error:  # a damaged file fails anywhere in the reader, with any error
+    except Exception as error:  # a damaged file can fail anywhere in the reader, with any error
         raise UserError(_unreadable(file, error)) from error
 
 
 def _check_sums(file: Path) -> None:
-    """Raises an error where bytes of a checkpoint have changed: PyTorch reads them without a check.
+    """Raises an error if bytes of a checkpoint have changed, which PyTorch does not check.
 
-    Every record of its zip has a checksum, unless ``torch.serialization.set_crc32_options(False)``
-    was in force: then none of those that hold weights fits, which is no damage.
+    Every record of the zip archive has a checksum. After
+    ``torch.serialization.set_crc32_options(False)`` the checksums of records with weights are all
+    wrong. Such a file is not damaged, and no error is raised.
     """
     if not zipfile.is_zipfile(file):
-        return  # of PyTorch before 1.6
+        return  # a file of PyTorch before 1.6
     wrong, right = [], 0
     with zipfile.ZipFile(file) as opened:
         for record in opened.infolist():
@@ -161,18 +162,21 @@ def _unreadable(file: Path, error: Exception) -> str:
 
 
 def read_checkpoint(source: Source, weights: str = "auto") -> Checkpoint:
-    """The weights in a checkpoint, and what it says about them.
+    """Reads the weights of a checkpoint and their metadata.
 
     Containers (``state_dict``, ``model``, ``model_ema`` ...) are opened and the prefixes of
-    wrappers (``module.``) are stripped; no other key is touched.
+    wrappers (``module.``) are stripped. With ``weights='auto'`` no other key is changed.
 
     Args:
-        source: a path as in :func:`load_safely`; a :class:`Checkpoint` is returned as it is.
-        weights: which, where there are several sets (see :mod:`sakd_dense.transfer.weights`):
-            ``'ema'``, ``'raw'``, ``'auto'``, or the name of one of its models, as ``'student'``.
+        source: a path as in :func:`load_safely`, or a :class:`Checkpoint`, which is returned
+            unchanged.
+        weights: set of weights to read, if there are several (see
+            :mod:`sakd_dense.transfer.weights`): ``'ema'``, ``'raw'``, ``'auto'`` (default), or the
+            name of one of the checkpoint's models, such as ``'student'``.
 
     Raises:
-        MissingFileError, UserError: as :func:`load_safely`, and if there are no such weights.
+        MissingFileError, UserError: as in :func:`load_safely`, and if the checkpoint has no such
+            weights.
 
     Example:
         >>> import torch
@@ -187,7 +191,7 @@ def read_checkpoint(source: Source, weights: str = "auto") -> Checkpoint:
 
 
 def read_state_dict(source: Source) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors by name, and the ``meta``, of :func:`read_checkpoint`.
+    """Returns the tensors by name and the ``meta`` of :func:`read_checkpoint`.
 
     Example:
         >>> import torch
@@ -201,19 +205,19 @@ def read_state_dict(source: Source) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def verify_checkpoint(path: str | os.PathLike[str], hand_on: bool = False) -> None:
-    """Check that ``path`` can be loaded without executing anything, before MMEngine loads it.
+    """Checks that ``path`` can be loaded without running code, before MMEngine loads it.
 
-    MMEngine falls back to unpickling what a safe load refuses; a tool that calls this first never
-    gets there.
+    MMEngine falls back to unpickling a file that a safe load refuses. A tool that calls this
+    function first never reaches the fallback.
 
     Args:
         path: as in :func:`load_safely`.
-        hand_on: keep what was read, without the optimizer's state, until the next function of
-            this package reads the same file: that one takes it, and nothing is kept any more. A
-            file that has changed since is read again.
+        hand_on: keeps the content, without the optimizer's state, for the next function of this
+            package that reads the same file. After that nothing is kept. A file that has changed
+            in the meantime is read again. Default: False.
 
     Raises:
-        MissingFileError, UserError: as :func:`read_checkpoint`.
+        MissingFileError, UserError: as in :func:`read_checkpoint`.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""The account of a transfer: what became of every key."""
+"""Report of a transfer, which lists every key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..runtime.files import replacing
 
 @dataclass
 class ShapeDiffers:
-    """A key on both sides, of different shapes; ``reason`` is None where that is unexplained."""
+    """Shapes of a key that differ in source and target; ``reason`` is None if unexplained."""
 
     source: list[int]
     target: list[int]
@@ -26,18 +26,18 @@ class ShapeDiffers:
 
 @dataclass
 class TransferReport:
-    """Every key of the source and of the target, once.
+    """Report of every key of the source and of the target, each listed once.
 
     Attributes:
-        checkpoint: the source, as it was named.
+        checkpoint: the source, as the user named it.
         part: ``'all'``, ``'backbone'`` or ``'head'``.
         taken: keys loaded under their own name.
         renamed: source key -> target key, loaded.
-        left: source keys not used -> why (None: unexplained).
-        missing: target keys not in the source -> why (None: unexplained).
-        shape_differs: target keys whose source has another shape; kept at their initialisation.
-        hints: what the unexplained keys mean, in words.
-        note: which of several sets of weights was taken; empty where there is one.
+        left: source keys that are not used -> reason (None: unexplained).
+        missing: target keys that the source lacks -> reason (None: unexplained).
+        shape_differs: target keys whose source has another shape; they keep their initialisation.
+        hints: explanations of what the unexplained keys mean.
+        note: the set of weights that was chosen, if there were several; else empty.
 
     Example:
         >>> from sakd_dense.transfer import TransferReport
@@ -59,7 +59,7 @@ class TransferReport:
 
     @property
     def pairs(self) -> dict[str, str]:
-        """Source key -> target key of all that fits."""
+        """Source key -> target key, for all keys that fit."""
         return {**{key: key for key in self.taken}, **self.renamed}
 
     @property
@@ -69,7 +69,7 @@ class TransferReport:
 
     @property
     def unexplained(self) -> list[str]:
-        """One line for each kind of key that nothing explains; empty when all is well."""
+        """One line for each kind of unexplained key; empty if there is none."""
         left = [k for k, why in self.left.items() if why is None]
         missing = [k for k, why in self.missing.items() if why is None]
         lines = []
@@ -83,7 +83,7 @@ class TransferReport:
         return lines
 
     def table(self) -> str:
-        """The report as text, keys of a module counted together."""
+        """Returns the report as text, with the keys of a module counted together."""
         lines = [f"transfer of {self.part} from {self.checkpoint}"]
         lines += [f"  {self.note}"] if self.note else []
         for name, keys in (("taken", self.taken), ("renamed", list(self.renamed.values()))):
@@ -100,16 +100,19 @@ class TransferReport:
         return "\n".join(lines)
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write every key to ``path`` (to a temporary name first)."""
+        """Writes the report to ``path`` as JSON (to a temporary name first)."""
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
 
 class TransferError(UserError):
-    """A transfer that left keys unexplained, or found values that no model should get.
+    """Error of a transfer: unexplained keys, no key that fits, or NaN or infinite values.
+
+    :class:`~sakd_dense.transfer.SAKDTransfer` also raises it for an initialisation that would
+    overwrite the loaded weights.
 
     Attributes:
-        report: the :class:`TransferReport`, where the keys were compared at all.
+        report: the :class:`TransferReport`, or None if the keys were not compared.
 
     Example:
         >>> from sakd_dense.transfer import TransferError, TransferReport

@@ -1,4 +1,4 @@
-"""A transferred model as a checkpoint that ``load_from`` takes."""
+"""Saving of a transferred model as a checkpoint for ``load_from``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..runtime.files import replacing
 def save_checkpoint(
     model: nn.Module, path: str | os.PathLike[str], meta: dict[str, Any] | None = None
 ) -> None:
-    """Write ``{'state_dict', 'meta'}`` to ``path`` (to a temporary name first), on the CPU.
+    """Writes ``{'state_dict', 'meta'}`` with CPU tensors to ``path`` (to a temporary name first).
 
     Example:
         >>> from torch import nn

@@ -1,17 +1,17 @@
-r"""Level 1 for neurons that fire integers: the threshold that loses least of the activations.
+r"""Level 1 for neurons that fire integers: thresholds that lose the least of the activations.
 
 A ``NILIFNode`` (:mod:`sakd_dense.neurons.counts`) at T = 1 is its teacher's ReLU, clipped at
-:math:`\theta` and rounded to :math:`D` steps. For every channel the threshold is taken that
-minimises the squared error
+:math:`\theta` and rounded to :math:`D` steps. The threshold of every channel minimises the squared
+error
 
 .. math::
     \sum_x \left(\operatorname{relu}(x) - \tfrac{\theta}{D}
     \operatorname{round}(\operatorname{clip}(x D / \theta, 0, D))\right)^2
 
-over what the channel receives from images while all neurons pass their input on like a ReLU, which
-is what the ANN computes. Neurons share their thresholds where their outputs are summed (SEW's ADD,
-the levels of a pyramid) or meet the same weights (a head's, at every level): what a layer reads are
-then whole numbers of one step.
+over the channel's inputs for some images. Meanwhile all neurons act as a ReLU, so the inputs are
+those of the ANN. Neurons share their thresholds if their outputs are summed (SEW's ADD, the levels
+of a pyramid) or meet the same weights (a head's, at every level). The input of a layer then
+consists of integer multiples of one step.
 """
 
 from __future__ import annotations
@@ -34,16 +34,17 @@ from ..runtime.errors import UserError
 from ..runtime.random_state import untouched_random_state
 from .batchnorm import feed
 
-#: Thresholds that are tried, as shares of the largest activation.
+#: Number of thresholds that are tried, at equal distances up to the largest activation.
 CANDIDATES = 48
-#: Values of a channel that are looked at, in all batches together.
+#: Approximate number of values per channel that are sampled, over all batches.
 SAMPLES = 8192
 
 
 class _Seen:
-    """Samples of what each channel of a layer passes on, ``[C, samples]`` a batch.
+    """Samples of what each channel of a layer outputs, ``[C, samples]`` per batch.
 
-    A node with one threshold for all is one channel: it may be called on several widths.
+    A node with one threshold for all channels counts as one channel, because it may be called on
+    several widths.
     """
 
     def __init__(self, most: int) -> None:
@@ -63,20 +64,20 @@ class _Seen:
 def calibrate(
     model: nn.Module, loader: Iterable[Any], num_batches: int, by: str = "channel"
 ) -> dict[str, float]:
-    """Fit the thresholds of every ``NILIFNode`` to ``num_batches`` batches.
+    """Fits the thresholds of every ``NILIFNode`` to ``num_batches`` batches.
 
     The model must hold the ANN's weights (:func:`sakd_dense.transfer.transfer`). No weight changes.
 
     Args:
-        model: an OpenMMLab model, fed as in training, or any module that takes what the loader
-            yields.
-        loader: yields batches, as a train dataloader does.
-        num_batches: how many to take at most.
-        by: ``'channel'``, or ``'layer'``: one threshold for all channels of a layer.
+        model: an OpenMMLab model, called as in training, or any module that accepts the loader's
+            batches.
+        loader: iterable of batches, such as a train dataloader.
+        num_batches: largest number of batches to use.
+        by: ``'channel'`` (default), or ``'layer'`` for one threshold for all channels of a layer.
 
     Returns:
-        The squared error of each layer over the squared activations, by the node's name; empty if
-        the model has no such neuron.
+        The squared error of each layer divided by its squared activations, by the node's name;
+        empty if the model has no such neuron.
 
     Raises:
         UserError: ``num_batches`` < 1, an unknown ``by``, or the loader is empty.
@@ -114,10 +115,9 @@ def calibrate(
 
 
 def calibrate_on(loader: Iterable[Any], model: nn.Module, num_batches: int) -> None:
-    """:func:`calibrate` at the start of a run, which then goes on as it would have without.
+    """Runs :func:`calibrate` at the start of a run, without effect on the run's random numbers.
 
-    No random number is drawn of those that the run draws. Processes take the mean of what each
-    finds.
+    The thresholds are averaged over processes.
     """
     with untouched_random_state():
         calibrate(model, loader, num_batches)
@@ -140,7 +140,7 @@ def _activations(
             stack.callback(node.register_forward_hook(watch).remove)
         try:
             model.eval()
-            for node in names:  # alike, so that a sum of spikes is known as one
+            for node in names:  # equal, so that a sum of spikes is recognised as one
                 node.threshold.data.fill_(node.D)
             for batch in islice(loader, num_batches):
                 if batches:
@@ -173,10 +173,10 @@ def _run_watched(model: nn.Module, batch: Any) -> list[frozenset[str]]:
 def _groups(
     seen: Iterable[NILIFNode], together: Iterable[frozenset[str]], names: Mapping[NILIFNode, str]
 ) -> list[list[NILIFNode]]:
-    """The nodes, those that must share a step in one list."""
+    """Groups the nodes that must share a step."""
     groups = {names[node].removesuffix(".node"): [node] for node in seen}
     for sources in together:
-        # Of another width they never meet in a sum: only side by side.
+        # Nodes of different widths are never summed, only concatenated.
         for shape in {n.threshold.shape for s in sources for n in groups.get(s, ())}:
             fit = [s for s in sources if s in groups and groups[s][0].threshold.shape == shape]
             merged = list(dict.fromkeys(node for s in fit for node in groups[s]))
@@ -186,11 +186,11 @@ def _groups(
 
 
 def _fit(group: Sequence[NILIFNode], seen: dict[NILIFNode, _Seen], by: str) -> list[float]:
-    """Sets the thresholds of the group; returns each layer's relative error."""
+    """Sets the thresholds of the group and returns each layer's relative error."""
     samples = [torch.cat(seen[node].samples, 1) for node in group]
     largest = torch.stack([x.amax(1) for x in samples]).amax(0)
     whole = by == "layer" or group[0].threshold.dim() == 0
-    # A channel that never fires: as the loudest of its layer.
+    # A channel that never fires takes the largest value of its layer.
     largest = torch.where((largest > 0) & (not whole), largest, largest.amax().clamp(min=1e-6))
     shares = torch.arange(1, CANDIDATES + 1, device=largest.device) / CANDIDATES
     losses = torch.stack(

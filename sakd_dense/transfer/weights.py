@@ -1,6 +1,7 @@
 """Choice among the sets of weights in a checkpoint that holds several.
 
-An average (EMA) and the raw weights that the optimizer stepped, by who wrote the file:
+A file may hold an average (EMA) and the raw weights that the optimizer updated. Their keys depend
+on the writer of the file:
 
 ======================  ==============================  ==============================
 writer                  average                         raw weights
@@ -10,12 +11,13 @@ MMEngine's EMAHook      ``state_dict``                  ``ema_state_dict`` (swap
 MMDetection 2.x         ``ema_*`` in ``state_dict``     the other keys of ``state_dict``
 ======================  ==============================  ==============================
 
-Where the two lie apart, the average is taken unless the raw weights are asked for: it is what the
-author evaluated. In files of MMDetection 2.x nothing says which is which (a hook of a priority
-above the checkpoint hook's, as in YOLOX's configs, swaps them), so that the user must choose.
+If the two have separate keys, the average is loaded unless the raw weights are requested, because
+the author evaluated the average. Files of MMDetection 2.x do not show which set is which (a hook
+with a priority above the checkpoint hook's, as in YOLOX's configs, swaps them), so the user must
+choose.
 
-Of several models in one checkpoint the one is taken that its author tests: ``architecture`` of
-mmrazor's distillers, ``teacher`` (the average) of mmdet's semi-supervised wrappers.
+If one checkpoint holds several models, the one that its author tests is loaded: ``architecture``
+of mmrazor's distillers, ``teacher`` (the average) of mmdet's semi-supervised wrappers.
 """
 
 from __future__ import annotations
@@ -30,11 +32,11 @@ from ..runtime.errors import UserError
 from .keys import backbone_prefixes, outermost
 
 AVERAGES = ("state_dict_ema", "model_ema")
-#: Where else weights lie in a checkpoint, best first.
+#: Other keys of weights in a checkpoint, best first.
 CONTAINERS = ("state_dict", "model", "net", "module")
 #: Prefixes that a wrapper puts before every key (DDP and averaged models, ``torch.compile``).
 WRAPPERS = ("module.", "_orig_mod.")
-#: Counters of averaged models; no weights of anything.
+#: Counters of averaged models, which are not weights.
 COUNTERS = ("steps", "n_averaged")
 KINDS = ("auto", "ema", "raw")
 _BOTH = "the checkpoint holds an average (EMA) and raw weights; taken: the {} (weights={!r})"
@@ -42,14 +44,14 @@ _BOTH = "the checkpoint holds an average (EMA) and raw weights; taken: the {} (w
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint file that was read, to be handed on in place of its path.
+    """Content of a checkpoint file, accepted by this package's functions instead of its path.
 
     Attributes:
-        name: as the file was named.
+        name: name of the file, as the user gave it.
         state: the weights by name.
-        meta: what the file says about them; empty where it says nothing.
-        others: keys of the file that were not chosen -> why.
-        note: which weights were chosen of several; empty where there was no choice.
+        meta: the file's metadata; empty if it has none.
+        others: keys of the file that were not chosen -> reason.
+        note: the set of weights that was chosen, if there were several; else empty.
 
     Example:
         >>> from torch import nn
@@ -70,15 +72,16 @@ class Checkpoint:
 
 
 def open_checkpoint(content: Any, name: str, weights: str = "auto") -> Checkpoint:
-    """The weights in what ``torch.load`` gave.
+    """Returns the weights in the content of a checkpoint file.
 
     Args:
-        content: of the file.
-        name: of the file, as the user gave it.
-        weights: ``'ema'``, ``'raw'``, ``'auto'``, or the name of a model in the checkpoint.
+        content: result of ``torch.load``.
+        name: name of the file, as the user gave it.
+        weights: ``'ema'``, ``'raw'``, ``'auto'`` (default), or the name of a model in the
+            checkpoint.
 
     Raises:
-        UserError: there are no weights, or none of that kind.
+        UserError: the content has no weights, or none of that kind.
 
     Example:
         >>> import torch
@@ -118,7 +121,7 @@ def open_checkpoint(content: Any, name: str, weights: str = "auto") -> Checkpoin
 
 
 def averaged_keys(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Key -> the key of its average, as MMDetection 2.x names it: ``ema_backbone_conv1_weight``.
+    """Finds averages under MMDetection 2.x's names, such as ``ema_backbone_conv1_weight``.
 
     Returns:
         The keys of raw weights, each with the key of its average.
@@ -134,10 +137,10 @@ def averaged_keys(state: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def one_model(checkpoint: Checkpoint) -> Checkpoint:
-    """``checkpoint``, or, where it holds several models, the one that its author tests.
+    """Returns ``checkpoint`` or, if it holds several models, the one that its author tests.
 
     Raises:
-        UserError: there are several, and nothing in the file identifies that one.
+        UserError: there are several models, and nothing in the file identifies that one.
 
     Example:
         >>> import torch
@@ -214,7 +217,7 @@ def _tensors(weights: Any) -> dict[str, Tensor]:
 
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """``module.backbone.conv1.weight`` -> ``backbone.conv1.weight``, where every key has it."""
+    """Strips wrappers' prefixes that all keys have, such as ``module.backbone.conv1.weight``'s."""
     while True:
         named = {k: v for k, v in tensors.items() if k not in COUNTERS}
         wrapper = next((w for w in WRAPPERS if named and all(k.startswith(w) for k in named)), None)

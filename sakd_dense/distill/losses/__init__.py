@@ -1,4 +1,4 @@
-"""Feature losses, one file each: a pure function under a thin module."""
+"""Feature losses, one per file: a pure function and a thin module around it."""
 
 from .cwd import FeatureCWD, channel_wise_distillation
 from .mse import FeatureMSE, rate_mse

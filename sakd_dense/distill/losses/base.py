@@ -1,4 +1,4 @@
-"""Base of the feature losses: checks shapes and computes in float32."""
+"""Base class of the feature losses, which checks shapes and computes in float32."""
 
 from abc import ABC, abstractmethod
 
@@ -8,7 +8,11 @@ from ...runtime.errors import UserError
 
 
 class FeatureLoss(nn.Module, ABC):
-    """student, teacher ``[B, C, H, W]`` (rates and activations of one stage) -> a scalar."""
+    """Base class of losses between the features of student and teacher.
+
+    ``forward`` takes the firing rates and the activations of one stage, both ``[B, C, H, W]``, and
+    returns a scalar.
+    """
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         if student.shape != teacher.shape:
@@ -21,4 +25,4 @@ class FeatureLoss(nn.Module, ABC):
 
     @abstractmethod
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The loss of two float32 features of one shape."""
+        """Returns the loss between two float32 features of the same shape."""

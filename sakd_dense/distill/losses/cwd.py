@@ -1,12 +1,12 @@
-r"""CWD: where each channel looks (Shu et al., "Channel-wise Knowledge Distillation for Dense
-Prediction", ICCV 2021, eq. 3 and 4).
+r"""CWD: divergence between the spatial distributions of each channel (Shu et al., "Channel-wise
+Knowledge Distillation for Dense Prediction", ICCV 2021, eq. 3 and 4).
 
 .. math:: L = \frac{\tau^2}{BC} \sum_{b,c} \sum_i p_i \log\frac{p_i}{q_i},
           \qquad p = \mathrm{softmax}_i(a / \tau),\; q = \mathrm{softmax}_i(r / \tau)
 
-The softmax runs over the pixels of a channel, so the offset of the activations drops out and
-their scale only sharpens the target. Averaged over images and channels: the value does not grow
-with the resolution.
+The softmax runs over the pixels of a channel. The offset of the activations therefore drops out,
+and their scale only sharpens the target. The loss is averaged over images and channels, so its
+value does not grow with the resolution.
 """
 
 from mmengine.registry import MODELS
@@ -18,7 +18,12 @@ from .base import FeatureLoss
 
 
 def channel_wise_distillation(student: Tensor, teacher: Tensor, tau: float = 1.0) -> Tensor:
-    """student, teacher ``[B, C, H, W]`` -> a scalar, zero when equal.
+    """Returns the CWD loss, a scalar that is zero when both features are equal.
+
+    Args:
+        student: firing rates ``[B, C, H, W]``.
+        teacher: activations ``[B, C, H, W]``.
+        tau: temperature. Default: 1.0.
 
     Example:
         >>> import torch
@@ -34,7 +39,10 @@ def channel_wise_distillation(student: Tensor, teacher: Tensor, tau: float = 1.0
 
 @MODELS.register_module()
 class FeatureCWD(FeatureLoss):
-    """:func:`channel_wise_distillation`. Args: ``tau``: the temperature, above 0.
+    """Feature loss of :func:`channel_wise_distillation`.
+
+    Args:
+        tau: temperature, above 0. Default: 1.0.
 
     Example:
         >>> import torch

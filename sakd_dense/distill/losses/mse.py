@@ -3,10 +3,10 @@ r"""Mean squared error between firing rates and activations.
 .. math:: L = \frac{1}{N} \sum (r - a)^2 \qquad\text{or}\qquad
           L = \frac{1}{N} \sum_c \frac{\sum (r_c - a_c)^2}{\mathrm{mean}(a_c^2) + \epsilon}
 
-Activations *a* are unbounded; a rate *r* lies in 0..1 for a neuron and in 0..n after n SEW sums.
-Without a scale the few channels with large activations, out of the student's reach, rule the
-loss. ``scale='channel'`` divides each channel by the teacher's own mean square in the batch: a
-scale without learned parameters, and every channel counts alike.
+Activations *a* are unbounded. A rate *r* lies in 0..1 for a neuron, and in 0..n+1 after n SEW sums.
+Without a scale, the few channels with large activations dominate the loss, although the student
+cannot reach them. ``scale='channel'`` divides each channel by the teacher's own mean square in the
+batch. This scale has no learned parameters, and all channels count alike.
 """
 
 from mmengine.registry import MODELS
@@ -21,7 +21,13 @@ SCALES = ("none", "channel")
 
 
 def rate_mse(student: Tensor, teacher: Tensor, scale: str = "none", eps: float = 1e-3) -> Tensor:
-    """student, teacher ``[B, C, H, W]`` -> a scalar, zero when equal.
+    """Returns the mean squared error, a scalar that is zero when both features are equal.
+
+    Args:
+        student: firing rates ``[B, C, H, W]``.
+        teacher: activations ``[B, C, H, W]``.
+        scale: ``'none'``, or ``'channel'`` to divide by the teacher's mean square of each channel.
+        eps: added to that mean square. Default: 1e-3.
 
     Example:
         >>> import torch
@@ -39,7 +45,11 @@ def rate_mse(student: Tensor, teacher: Tensor, scale: str = "none", eps: float =
 
 @MODELS.register_module()
 class FeatureMSE(FeatureLoss):
-    """:func:`rate_mse`. Args: ``scale``: ``'none'`` or ``'channel'``.
+    """Feature loss of :func:`rate_mse`.
+
+    Args:
+        scale: ``'none'`` (default) or ``'channel'``.
+        eps: added to the teacher's mean square with ``scale='channel'``. Default: 1e-3.
 
     Example:
         >>> import torch

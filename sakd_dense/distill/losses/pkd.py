@@ -4,10 +4,10 @@ Framework for Object Detectors via Pearson Correlation Coefficient", NeurIPS 202
 .. math:: L = \frac{1}{2N} \sum (\hat r - \hat a)^2 = 1 - \rho(r, a),
           \qquad \hat x = \frac{x - \mathrm{mean}(x)}{\sqrt{\mathrm{var}(x) + \epsilon}}
 
-Mean and variance are those of a channel over batch and pixels. Rates and activations are
-compared in their pattern alone: scale and offset of the unbounded activations drop out. The
-epsilon is larger than the usual 1e-6, because a channel that never spikes has variance 0 and would
-get a gradient of 1/sqrt(epsilon).
+Mean and variance are those of a channel over batch and pixels. The loss compares only the patterns
+of rates and activations: scale and offset of the unbounded activations drop out. The epsilon is
+larger than the usual 1e-6, because a channel that never spikes has variance 0 and would get a
+gradient of 1/sqrt(epsilon).
 """
 
 from mmengine.registry import MODELS
@@ -26,7 +26,12 @@ def _standardise(x: Tensor, eps: float) -> Tensor:
 
 
 def pearson_distance(student: Tensor, teacher: Tensor, eps: float = 1e-3) -> Tensor:
-    """student, teacher ``[B, C, H, W]`` -> a scalar in 0..2, zero when equal.
+    """Returns the PKD loss, a scalar in 0..2 that is zero when both features are equal.
+
+    Args:
+        student: firing rates ``[B, C, H, W]``.
+        teacher: activations ``[B, C, H, W]``.
+        eps: added to the variances. Default: 1e-3.
 
     Example:
         >>> import torch
@@ -40,7 +45,10 @@ def pearson_distance(student: Tensor, teacher: Tensor, eps: float = 1e-3) -> Ten
 
 @MODELS.register_module()
 class FeaturePKD(FeatureLoss):
-    """:func:`pearson_distance`, over the batches of all processes together.
+    """Feature loss of :func:`pearson_distance`, over the batches of all processes together.
+
+    Args:
+        eps: added to the variances. Default: 1e-3.
 
     Example:
         >>> import torch

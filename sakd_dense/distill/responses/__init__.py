@@ -1,6 +1,6 @@
-"""Final responses, one file a kind of model.
+"""Comparisons of the final responses of student and teacher, one file per kind of model.
 
-A response is found from the student itself: :func:`find_response` tries each kind in turn.
+:func:`find_response` tries each kind on the student in turn.
 """
 
 from typing import Any
@@ -25,7 +25,11 @@ KINDS: tuple[type[Response], ...] = (
 
 
 def find_response(model: nn.Module, **options: Any) -> Response | None:
-    """The response that fits ``model``; None where no kind does (features only).
+    """Returns the response that fits ``model``, or None if no kind fits (features only).
+
+    Args:
+        model: the student.
+        options: arguments of the response's class, such as the weights of its terms.
 
     Example:
         >>> from mmengine.registry import MODELS

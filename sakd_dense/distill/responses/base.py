@@ -1,4 +1,4 @@
-"""Base of the responses, one subclass for each kind of model."""
+"""Base class of the responses, with one subclass for each kind of model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from ..taps import Recorder
 
 
 class Response(ABC):
-    """Compares the final responses of student and teacher.
+    """Base class of the comparisons of final responses between student and teacher.
 
-    ``terms`` names the terms that a kind knows, each with its default weight; a weight is a
-    number, a schedule (:class:`sakd_dense.distill.schedule.Weight`) or 0 to switch it off.
+    ``terms`` maps the names of a kind's terms to their default weights. A weight is a number, a
+    schedule (:class:`sakd_dense.distill.schedule.Weight`), or 0 to switch the term off.
 
     Example:
         >>> from sakd_dense.distill.responses import DenseHeadResponse
@@ -41,26 +41,26 @@ class Response(ABC):
     @classmethod
     @abstractmethod
     def fits(cls, model: nn.Module) -> bool:
-        """Whether ``model`` is of this kind."""
+        """Returns whether ``model`` is of this kind."""
 
     @abstractmethod
     def taps(self, model: nn.Module) -> list[Recorder]:
-        """Fresh recorders of what makes up the response in a training forward of ``model``."""
+        """Returns new recorders of the calls that make up ``model``'s response in training."""
 
     def gather(self, calls: list[list[Any]], model: nn.Module) -> Any:
-        """The response, from the calls of each of ``taps`` in one training forward.
+        """Builds the response from the calls of each of ``taps`` in one training forward.
 
-        Here: the output of the only call of the only tap.
+        The base class returns the output of the only call of the only tap.
         """
         ((_, output),) = self.once(calls)
         return output
 
     @staticmethod
     def once(calls: list[list[Any]]) -> list[Any]:
-        """The one call of each module.
+        """Returns the single call of each module.
 
         Raises:
-            RuntimeError: a module ran another number of times.
+            RuntimeError: a module did not run exactly once.
         """
         for module_calls in calls:
             if len(module_calls) != 1:
@@ -79,38 +79,40 @@ class Response(ABC):
         reference: Any = None,
         samples: Any = None,
     ) -> Any:
-        """The response of ``model``'s own neck and head to the backbone features ``features``.
+        """Returns the response of ``model``'s own neck and head to the backbone's ``features``.
 
         Args:
             model: the teacher, or the student at a prefix.
-            features: the stages of its backbone, ``[B, C, H, W]`` each.
-            reference: the student's response at T, for what both must run on alike (its RoIs).
-            samples: the batch's data samples, for heads that ask for an image's size or, while
-                training, for its labels.
+            features: the stages of a backbone, ``[B, C, H, W]`` each.
+            reference: the student's response at T, for inputs that both must share (its RoIs).
+            samples: data samples of the batch, for heads that need an image's size or, while
+                training, its labels.
         """
 
     @abstractmethod
     def compare(
         self, student: Any, teacher: Any, model: nn.Module, samples: Any = None
     ) -> dict[str, Tensor]:
-        """A scalar for each of ``terms`` that ``model`` has, float32, zero when both are equal.
+        """Compares two responses by each of ``terms`` that ``model`` has.
 
         Args:
-            student: what :meth:`gather`, or at a prefix :meth:`run`, gives.
-            teacher: what :meth:`run` gives.
-            model: the student, for what its heads are.
-            samples: the batch's data samples (what they mark as to be ignored is left out).
+            student: the student's response, from :meth:`gather` or, at a prefix, :meth:`run`.
+            teacher: the teacher's response, from :meth:`run`.
+            model: the student, whose heads determine the terms.
+            samples: data samples of the batch. What they mark as ignored is left out, and a
+                classifier's ``'dkd'`` takes the target class from them.
 
         Returns:
-            The terms by name, those of ``terms`` that ``model`` has. A classifier has ``cls``, a
-            segmentor ``decode`` and ``aux``, a dense head ``cls``, ``box``, ``quality`` and
-            ``mask``, a head of queries ``cls``, ``box`` and ``mask``, a two-stage detector
-            ``rpn_cls``, ``rpn_box``, ``rpn_quality``, ``cls``, ``box``, ``mask`` and ``seg``.
+            The terms by name, those of ``terms`` that ``model`` has. Each is a float32 scalar and
+            zero when both responses are equal. A classifier has ``cls``, a segmentor ``decode``
+            and ``aux``, a dense head ``cls``, ``box``, ``quality`` and ``mask``, a query head
+            ``cls``, ``box`` and ``mask``, a two-stage detector ``rpn_cls``, ``rpn_box``,
+            ``rpn_quality``, ``cls``, ``box``, ``mask`` and ``seg``.
             :class:`~sakd_dense.distill.SAKDHook` adds them to the loss dict, weighted, as
             ``loss_sakd_cls`` and so on.
         """
 
 
 def neck(model: nn.Module, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """``features`` through the neck, where there is one."""
+    """Returns the neck's output for ``features``, or ``features`` if ``model`` has no neck."""
     return model.neck(features) if getattr(model, "neck", None) is not None else features

@@ -1,12 +1,12 @@
-r"""Classifiers (mmpretrain): what the head says of an image.
+r"""Classifiers (mmpretrain): the head's scores of an image.
 
 .. math:: L_{cls} = \frac{\tau^2}{B} \sum_b \mathrm{KL}\left(
           \mathrm{softmax}(z_t / \tau) \,\|\, \mathrm{softmax}(z_s / \tau)\right)
 
-A multi-label head has no softmax: there each class is a binary variable, and the divergence is
-averaged over classes. ``loss`` names what may stand in the place of KL, see :mod:`.softmax`. Mixed
-images (mixup, cutmix) and smoothed labels need nothing of their own:
-both models see the same mixed image, and the labels' own loss stays the head's.
+A multi-label head has no softmax: each class is a binary variable, and the divergence is averaged
+over classes. ``loss`` replaces KL by another loss, see :mod:`.softmax`. Mixed images (mixup,
+cutmix) and smoothed labels need no special treatment: both models see the same mixed image, and the
+loss on the labels is still the head's.
 """
 
 import sys
@@ -22,13 +22,13 @@ from .softmax import softmax_loss
 
 
 class ClassifierResponse(Response):
-    """Softmax scores at a temperature; of a multi-label head, each class by itself.
+    """Response of a classifier: softmax scores, or separate classes of a multi-label head.
 
     Args:
-        tau: temperature (not used for multi-label heads).
-        loss: ``'kl'``, ``'dkd'`` or ``'dist'`` (the latter two not measured), or a dict with such a
-            type and its arguments.
-        weights: of the term ``cls``.
+        tau: temperature of the softmax, not used for multi-label heads. Default: 2.0.
+        loss: ``'kl'`` (default), ``'dkd'`` or ``'dist'`` (the latter two are not measured), or a
+            dict with such a type and its arguments.
+        weights: weight of the term ``cls``.
 
     Example:
         >>> import torch
@@ -50,7 +50,7 @@ class ClassifierResponse(Response):
 
     @classmethod
     def fits(cls, model: nn.Module) -> bool:
-        # Who has no mmpretrain has none of its classifiers.
+        # Without mmpretrain there is none of its classifiers.
         heads = sys.modules.get("mmpretrain.models.heads")
         head = getattr(model, "head", None)
         return heads is not None and isinstance(head, heads.ClsHead | heads.MultiLabelClsHead)
@@ -89,8 +89,10 @@ class ClassifierResponse(Response):
 
 
 def _targets(samples: Any, teacher: Tensor) -> Tensor:
-    """The class of each image, ``[B]``: the heaviest of a mixed one; without labels, the
-    teacher's first choice.
+    """Returns the target class of each image, ``[B]``.
+
+    A mixed image has the class of the largest weight. Without labels the target is the teacher's
+    top class.
     """
     target = teacher.argmax(1)
     for i, sample in enumerate(samples or ()):

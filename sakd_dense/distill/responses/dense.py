@@ -1,6 +1,6 @@
-"""One-stage detectors and instance segmentors: one head over the maps of a backbone or a neck.
+"""One-stage detectors and instance segmentors: one head on the maps of a backbone or a neck.
 
-What a head gives is known by :mod:`.heads`, how it is compared by :mod:`.outputs`.
+:mod:`.heads` lists the outputs of each head; :mod:`.outputs` compares them.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ from .outputs import (
     rows,
 )
 
-#: Modules of a mask head that make what all masks share, and what of the neck's maps they see.
+#: Modules of a mask head whose output all masks share, and the neck's maps that they take.
 _SHARED = {"mask_feature_head": lambda maps: maps, "protonet": lambda maps: maps[0]}
 
 
 def run_head(head: nn.Module, features: tuple[Tensor, ...]) -> Any:
-    """Runs ``head`` on the neck's ``features``, with boxes in the units of training."""
+    """Runs ``head`` on the neck's ``features``, with boxes in the units used in training."""
     with outputs_as_in_training(head):
         return head(features)
 
@@ -46,16 +46,17 @@ def compare_heads(
     gamma: float = 1.0,
     errors: Mapping[str, tuple[str, Error]] = ERRORS,
 ) -> dict[str, Tensor]:
-    """The terms (``cls``, ``box``, ``quality``, ``mask``) that two outputs of ``head`` have.
+    """Compares two outputs of ``head`` by the terms ``cls``, ``box``, ``quality`` and ``mask``.
 
-    Several outputs of one term are averaged.
+    Only the terms that the head has are returned. Several outputs of one term are averaged.
 
     Args:
-        student: what its head gives.
-        teacher: what its head gives.
-        head: the student's.
-        gamma: how much anchors on which both agree are left out.
-        errors: see :data:`.outputs.ERRORS`.
+        student: output of the student's head.
+        teacher: output of the teacher's head.
+        head: the student's head.
+        gamma: exponent of the weight by which anchors count less where both models agree. 0: all
+            anchors count alike. Default: 1.0.
+        errors: term and error of each kind of output, see :data:`.outputs.ERRORS`.
     """
     layout = layout_of(head)
     student, teacher = unpacked(head, student), unpacked(head, teacher)
@@ -72,7 +73,7 @@ def compare_heads(
     anchors = s[0].shape[1] // classes
     s, t = rows(s, classes), rows(t, classes)
     for _, here, there in (p for p in pairs if p[0] == "presence"):
-        # A class score is trained where there is an object, and says nothing elsewhere.
+        # A class score is trained only where there is an object, and has no meaning elsewhere.
         s, t = joint_logits(s, rows(here, 1)), joint_logits(t, rows(there, 1))
     if s.shape != t.shape:
         raise UserError(
@@ -86,7 +87,7 @@ def compare_heads(
         if kind in errors:
             term, error = errors[kind]
             value = (confidence * error(s, t, anchors, head)).sum() / count
-        elif kind == "objectness":  # scores of their own: where there is anything
+        elif kind == "objectness":  # separate scores for any object
             error, seen = compare_scores(rows(s, 1), rows(t, 1), True, gamma)
             term, value = "quality", error.sum() / objects(seen)
         elif kind == "features":
@@ -98,21 +99,23 @@ def compare_heads(
 
 
 def check_gamma(gamma: float) -> float:
-    """``gamma``, or a UserError for one below 0."""
+    """Returns ``gamma``, or raises UserError if it is below 0."""
     if not gamma >= 0:
         raise UserError(f"responses: gamma={gamma!r}: must be a number of at least 0")
     return gamma
 
 
 class DenseHeadResponse(Response):
-    """Classification, boxes and, where the head has them, quality score and masks.
+    """Response of a dense head: classes, boxes and, if the head has them, quality and masks.
 
     Args:
-        gamma: how much anchors on which both agree are left out.
-        box_loss: of heads that give a distribution of each side's distance (GFL): ``'ld'`` (not
-            measured on a real set), or ``'l1'`` of the expected distances.
-        tau: LD's temperature.
-        weights: of the terms ``cls``, ``box``, ``quality``, ``mask``.
+        gamma: exponent of the weight by which anchors count less where both models agree. 0: all
+            anchors count alike. Default: 1.0.
+        box_loss: loss of heads that predict a distribution of each side's distance (GFL):
+            ``'ld'`` (default, not measured on a real data set), or ``'l1'`` of the expected
+            distances.
+        tau: temperature of LD. Default: 1.0.
+        weights: weights of the terms ``cls``, ``box``, ``quality``, ``mask``.
 
     Example:
         >>> from sakd_dense.distill.responses import DenseHeadResponse

@@ -1,7 +1,7 @@
 """Kinds of the outputs of each head of mmdet, in their order.
 
-Found from the head's type or the first of its bases that is listed. Another head is declared in
-one line: ``declare_head("MyHead", "scores", "boxes")``.
+The entry of a head is that of its type or of the first of its bases that is listed. One line
+declares another head: ``declare_head("MyHead", "scores", "boxes")``.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...runtime.errors import UserError
 from .outputs import ERRORS
 
-#: Beside those of :data:`.outputs.ERRORS`. ``probabilities``: scores after their sigmoid;
+#: Kinds beside those of :data:`.outputs.ERRORS`. ``probabilities``: scores after their sigmoid;
 #: ``presence``: logits of an object, whose probability multiplies that of each class (YOLOX).
 SPECIAL = ("scores", "probabilities", "objectness", "presence", "features")
 Layout = tuple[Any, ...]
@@ -49,13 +49,13 @@ _LAYOUTS: dict[str, Layout | None] = {
 
 
 def _yolov3(head: Any, output: Any) -> tuple[list[Tensor], ...]:
-    """Maps ``[B, A*(5+K), H, W]`` -> scores, boxes and presence of A*B images of one anchor."""
+    """Splits maps ``[B, A*(5+K), H, W]`` into scores, boxes, presence of A*B one-anchor images."""
     maps = [x.unflatten(1, (head.num_base_priors, -1)).flatten(0, 1) for x in output[0]]
     return [x[:, 5:] for x in maps], [x[:, :4] for x in maps], [x[:, 4:5] for x in maps]
 
 
 def _corners(head: Any, output: Any) -> tuple[list[Tensor], ...]:
-    """Maps of the upper left corners, then of the lower right ones -> both as 2*B images."""
+    """Joins the maps of upper left corners and of lower right corners to 2*B images."""
     pairs = zip(output[::2], output[1::2], strict=True)
     return tuple(
         [torch.cat(corners) for corners in zip(*pair, strict=True)]
@@ -64,7 +64,7 @@ def _corners(head: Any, output: Any) -> tuple[list[Tensor], ...]:
     )
 
 
-#: ``(head, output) -> outputs`` of heads whose ``forward`` does not give one output a kind.
+#: ``(head, output) -> outputs`` of heads whose ``forward`` does not return one output per kind.
 _UNPACK: dict[str, Callable[[Any, Any], Sequence[Any]]] = {
     "YOLOV3Head": _yolov3,
     "CornerHead": _corners,
@@ -74,17 +74,17 @@ _UNPACK: dict[str, Callable[[Any, Any], Sequence[Any]]] = {
 def declare_head(
     head: str, *outputs: Any, unpack: Callable[[Any, Any], Sequence[Any]] | None = None
 ) -> None:
-    """Declares the outputs of a head of the type named ``head``, or derived from it.
+    """Declares the outputs of heads of the type named ``head`` and of types derived from it.
 
     Args:
-        head: the name of a type.
-        outputs: for each output of its ``forward``, in order, one of :data:`.outputs.ERRORS` or
-            :data:`SPECIAL`; a tuple of kinds where each level is a tuple. Exactly one is
-            ``'scores'`` or ``'probabilities'``. Further outputs are not taught.
-        unpack: ``(head, output) -> outputs``, where one tensor holds several kinds.
+        head: name of the type.
+        outputs: kind of each output of ``forward``, in order: a key of :data:`.outputs.ERRORS` or
+            one of :data:`SPECIAL`. If each level is a tuple, the kind is a tuple of kinds. Exactly
+            one kind is ``'scores'`` or ``'probabilities'``. Further outputs are not taught.
+        unpack: function ``(head, output) -> outputs``, needed if one tensor holds several kinds.
 
     Raises:
-        UserError: for a kind that is not known, or not exactly one output of scores.
+        UserError: a kind is unknown, or not exactly one output holds scores.
 
     Example:
         >>> from sakd_dense.distill.responses import declare_head
@@ -104,7 +104,7 @@ def declare_head(
 
 
 def layout_of(head: nn.Module | None) -> Layout | None:
-    """The kinds of a head's outputs; None where it is not known."""
+    """Returns the kinds of a head's outputs, or None if the head is unknown."""
     return _declared(head, _LAYOUTS)
 
 
@@ -114,7 +114,7 @@ def _declared(head: nn.Module | None, known: dict[str, Any]) -> Any:
 
 
 def unpacked(head: nn.Module, output: Sequence[Any]) -> Sequence[Any]:
-    """The outputs of ``head``'s ``forward``, one a kind of its layout."""
+    """Returns the outputs of ``head``'s ``forward``, one per kind of its layout."""
     unpack = _declared(head, _UNPACK)
     return output if unpack is None else unpack(head, output)
 
@@ -122,7 +122,7 @@ def unpacked(head: nn.Module, output: Sequence[Any]) -> Sequence[Any]:
 def outputs_by_kind(
     output: Sequence[Any], layout: Layout | None
 ) -> Iterator[tuple[str, Sequence[Tensor]]]:
-    """(kind, its levels) of each output of a head; a single tensor is one level."""
+    """Yields the kind and the levels of each output of a head; a single tensor is one level."""
     for kind, levels in zip(layout or (), output, strict=False):
         if isinstance(kind, tuple):
             yield from outputs_by_kind(tuple(zip(*levels, strict=True)), kind)

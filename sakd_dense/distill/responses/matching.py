@@ -1,4 +1,4 @@
-"""Matching of the student's queries with the teacher's. Not measured on a real set."""
+"""Matching of the student's queries with the teacher's. Not measured on a real data set."""
 
 from dataclasses import fields
 from typing import Any
@@ -13,16 +13,17 @@ MATCHES = ("auto", "index", "hungarian")
 
 @torch.no_grad()
 def match(student: Any, teacher: Any, sigmoid: bool) -> tuple[Tensor, Tensor]:
-    """The one-to-one assignment of least cost, image by image (Carion et al., "End-to-End Object
-    Detection with Transformers", ECCV 2020, eq. 1, with the teacher's predictions for the labels).
+    """Assigns the student's queries one to one to the teacher's, at the least cost per image.
 
-    The cost of a pair is the L1 distance of its class probabilities, and that of its boxes or the
-    divergence of its masks.
+    The assignment is that of Carion et al., "End-to-End Object Detection with Transformers", ECCV
+    2020, eq. 1, with the teacher's predictions as the labels. The cost of a pair is the L1 distance
+    of its class probabilities, plus that of its boxes and the divergence of its masks, if the
+    queries have them.
 
     Args:
         student: :class:`.queries.Queries` of ``[B, Q_s]``.
-        teacher: the same of ``[B, Q_t]``.
-        sigmoid: whether each class is a sigmoid of its own, not a softmax over all.
+        teacher: :class:`.queries.Queries` of ``[B, Q_t]``.
+        sigmoid: whether each class has its own sigmoid, instead of one softmax over all classes.
 
     Returns:
         The rows of the student's and of the teacher's queries, both ``[B, min(Q_s, Q_t)]``.
@@ -39,7 +40,7 @@ def match(student: Any, teacher: Any, sigmoid: bool) -> tuple[Tensor, Tensor]:
             cost = cost + torch.cdist(s, t, p=1)
         if student.masks is not None:
             s, t = (x.masks[image].float() for x in (student, teacher))
-            # One row at a time: all pairs at once would be Q times the masks.
+            # One row at a time: all pairs at once would take Q times the memory of the masks.
             cost = cost + torch.stack([mask_error(row.expand_as(t), t) for row in s])
         assignments.append(linear_sum_assignment(cost.nan_to_num(1e4).cpu().numpy()))
     device = student.scores.device
@@ -50,7 +51,7 @@ def match(student: Any, teacher: Any, sigmoid: bool) -> tuple[Tensor, Tensor]:
 
 
 def reordered(queries: Any, rows: Tensor) -> Any:
-    """The ``rows`` ``[B, Q']`` of every field of ``queries``."""
+    """Selects the ``rows`` ``[B, Q']`` of every field of ``queries``."""
     images = torch.arange(len(rows), device=rows.device)[:, None]
     values = {f.name: getattr(queries, f.name) for f in fields(queries)}
     return type(queries)(**{k: v if v is None else v[images, rows] for k, v in values.items()})

@@ -1,19 +1,19 @@
 r"""Comparison of dense heads by kind of output, independent of the detector's name.
 
-With the teacher's probability *p*, the student's *q* (per anchor and class), the teacher's
-confidence *c* of an anchor (the largest *p*; of a softmax, what is left by the background) and
-its sum over all anchors :math:`C = \sum c`:
+The teacher's probability is *p* and the student's is *q*, per anchor and class. The teacher's
+confidence *c* of an anchor is its largest *p* or, for a softmax, 1 minus the background's *p*. With
+the sum over all anchors :math:`C = \sum c`:
 
 .. math::
     L_{cls} = \frac{1}{C} \sum d(p, q)^{\gamma}\, \mathrm{KL}(p \,\|\, q), \qquad
     L_{term} = \frac{1}{C} \sum c\, e(\text{student}, \text{teacher})
 
-KL is the divergence, not the cross-entropy, so that it is zero when both agree;
-:math:`d(p, q)` (no gradient) is how far both are apart, :math:`|p - q|` or, of a softmax, half of
-:math:`\sum |p - q|`: it keeps the many easy background anchors from ruling. *C* counts objects as
-the teacher sees them, and grows with resolution, batch and levels as the sums do; over several
-processes it is averaged, as mmdet averages its number of positives. The error *e* of an anchor is
-that of the kind of output, see :data:`ERRORS`.
+KL is the divergence, not the cross-entropy, so that it is zero when both agree. The factor
+:math:`d(p, q)`, which has no gradient, is the distance of both: :math:`|p - q|` or, for a softmax,
+half of :math:`\sum |p - q|`. It keeps the many easy background anchors from dominating. *C* counts
+objects as the teacher sees them, and grows with resolution, batch and levels as the sums do. Over
+several processes *C* is averaged, as mmdet averages its number of positives. The error *e* of an
+anchor depends on the kind of output, see :data:`ERRORS`.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,15 +30,26 @@ Error = Callable[[Levels, Levels, int, nn.Module], Tensor]
 
 
 def rows(levels: Levels, width: int) -> Tensor:
-    """Levels ``[B, A*width, H, W]`` -> ``[anchors of all levels and images, width]``, float32."""
+    """Joins the anchors of all levels and images: ``[B, A*width, H, W]`` each -> ``[N, width]``.
+
+    N is the number of all these anchors; the result is float32.
+    """
     return torch.cat([x.float().permute(0, 2, 3, 1).reshape(-1, width) for x in levels])
 
 
 def compare_scores(
     student: Tensor, teacher: Tensor, sigmoid: bool, gamma: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Logits ``[N, K]`` (of a softmax, the last is the background) -> (the divergence of each
-    row, weighted by how far both are apart; the teacher's confidence), both ``[N]``.
+    """Compares two sets of class scores row by row.
+
+    Args:
+        student: logits ``[N, K]``; for a softmax, the last class is the background.
+        teacher: logits ``[N, K]``.
+        sigmoid: whether each class has its own sigmoid, instead of one softmax over all classes.
+        gamma: exponent of the distance that weights the divergence. Default: 1.0.
+
+    Returns:
+        The weighted divergence of each row and the teacher's confidence, both ``[N]``.
     """
     if sigmoid:
         p, q = teacher.sigmoid(), student.detach().sigmoid()
@@ -49,13 +60,13 @@ def compare_scores(
 
 
 def joint_logits(scores: Tensor, presence: Tensor) -> Tensor:
-    r"""Logits of :math:`\sigma(a)\,\sigma(b)` from logits a ``[N, K]`` and b ``[N, 1]``."""
+    r"""Returns logits of :math:`\sigma(a)\,\sigma(b)` from logits a ``[N, K]`` and b ``[N, 1]``."""
     both = nn.functional.logsigmoid(scores) + nn.functional.logsigmoid(presence)
     return both - torch.log1p(-both.exp().clamp(max=1 - 1e-6))
 
 
 def objects(confidence: Tensor) -> Tensor:
-    """*C*, by which the sums over anchors are divided."""
+    """Returns *C*, the divisor of the sums over anchors."""
     return mean_over_processes(confidence.sum()).clamp(min=1e-3)
 
 
@@ -80,7 +91,10 @@ def _boxes(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> T
 
 
 def corner_error(student: Tensor, teacher: Tensor) -> Tensor:
-    """Boxes ``[..., 4]`` as corners -> L1 in units of the teacher's box, ``[...]``."""
+    """Returns the L1 error of boxes as corners, in units of the teacher's box.
+
+    ``[..., 4]`` -> ``[...]``.
+    """
     size = (teacher[..., 2:] - teacher[..., :2]).abs().mean(-1)
     return (student - teacher).abs().mean(-1) / (size + 1e-3)
 
@@ -90,20 +104,21 @@ def _corners(student: Levels, teacher: Levels, anchors: int, head: nn.Module) ->
 
 
 def localization_distillation(student: Tensor, teacher: Tensor, tau: float = 1.0) -> Tensor:
-    r"""Logits of the four sides' distances ``[N, 4, n+1]`` -> :math:`\tau^2 \mathrm{KL}` averaged
-    over the sides, ``[N]`` (LD: Zheng et al., "Localization Distillation for Dense Object
-    Detection", CVPR 2022, eq. 3).
+    r"""Returns :math:`\tau^2 \mathrm{KL}` of a box, averaged over its four sides, ``[N]``.
+
+    The inputs are logits of the sides' distances, ``[N, 4, n+1]`` (LD: Zheng et al., "Localization
+    Distillation for Dense Object Detection", CVPR 2022, eq. 3).
     """
     return softmax_kl(student, teacher, tau, dim=2).mean(1)
 
 
 def distribution_error(loss: str = "ld", tau: float = 1.0) -> Error:
-    """Returns the error between distributions of the sides' distances.
+    """Returns the error function for distributions of the sides' distances.
 
     Args:
-        loss: ``'ld'``: :func:`localization_distillation`; ``'l1'``: the distances that they
-            expect, relative to the teacher's.
-        tau: LD's temperature.
+        loss: ``'ld'`` (default): :func:`localization_distillation`; ``'l1'``: L1 of the expected
+            distances, relative to the teacher's.
+        tau: temperature of LD. Default: 1.0.
 
     Raises:
         UserError: for another loss, or a temperature that is not above 0.
@@ -128,7 +143,7 @@ def _binary(student: Levels, teacher: Levels, anchors: int, head: nn.Module) -> 
 
 
 def mask_error(student: Tensor, teacher: Tensor) -> Tensor:
-    """Logits of masks ``[..., H, W]`` -> the divergence averaged over pixels, ``[...]``."""
+    """Averages the divergence of mask logits over pixels, ``[..., H, W]`` -> ``[...]``."""
     return binary_kl(student.float(), teacher.float()).mean((-2, -1))
 
 
@@ -149,7 +164,7 @@ def _cells(along: int) -> Error:
     return error
 
 
-#: kind of output: (the term it belongs to, its error for each anchor).
+#: Kind of output -> (its term, its error for each anchor).
 ERRORS: dict[str, tuple[str, Error]] = {
     # Deltas of an anchor (L1), or distances from a point (L1 relative to the teacher's).
     "boxes": ("box", _boxes),
@@ -157,13 +172,13 @@ ERRORS: dict[str, tuple[str, Error]] = {
     "corners": ("box", _corners),
     # Logits of a discrete distribution of each side's distance (GFL): LD.
     "distribution": ("box", distribution_error()),
-    # Logits of independent yes or no, such as SABL's buckets: binary KL.
+    # Logits of independent binary variables, such as SABL's buckets: binary KL.
     "buckets": ("box", _binary),
-    # Any other numbers that make a box (points, sizes, offsets): L1 relative to the teacher's.
+    # Any other numbers that define a box (points, sizes, offsets): L1 relative to the teacher's.
     "values": ("box", _relative),
     # Centerness, IoU: binary KL.
     "quality": ("quality", _binary),
-    # Numbers that make a mask (coefficients, kernels): L1 relative to the teacher's.
+    # Numbers that define a mask (coefficients, kernels): L1 relative to the teacher's.
     "kernels": ("mask", _relative),
     # A mask for each cell of the grid, or for each of its columns and rows: binary KL.
     "masks": ("mask", _masks),
@@ -173,6 +188,9 @@ ERRORS: dict[str, tuple[str, Error]] = {
 
 
 def feature_error(student: Tensor, teacher: Tensor) -> Tensor:
-    """Maps that masks are made of, ``[B, E, H, W]`` -> L1 relative to the teacher's, a scalar."""
+    """Returns the L1 error of maps from which masks are built, relative to the teacher's maps.
+
+    ``[B, E, H, W]`` -> a scalar.
+    """
     student, teacher = student.float(), teacher.float()
     return (student - teacher).abs().mean() / (teacher.abs().mean() + 1e-3)

@@ -1,9 +1,9 @@
-r"""Heads of queries: DETR and its kin, MaskFormer and Mask2Former (mmdet's and mmseg's).
+r"""Query heads: DETR and its variants, MaskFormer and Mask2Former (mmdet's and mmseg's).
 
-The last decoder layer is compared: what a model finally says. Where queries are learned (DETR,
-Deformable DETR, Mask2Former, ...), level 1 gave both models the same, and they are compared one by
-one. Where an encoder proposes them from the image (two-stage Deformable DETR, DINO, DDQ), the
-student's are assigned to the teacher's by the Hungarian algorithm, see :mod:`.matching`.
+The last decoder layer is compared, which is a model's final prediction. If queries are learned
+(DETR, Deformable DETR, Mask2Former, ...), level 1 gave both models the same queries, and they are
+compared one by one. If an encoder proposes them from the image (two-stage Deformable DETR, DINO,
+DDQ), the Hungarian algorithm assigns the student's queries to the teacher's, see :mod:`.matching`.
 
 With the teacher's confidence *c* of a query and :math:`C = \sum c`, classes are compared as in
 :mod:`.outputs`, boxes and masks by
@@ -12,7 +12,8 @@ With the teacher's confidence *c* of a query and :math:`C = \sum c`, classes are
     L_{box} = \frac{1}{C} \sum c\, \frac{\lVert b_s - b_t \rVert_1}{2\,(w_t + h_t)}, \qquad
     L_{mask} = \frac{1}{C} \sum c\, \mathrm{mean}_{hw}\, \mathrm{KL}(m_t \,\|\, m_s)
 
-Queries for denoising and DDQ's dense ones serve the labels alone and are left to them.
+Queries for denoising and DDQ's dense queries serve only the loss on the labels; no term compares
+them.
 """
 
 import inspect
@@ -31,8 +32,12 @@ from .outputs import compare_scores, mask_error, objects
 
 @dataclass
 class Queries:
-    """Predictions for each query: logits ``[B, Q, K]``, boxes ``[B, Q, 4]`` as center and size in
-    shares of the image, masks ``[B, Q, H, W]`` (logits).
+    """Predictions for each query.
+
+    Attributes:
+        scores: logits ``[B, Q, K]``.
+        boxes: center and size ``[B, Q, 4]`` as fractions of the image, or None.
+        masks: logits ``[B, Q, H, W]``, or None.
     """
 
     scores: Tensor
@@ -47,12 +52,12 @@ def _head(model: nn.Module) -> Any:
 
 
 def _is_a(head: nn.Module | None, *names: str) -> bool:
-    # By name: mmdet need not be there, and mmseg's are derived from its.
+    # By name: mmdet need not be installed, and mmseg's heads are derived from mmdet's.
     return any(cls.__name__ in names for cls in type(head).__mro__)
 
 
 def _of_transformer(model: nn.Module, inputs: dict[str, Any], output: Any) -> Queries:
-    """The last layer of a DETR-like head, without the queries that serve training alone."""
+    """Returns the last layer of a DETR-like head, without queries that only training uses."""
     scores, boxes = (layers[-1] for layers in output[:2])
     noisy = (inputs.get("dn_meta") or {}).get("num_denoising_queries", 0)
     dense = (inputs.get("dn_meta") or {}).get("num_dense_queries", 0)
@@ -61,12 +66,16 @@ def _of_transformer(model: nn.Module, inputs: dict[str, Any], output: Any) -> Qu
 
 
 class QueryResponse(Response):
-    """Scores, boxes and masks of the last decoder layer's queries. Not measured on a real set.
+    """Response of a query head: scores, boxes and masks of the last decoder layer's queries.
+
+    Not measured on a real data set.
 
     Args:
-        gamma: how much queries on which both agree are left out.
-        match: ``'index'``, ``'hungarian'``, or ``'auto'``: by index where queries are learned.
-        weights: of the terms ``cls``, ``box``, ``mask``.
+        gamma: exponent of the weight by which queries count less where both models agree. 0: all
+            queries count alike. Default: 1.0.
+        match: ``'index'``, ``'hungarian'``, or ``'auto'`` (default): by index if queries are
+            learned, else Hungarian.
+        weights: weights of the terms ``cls``, ``box``, ``mask``.
 
     Example:
         >>> from sakd_dense.distill.responses import QueryResponse
@@ -144,7 +153,7 @@ class QueryResponse(Response):
     def _aligned(
         self, student: Queries, teacher: Queries, model: nn.Module, sigmoid: bool
     ) -> tuple[Queries, Queries]:
-        """Both in one order."""
+        """Returns the queries of both models in the same order."""
         learned = not getattr(model, "as_two_stage", False)
         if self.match == "index" or (self.match == "auto" and learned):
             if student.scores.shape != teacher.scores.shape:

@@ -1,9 +1,9 @@
-"""The calls of a RoI head, recorded from one model and replayed by another.
+"""Calls of a RoI head, recorded from one model and replayed by another.
 
-A RoI head's own methods ``_bbox_forward`` and ``_mask_forward`` know how its extractors, shared
-head, semantic branch and stages play together. The calls of the student's forward are replayed by
-the teacher (or by the student at a prefix) on its own maps: the RoIs are the student's, everything
-that is made from maps is the replaying model's.
+A RoI head's own methods ``_bbox_forward`` and ``_mask_forward`` combine its extractors, shared
+head, semantic branch and stages. The teacher (or the student at a prefix) replays the calls of the
+student's forward on its own maps: the RoIs are the student's, and everything computed from maps is
+the replaying model's.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,13 @@ from ..taps import MethodCall, MethodTap
 
 @dataclass
 class RoICall:
-    """One call: its arguments by name, and its outputs (``cls_score``, ``mask_preds``, ...)."""
+    """One call of a RoI head.
+
+    Attributes:
+        method: name of the method.
+        arguments: arguments by name.
+        outputs: outputs by name (``cls_score``, ``mask_preds``, ...).
+    """
 
     method: str
     arguments: dict[str, Any]
@@ -26,19 +32,19 @@ class RoICall:
 
     @property
     def masks(self) -> bool:
-        """Whether it is about masks, not boxes."""
+        """Whether the call predicts masks, not boxes."""
         return self.method == "_mask_forward"
 
     @property
     def stage(self) -> int:
-        """Of a cascade."""
+        """Index of the cascade's stage; 0 without a cascade."""
         return self.arguments.get("stage", 0)
 
     def rows(self, boxes: "RoICall") -> Tensor:
-        """For each RoI of these masks, the nearest RoI of ``boxes``, as its index, ``[M]``.
+        """Returns the index of the nearest RoI of ``boxes`` for each RoI of these masks, ``[M]``.
 
-        The mask's RoIs are some of the box's; in a head that refines boxes first (HTC), they lie
-        near them.
+        The RoIs of the masks are some of those of the boxes. In a head that refines boxes first
+        (HTC), they lie near them.
         """
         if self.arguments.get("rois") is None:  # one extractor for both
             return self.arguments["pos_inds"].nonzero()[:, 0]
@@ -46,17 +52,17 @@ class RoICall:
 
 
 def roi_tap(roi_head: nn.Module) -> MethodTap:
-    """Records the calls of ``roi_head``."""
+    """Returns a recorder of the calls of ``roi_head``."""
     return MethodTap(roi_head, "_bbox_forward", "_mask_forward")
 
 
 def roi_calls(calls: Sequence[MethodCall]) -> list[RoICall]:
-    """From the calls of :func:`roi_tap`."""
+    """Converts the calls of :func:`roi_tap` to :class:`RoICall`."""
     return [RoICall(call.method, call.arguments, call.output) for call in calls]
 
 
 def stages(calls: Sequence[RoICall]) -> list[tuple[RoICall, list[RoICall]]]:
-    """Each call about boxes, with the calls about masks that follow it."""
+    """Returns each call for boxes with the calls for masks that follow it."""
     grouped: list[tuple[RoICall, list[RoICall]]] = []
     for call in calls:
         if call.masks:
@@ -72,20 +78,23 @@ def replay(
     reference: Sequence[RoICall],
     semantic: Any = None,
 ) -> list[RoICall]:
-    """The calls ``reference`` (the student's) as ``model`` answers them.
+    """Replays the student's calls ``reference`` with ``model``.
 
     Args:
         model: a two-stage detector.
-        maps: what its neck gives.
-        reference: which method was called, on which RoIs.
-        semantic: its own map of a semantic branch, where it has one.
+        maps: output of the model's neck.
+        reference: the calls, with their methods and RoIs.
+        semantic: the model's own map of a semantic branch; None without one.
+
+    Returns:
+        The calls, with the outputs of ``model``.
     """
     head = model.roi_head
     context = getattr(head, "glbctx_head", None)
     replaced: dict[str, Any] = dict(x=maps, semantic_feat=semantic)
     replaced["glbctx_feat"] = context(maps)[1] if context is not None else None
     calls: list[RoICall] = []
-    boxes = reference_boxes = None  # the last call about boxes, of this model and of the reference
+    boxes = reference_boxes = None  # the last call for boxes, of this model and of the reference
     for call in reference:
         if call.masks and boxes is not None and reference_boxes is not None:
             replaced.update(_of_rois(head, call, boxes, reference_boxes))
@@ -105,7 +114,7 @@ def replay(
 def _of_rois(
     head: nn.Module, call: RoICall, boxes: RoICall, reference_boxes: RoICall
 ) -> dict[str, Any]:
-    """The arguments of a call about masks that the head of boxes made."""
+    """Returns the arguments of a call for masks that the box head computes."""
     replaced = {"bbox_feats": boxes.outputs.get("bbox_feats")}
     if "relayed_feat" in call.arguments:  # SCNet
         relayed = boxes.outputs["relayed_feat"][call.rows(reference_boxes)]
@@ -120,7 +129,7 @@ def _of_rois(
 
 
 def _objects(model: nn.Module, call: RoICall, before: RoICall | None) -> Tensor:
-    """Queries (Sparse R-CNN): as the stage before left them, or as they start."""
+    """Returns the queries (Sparse R-CNN) of the previous stage, or the initial ones."""
     if before is not None:
         return before.outputs["object_feats"]
     start = model.rpn_head.init_proposal_features.weight
@@ -128,7 +137,10 @@ def _objects(model: nn.Module, call: RoICall, before: RoICall | None) -> Tensor:
 
 
 def _rows_of(rows: Tensor, table: Tensor) -> Tensor:
-    """For each of ``rows``, ``[M, 5]``, where in ``table``, ``[N, 5]``, the nearest stands."""
+    """Returns the index of the row of ``table`` that is nearest to each of ``rows``, ``[M]``.
+
+    ``rows`` is ``[M, 5]``, ``table`` is ``[N, 5]``.
+    """
     if not len(rows):
         return torch.zeros(0, dtype=torch.long, device=rows.device)
     exact = "donot_use_mm_for_euclid_dist"

@@ -1,14 +1,14 @@
-r"""Segmentors (mmseg): the logits of every pixel, of main and auxiliary heads.
+r"""Segmentors (mmseg): the logits of every pixel, from main and auxiliary heads.
 
 .. math:: L = \frac{\tau^2}{|V|} \sum_{i \in V} \mathrm{KL}\left(
           \mathrm{softmax}(z_{t,i} / \tau) \,\|\, \mathrm{softmax}(z_{s,i} / \tau)\right)
 
-*V* are the pixels whose label is not to be ignored, at the resolution of the logits (the label
-there is the nearest one). A mean over pixels: the value does not grow with the resolution. Heads
-with one output channel and a sigmoid are compared as binary variables.
+*V* is the set of pixels whose label is not ignored, at the resolution of the logits (each pixel
+takes the nearest label). The loss is a mean over pixels, so its value does not grow with the
+resolution. Heads with one output channel and a sigmoid are compared as binary variables.
 
-``loss='cwd'`` compares where each class is seen instead of what each pixel shows: a softmax over
-pixels, see :mod:`sakd_dense.distill.losses.cwd`.
+``loss='cwd'`` compares where each class is active instead of what each pixel shows. Its softmax
+runs over pixels, see :mod:`sakd_dense.distill.losses.cwd`.
 """
 
 import sys
@@ -37,22 +37,25 @@ def _heads(model: nn.Module, name: str) -> list[nn.Module]:
 
 
 def _classifier(head: nn.Module) -> nn.Module | None:
-    """The convolution whose output is the logits. mmseg calls ``head.forward`` past PyTorch's
-    hooks, and heads return the logits in many wrappings; this module is called as one.
+    """Returns the convolution whose output is the logits.
+
+    mmseg calls ``head.forward``, which bypasses PyTorch's hooks, and heads return the logits in
+    different containers. The convolution is called as a module, so hooks see it.
     """
-    # KNet's head refines the answer of another head, which is taught.
+    # KNet's head refines the output of another head; that one is taught.
     return getattr(getattr(head, "kernel_generate_head", head), "conv_seg", None)
 
 
 class SegmentorResponse(Response):
-    """``EncoderDecoder`` and ``CascadeEncoderDecoder``.
+    """Response of an ``EncoderDecoder`` or a ``CascadeEncoderDecoder``.
 
     Args:
-        decode, aux: weights of the main heads' mean and of the auxiliary heads' mean.
-        tau: temperature.
-        loss: ``'kl'`` (per pixel) or ``'cwd'`` (per class).
+        decode, aux: weights of the main heads' mean (default: 1.0) and of the auxiliary heads'
+            mean (default: 0.4).
+        tau: temperature. Default: 1.0.
+        loss: ``'kl'`` (per pixel, default) or ``'cwd'`` (per class).
 
-    Heads without a ``conv_seg`` of their own (PointRend's point head) are left to the labels.
+    Heads without their own ``conv_seg`` (PointRend's point head) learn from the labels only.
 
     Example:
         >>> from sakd_dense.distill.responses import SegmentorResponse
@@ -78,7 +81,7 @@ class SegmentorResponse(Response):
 
     @staticmethod
     def _taught(model: nn.Module, name: str) -> list[nn.Module]:
-        """The heads, up to the first that has no logits to compare."""
+        """Returns the heads up to the first one without logits to compare."""
         heads = []
         for head in _heads(model, name):
             if _classifier(head) is None:
@@ -151,7 +154,7 @@ class SegmentorResponse(Response):
 
 
 def _valid(samples: Any, ignore_index: int, logits: Tensor) -> Tensor:
-    """``[B, h, w]`` bool: the pixels of ``logits`` whose label counts."""
+    """Returns the pixels of ``logits`` whose label counts, ``[B, h, w]`` bool."""
     size = logits.shape[-2:]
     if not samples:
         return torch.ones(logits.shape[0], *size, dtype=torch.bool, device=logits.device)

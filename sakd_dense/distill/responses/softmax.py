@@ -1,7 +1,7 @@
-r"""Classes of a softmax, compared: KL, DKD or DIST.
+r"""Losses between the classes of two softmaxes: KL, DKD and DIST.
 
-Each takes logits ``[N, K]`` of student and teacher and the target class ``[N]`` and gives a value
-for each row, ``[N]``, float32, zero when both are equal.
+Each loss takes logits ``[N, K]`` of student and teacher and the target class ``[N]``. It returns a
+float32 value for each row, ``[N]``, which is zero when both are equal.
 """
 
 import inspect
@@ -20,7 +20,7 @@ SoftmaxLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def kl(student: Tensor, teacher: Tensor, target: Tensor, tau: float = 1.0) -> Tensor:
-    """:func:`.divergence.softmax_kl`; the target class makes no difference."""
+    """Returns :func:`.divergence.softmax_kl`; the target class has no effect."""
     return softmax_kl(student, teacher, tau)
 
 
@@ -32,14 +32,16 @@ def dkd(
     alpha: float = 1.0,
     beta: float = 1.0,
 ) -> Tensor:
-    r"""DKD (Zhao et al., "Decoupled Knowledge Distillation", CVPR 2022, eq. 7): how sure of the
-    target, and what is said of the other classes among themselves, weighted apart.
+    r"""Returns DKD (Zhao et al., "Decoupled Knowledge Distillation", CVPR 2022, eq. 7).
+
+    DKD separates the confidence in the target class from the distribution among the other classes
+    and weights them separately.
 
     .. math:: L = \tau^2 \left(\alpha\, \mathrm{KL}(b_t \,\|\, b_s)
               + \beta\, \mathrm{KL}(\hat p_t \,\|\, \hat p_s)\right)
 
-    with *b* the pair (target, all others) and :math:`\hat p` the softmax without the target.
-    ``beta=0.5`` and ``8`` are the paper's for ImageNet and CIFAR-100; the default is ours, and not
+    with *b* the pair (target, all others) and :math:`\hat p` the softmax without the target. The
+    paper uses ``beta=0.5`` for ImageNet and ``beta=8`` for CIFAR-100. The default is ours and not
     measured.
     """
     is_target = F.one_hot(target, student.shape[1]).bool()
@@ -51,7 +53,7 @@ def dkd(
 
     log_b, log_a = pair(student), pair(teacher)
     sure = (log_a.exp() * (log_a - log_b)).sum(1) * tau**2
-    # Far below every logit rather than infinitely: 0 * inf is no number.
+    # Far below every logit, but finite: 0 * inf is NaN.
     s, t = (x.masked_fill(is_target, -1e4 * tau) for x in (student, teacher))
     return alpha * sure + beta * softmax_kl(s, t, tau)
 
@@ -64,13 +66,13 @@ def dist(
     beta: float = 1.0,
     gamma: float = 1.0,
 ) -> Tensor:
-    r"""DIST (Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022,
-    eq. 9): relations instead of values.
+    r"""Returns DIST (Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022,
+    eq. 9), which compares relations instead of values.
 
     .. math:: L = \tau^2 \left(\beta\, (1 - \rho_{rows}) + \gamma\, (1 - \rho_{classes})\right)
 
     with :math:`\rho` Pearson's correlation of both softmaxes, over the classes of a row and over
-    the rows of a class. The second is the same for every row. Not measured.
+    the rows of a class. The second term is the same for every row. Not measured.
     """
     s, t = ((x / tau).softmax(1) for x in (student, teacher))
     across = 1 - _pearson(s, t, 1)
@@ -88,7 +90,12 @@ LOSSES: dict[str, Callable[..., Tensor]] = {"kl": kl, "dkd": dkd, "dist": dist}
 
 
 def softmax_loss(loss: str | Mapping[str, Any], **defaults: Any) -> SoftmaxLoss:
-    """``'kl'``, ``'dkd'``, ``'dist'``, or ``dict(type='dkd', tau=4.0, beta=8.0)``.
+    """Returns a loss of this module with its arguments set.
+
+    Args:
+        loss: ``'kl'``, ``'dkd'``, ``'dist'``, or a dict with arguments, such as
+            ``dict(type='dkd', tau=4.0, beta=8.0)``.
+        defaults: arguments that ``loss`` may override.
 
     Raises:
         UserError: for an unknown type or argument, or a temperature that is not above 0.

@@ -1,18 +1,18 @@
-r"""Two-stage detectors: R-CNNs of one stage and cascades, whatever their RoI head is made of.
+r"""Two-stage detectors: R-CNNs with one stage and cascades, with any structure of the RoI head.
 
 The region proposal network is compared as a one-stage head (:mod:`.dense`). Student and teacher
-would sample other RoIs, which cannot be compared; both run on the *student's* RoIs, by the RoI
-head's own methods (:mod:`.roi_calls`). With the teacher's probability :math:`p_{nc}` of
-RoI *n* to be class *c* (background aside):
+would sample different RoIs, which cannot be compared. Both therefore run on the *student's* RoIs,
+by the RoI head's own methods (:mod:`.roi_calls`). With the teacher's probability :math:`p_{nc}`
+that RoI *n* is of class *c* (without the background):
 
 .. math::
     L_{cls} &= \frac{1}{N} \sum_n \mathrm{KL}(p_n \,\|\, q_n) \\
     L_{box} &= \frac{1}{\sum p} \sum_{n,c} p_{nc}\, \tfrac14 \lVert\delta_s-\delta_t\rVert_1 \\
     L_{mask} &= \frac{1}{\sum p} \sum_{n,c} p_{nc}\, \mathrm{mean}_{hw}\,\mathrm{KL}(m_t \,\|\, m_s)
 
-Deltas and masks of a class thus count as far as the teacher sees that class. The stages of a
-cascade are averaged. Boxes that a head gives decoded are compared in units of the teacher's box.
-Where there is a semantic branch (``seg``), it is compared pixel by pixel.
+Deltas and masks of a class thus count in proportion to the teacher's probability of that class.
+The stages of a cascade are averaged. Boxes that a head returns decoded are compared in units of the
+teacher's box. A semantic branch (``seg``), if present, is compared pixel by pixel.
 """
 
 from dataclasses import dataclass, field
@@ -34,7 +34,13 @@ from .softmax import softmax_loss
 
 @dataclass
 class TwoStageOutput:
-    """Outputs of a model: for all anchors, for every pixel, and call by call for some RoIs."""
+    """Outputs of a two-stage detector.
+
+    Attributes:
+        rpn: output of the region proposal network for all anchors, or None.
+        semantic: logits of every pixel, or None.
+        roi_calls: calls of the RoI head, each for some RoIs.
+    """
 
     rpn: Any = None
     semantic: Tensor | None = None
@@ -46,26 +52,26 @@ def _heads(module: nn.Module) -> list[nn.Module]:
 
 
 def _semantic_head(model: nn.Module) -> Any:
-    """Of a panoptic segmentor, or of a RoI head that has one (HTC, SCNet)."""
+    """Returns the semantic head of a panoptic segmentor or of a RoI head (HTC, SCNet), or None."""
     places = (model, getattr(model, "roi_head", None))
     heads = (getattr(place, "semantic_head", None) for place in places)
     return next((h for h in heads if h is not None), None)
 
 
 def _semantic(output: Any) -> tuple[Tensor, Any]:
-    """(logits of every pixel, the map that the RoI head is given)"""
+    """Returns the logits of every pixel, and the map that the RoI head takes."""
     return (output["seg_preds"], None) if isinstance(output, dict) else output[:2]
 
 
 class TwoStageResponse(Response):
-    """The RPN as a one-stage head; classes, boxes and masks of the student's RoIs.
+    """Response of a two-stage detector: the RPN, and classes, boxes and masks of its RoIs.
 
     Args:
-        gamma: of the RPN, as in :class:`.dense.DenseHeadResponse`.
-        loss: of the RoIs' classes where they are a softmax: ``'kl'``, ``'dkd'``, ``'dist'`` (the
-            latter two not measured), or a dict with such a type and its arguments, see
-            :mod:`.softmax`. The target class of DKD is the teacher's first choice.
-        weights: of the terms ``rpn_cls, rpn_box, rpn_quality, cls, box, mask, seg``.
+        gamma: exponent for the RPN, as in :class:`.dense.DenseHeadResponse`. Default: 1.0.
+        loss: loss of the RoIs' classes, if they are a softmax: ``'kl'`` (default), ``'dkd'``,
+            ``'dist'`` (the latter two are not measured), or a dict with such a type and its
+            arguments, see :mod:`.softmax`. The target class of DKD is the teacher's top class.
+        weights: weights of the terms ``rpn_cls, rpn_box, rpn_quality, cls, box, mask, seg``.
 
     Example:
         >>> from sakd_dense.distill.responses import TwoStageResponse
@@ -89,7 +95,7 @@ class TwoStageResponse(Response):
 
     @staticmethod
     def _rpn(model: nn.Module) -> nn.Module | None:
-        # Fast R-CNN has none, and some are no dense head: the RoI head alone is taught then.
+        # Fast R-CNN has no RPN, and some RPNs are no dense heads: only the RoI head is taught.
         rpn = getattr(model, "rpn_head", None)
         return rpn if layout_of(rpn) is not None else None
 
@@ -146,7 +152,7 @@ class TwoStageResponse(Response):
         return {name: torch.stack(values).mean() for name, values in terms.items()}
 
     def _classes(self, s: Tensor, t: Tensor, head: nn.Module) -> tuple[Tensor, Tensor]:
-        """The term of the classes, and the teacher's confidence: ``[N, classes]``."""
+        """Returns the term of the classes and the teacher's confidence, ``[N, classes]``."""
         if getattr(head.loss_cls, "custom_activation", False):  # Seesaw: classes and objectness
             p, q = (head.loss_cls.get_activation(x) for x in (t, s))
             divergence, confidence = categorical_kl(q, p), p
@@ -159,8 +165,10 @@ class TwoStageResponse(Response):
 
 
 def _scores(scores: Tensor, head: nn.Module) -> Tensor:
-    """``[N, classes]``: heads of several instances (CrowdDet) give more than one row a RoI, and
-    those of queries a dimension for the images.
+    """Reshapes scores to ``[N, classes]``.
+
+    Heads for several instances (CrowdDet) return more than one row per RoI, and query heads an
+    extra dimension for the images.
     """
     width = scores.shape[-1]
     if not getattr(head.loss_cls, "custom_activation", False):
@@ -169,14 +177,16 @@ def _scores(scores: Tensor, head: nn.Module) -> Tensor:
 
 
 def _box_error(student: dict[str, Any], teacher: dict[str, Any], rows: int) -> Tensor | None:
-    """``[N, C]`` or, the same for every class, ``[N, 1]``; None where a head gives no box.
+    """Returns the boxes' error ``[N, C]``, or None if the head predicts no boxes.
+
+    If all classes share a box, the error is ``[N, 1]``.
 
     Args:
-        student: the outputs of a call about boxes.
-        teacher: those of the same call.
-        rows: N, that of the scores.
+        student: the student's outputs of a call for boxes.
+        teacher: the teacher's outputs of the same call.
+        rows: number of rows N of the scores.
     """
-    if isinstance(student.get("bbox_pred"), tuple):  # SABL: in which bucket, and where in it
+    if isinstance(student.get("bbox_pred"), tuple):  # SABL: the bucket and the offset in it
         (s_in, s_at), (t_in, t_at) = (x["bbox_pred"] for x in (student, teacher))
         error = binary_kl(s_in.float(), t_in.float()).mean(1) + (s_at - t_at).abs().mean(1)
         return error.unsqueeze(1)
@@ -190,7 +200,10 @@ def _box_error(student: dict[str, Any], teacher: dict[str, Any], rows: int) -> T
 
 
 def _weighted(error: Tensor, confidence: Tensor) -> Tensor:
-    """Error ``[N, C]`` or, the same for every class, ``[N, 1]``; ``[N, C]`` -> a scalar."""
+    """Averages an error, weighted by the confidence ``[N, C]``, to a scalar.
+
+    The error is ``[N, C]``, or ``[N, 1]`` if it is the same for every class.
+    """
     total = mean_over_processes(confidence.sum()).clamp(min=1e-3)
     weight = confidence if error.shape[1] > 1 else confidence.sum(1, keepdim=True)
     return (error * weight).sum() / total
