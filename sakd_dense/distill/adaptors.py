@@ -67,7 +67,7 @@ def kernel_size_of(features: Mapping[str, Any]) -> int | None:
     """Checks and returns ``adaptor`` of the hook's ``features``; None if it is not set.
 
     Raises:
-        UserError: ``adaptor`` is not an odd integer.
+        UserError: ``adaptor`` is not a positive odd integer.
 
     Example:
         >>> from sakd_dense.distill.adaptors import kernel_size_of
@@ -75,7 +75,8 @@ def kernel_size_of(features: Mapping[str, Any]) -> int | None:
         3
     """
     size = features.get("adaptor")
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size % 2 != 1):
+    odd = isinstance(size, int) and not isinstance(size, bool) and size > 0 and size % 2 == 1
+    if size is not None and not odd:
         raise UserError(
             f"SAKDHook: features=dict(adaptor={size!r}): must be an odd kernel size, such as 1 or 3"
         )

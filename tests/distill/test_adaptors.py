@@ -64,7 +64,7 @@ def test_the_adapted_features_are_compared():
     assert all(a[1].bias.grad.any() for a in adaptors)
 
 
-@pytest.mark.parametrize("size", [0, 2, 1.0, True, "3"])
+@pytest.mark.parametrize("size", [0, -1, 2, 1.0, True, "3"])
 def test_a_kernel_size_is_odd(make_runner, size):
     with pytest.raises(UserError, match=r"adaptor=.*odd kernel size"):
         make_runner(dict(features=dict(type="FeatureMSE", adaptor=size)))
