@@ -7,10 +7,10 @@
   python benchmarks/accuracy.py bccd table                   # tests what is new, keeps it
   python benchmarks/accuracy.py bccd publish sakd --seed 0   # trains, tests, writes a slim file
 
-Every student has the same epochs, schedule and batches; a seed's students share its teacher.
-Choices are made on `val` (table --split val). `table` reads `test` once, at T = 1, 2, 4, 8 from
-one pass, and keeps what it finds in benchmarks/results: the table is there without the runs.
-On a CPU, training runs in bfloat16 (--amp) on one thread, so that two runs share two cores.
+All students have the same epochs, schedule and batches. The students of a seed share its teacher.
+Make choices on `val` (table --split val). `table` reads `test` once, at T = 1, 2, 4, 8 from one
+pass, and keeps the results in benchmarks/results, so that it needs no runs afterwards. On a CPU,
+training runs in bfloat16 (--amp) on one thread, so that two runs share two cores.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from sakd_dense.export import publish
 from sakd_dense.runtime.amp import with_amp
 from sakd_dense.timesteps import SweepResult, grid, sweep
 
-# As data/ and work_dirs/: from the checkout's folder.
+# Relative to the folder of the checkout, like data/.
 RUNS = Path("work_dirs")
 RESULTS = Path("benchmarks/results")
 STEPS = (1, 2, 4, 8)
@@ -44,7 +44,7 @@ def folder(track: str, arm: str, seed: int) -> Path:
 
 
 def checkpoint(track: str, arm: str, seed: int) -> Path | None:
-    """The checkpoint that counts: the teacher's best on val, a student's last."""
+    """Returns the checkpoint that counts: the teacher's best on val, a student's last; or None."""
     epochs = config_of(track, arm).train_cfg.max_epochs
     last = folder(track, arm, seed) / f"epoch_{epochs}.pth"
     if not last.is_file():
@@ -53,7 +53,7 @@ def checkpoint(track: str, arm: str, seed: int) -> Path | None:
 
 
 def trained(track: str, arm: str, seed: int) -> str:
-    """The checkpoint that another arm starts from."""
+    """Returns the checkpoint that another arm starts from."""
     if arm == "teacher":
         track = TRACKS[track].taught_by or track
     file = checkpoint(track, arm, seed)
@@ -63,26 +63,26 @@ def trained(track: str, arm: str, seed: int) -> str:
 
 
 def config_of(track: str, arm: str) -> Config:
-    """The shipped config, with the arm's epochs."""
+    """Returns the shipped config with the epochs of the arm."""
     files, args = TRACKS[track], ARMS[arm]
     cfg = Config.fromfile(files.teacher if arm == "teacher" else files.student)
     if arm != "teacher":
         epochs = args.get("epochs", cfg.train_cfg.max_epochs)
         cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
         cfg.param_scheduler[1].update(T_max=epochs, end=epochs)
-        # The last is the one that counts; a run that was cut off goes on from it.
+        # The last checkpoint counts, and an interrupted run resumes from it.
         cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=1)
         cfg.default_hooks.checkpoint.pop("save_best", None)
     return cfg
 
 
 def config(track: str, arm: str, seed: int) -> Config:
-    """The shipped config with the arm's differences."""
+    """Returns the shipped config with the settings of the arm."""
     args = ARMS[arm]
     cfg = config_of(track, arm)
     cfg.work_dir = str(folder(track, arm, seed))
     cfg.randomness = dict(seed=seed)
-    # MMEngine keeps visualizers by name: so each run logs into a folder of its own.
+    # MMEngine keeps visualizers by name, so each run needs its own to log into its own folder.
     cfg.visualizer.name = f"{track}-{arm}-{seed}"
     cfg.optim_wrapper = with_amp(cfg.optim_wrapper)
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
@@ -126,7 +126,7 @@ def config(track: str, arm: str, seed: int) -> Config:
 def swept(track: str, arm: str, seed: int, split: str) -> dict[str, Any] | None:
     """Tests a run on ``split`` at every T, and at every D if its arm names several.
 
-    Kept, for `test` in benchmarks/results.
+    The result is kept, for `test` in benchmarks/results. Returns None if there is no run.
     """
     file = checkpoint(track, arm, seed)
     out = RESULTS / track / f"{arm}-seed{seed}.json"
@@ -146,10 +146,10 @@ def swept(track: str, arm: str, seed: int, split: str) -> dict[str, Any] | None:
 
 
 def train(track: str, arm: str, seed: int) -> None:
-    """A run, or where the arm is level 1 alone the tool's, as users do it."""
+    """Trains a run; for an arm with level 1 only, runs tools/transfer.py as a user would."""
     cfg = config(track, arm, seed)
     if "untrained" not in ARMS[arm]:
-        # MMEngine would resume from `load_from`, which is where a run starts.
+        # MMEngine would resume from `load_from`, which is the start of a run.
         cfg.resume = (folder(track, arm, seed) / "last_checkpoint").is_file()
         cfg.load_from = None if cfg.resume else cfg.get("load_from")
         Runner.from_cfg(cfg).train()
@@ -164,7 +164,7 @@ def train(track: str, arm: str, seed: int) -> None:
 
 
 def needed(track: str, arm: str) -> list[tuple[str, str]]:
-    """The runs that a run of ``arm`` starts from or is taught by, in order, and itself."""
+    """Returns the runs that a run of ``arm`` starts from or learns from, in order, and itself."""
     before = []
     if "load" in ARMS[arm]:
         before += needed(track, ARMS[arm]["load"])
@@ -181,7 +181,7 @@ def published(track: str, arm: str, seed: int) -> Path:
         if checkpoint(where, what, seed) is None:
             train(where, what, seed)
     swept(track, arm, seed, "test")
-    # A grid of T and D is no sweep: its metrics stay in benchmarks/results.
+    # A grid of T and D is not a sweep: its metrics stay in benchmarks/results.
     kept = RESULTS / track / f"{arm}-seed{seed}.json"
     metrics = None if "read_counts" in ARMS[arm] else SweepResult.from_json(kept)
     out = RUNS / "published" / f"{track}_{arm}-seed{seed}.safetensors"
@@ -195,7 +195,10 @@ def cell(values: list[float], digits: int) -> str:
 
 
 def table(track: str, arms: list[str], seeds: list[int], split: str) -> str:
-    """Markdown: mean ± standard deviation over seeds of the metric by T, and the firing rate."""
+    """Returns a Markdown table of the metric by T and the firing rate.
+
+    The metric is the mean ± standard deviation over seeds.
+    """
     metric, digits = TRACKS[track].metric, TRACKS[track].digits
     lines = ["| arm | seeds | " + " | ".join(f"T = {t}" for t in STEPS) + " | firing rate |"]
     lines.append("|---" * (len(STEPS) + 3) + "|")
@@ -213,7 +216,7 @@ def table(track: str, arms: list[str], seeds: list[int], split: str) -> str:
 
 
 def readings(rows: list[dict[str, Any]], metric: str, digits: int) -> list[str]:
-    """The metric by T, and the firing rate at T = 4, over the runs whose rows these are."""
+    """Returns the metric by T and the firing rate at T = 4, over the runs of these rows."""
     by_t: dict[Any, list[float]] = {}
     rates = []
     for row in rows:

@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Time of an iteration of each arm, and the number of epochs that the same seconds pay for.
+"""Time of a training iteration of each arm, as a ratio to the first arm.
 
   python benchmarks/arm_cost.py cifar10-small sakd counts-1x4
   python benchmarks/arm_cost.py bccd sakd counts-1x4 --rounds 5
 
-Each arm trains as `benchmarks/accuracy.py` trains it, loading included, for some iterations; the
-arms take turns, and the median of the rounds' ratios to the first arm is shown. Validation and
-checkpoints are not timed. The teacher's runs are needed (`accuracy.py TRACK train teacher`).
+The ratio gives the number of epochs that take the same time. Each arm trains for some iterations as
+in `benchmarks/accuracy.py`, including data loading. The arms take turns, and the ratio is the
+median of the rounds' ratios. Validation and checkpoints are not timed. The runs of the teacher are
+required (`accuracy.py TRACK train teacher`).
 """
 
 import argparse
@@ -32,7 +33,7 @@ class _EnoughError(Exception):
 
 
 class _Clock(Hook):
-    """Seconds of the iterations after the first ``warmup``."""
+    """A hook that measures the seconds of the iterations after the first ``warmup``."""
 
     priority = "LOWEST"
 
@@ -50,7 +51,7 @@ class _Clock(Hook):
 
 
 def seconds(track: str, arm: str, warmup: int, iterations: int) -> float:
-    """Seconds an iteration of ``arm``, seed 0."""
+    """Returns the seconds per iteration of ``arm``, seed 0."""
     cfg = config(track, arm, 0)
     clock = _Clock(warmup, iterations)
     with tempfile.TemporaryDirectory() as folder:
@@ -78,7 +79,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     prepare()
-    Payback.elements = 0  # compiled in the warm-up, as a long run's iterations are
+    Payback.elements = 0  # kernels are compiled in the warm-up, as in a long run
     found: dict[str, list[float]] = {arm: [] for arm in args.arms}
     for turn in range(args.rounds):
         for arm in args.arms:

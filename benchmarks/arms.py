@@ -1,10 +1,12 @@
-"""The arms: how a student starts, who teaches it, and its neuron. Without `hook` and `level1` it
-starts from scratch; what an arm does not name is the shipped config's.
+"""The arms of the comparison: a student's start, its teacher and its neuron.
+
+Without `hook` and `level1` a student starts from scratch. Settings that an arm does not name are
+those of the shipped config.
 """
 
 from typing import Any
 
-# The neurons that were compared; the shipped configs take DEFAULT_NEURON.
+# The neurons that were compared. The shipped configs use DEFAULT_NEURON.
 IF = dict(
     type="IFNode",
     v_threshold=1.0,
@@ -12,7 +14,7 @@ IF = dict(
     detach_reset=True,
     surrogate_function=dict(type="ATan", alpha=2.0),
 )
-# The same neuron, its potential at half the threshold at first: no bias towards silence at low T.
+# The same neuron, with an initial potential of half the threshold: not biased to silence at low T.
 HALF = dict(
     type="HalfThresholdIFNode",
     detach_reset=True,
@@ -27,12 +29,12 @@ CLASSWISE = dict(loss="cwd", tau=4.0, decode=3.0, aux=1.2)
 
 
 def both(features: dict[str, Any] = PKD, **hook: Any) -> dict[str, Any]:
-    """Both levels, at T alone."""
+    """Returns an arm with both levels at T, without prefixes."""
     return dict(hook=dict(features=features, prefixes=None, **hook))
 
 
 def sakd(weight: float = 8.0, features: dict[str, Any] = PKD, **hook: Any) -> dict[str, Any]:
-    """Both levels, and the prefixes."""
+    """Returns an arm with both levels and prefixes."""
     return dict(hook=dict(dict(features=features, prefixes="random", prefix_weight=weight), **hook))
 
 
@@ -48,19 +50,19 @@ def counts(
     backbone: dict[str, Any] | None = None,
     **hook: Any,
 ) -> dict[str, Any]:
-    """Both levels for neurons that fire up to ``most`` spikes a time step."""
+    """Returns an arm with both levels for neurons that fire up to ``most`` spikes per time step."""
     node = dict(type="NILIFNode", D=most, **(threshold or {}))
     backbone = dict(dict(type=kind, time_steps=time_steps, neuron=node), **(backbone or {}))
     return dict(hook=dict(dict(features=PKD, prefixes=None), **hook), backbone=backbone)
 
 
 def several(kind: str = "SpikingResNet", **hook: Any) -> dict[str, Any]:
-    """One D of `SEVERAL` drawn in each iteration; the checkpoint is read at all of them."""
+    """Returns an arm that draws a D of `SEVERAL` in each iteration and is tested at all of them."""
     return dict(counts(4, kind, counts=SEVERAL, **hook), read_counts=SEVERAL)
 
 
 def official(adaptor: int = 3, epochs: int = 16, **hook: Any) -> dict[str, Any]:
-    """The authors' CIFAR recipe (configs/spiking-resnet18_sakd-official_cifar10.py) on a track."""
+    """Returns the authors' CIFAR recipe (configs/spiking-resnet18_sakd-official_cifar10.py)."""
     features = dict(MSE, weight=400.0, adaptor=adaptor)
     neuron = dict(IF, type="LIFNode", tau=2.0, decay_input=False, v_reset=0.0)
     return dict(
@@ -73,13 +75,13 @@ def official(adaptor: int = 3, epochs: int = 16, **hook: Any) -> dict[str, Any]:
 
 
 def untrained(most: int, kind: str = "SpikingResNet", reestimate: bool = True) -> dict[str, Any]:
-    """Level 1 alone: ``tools/transfer.py`` with these arguments, no iteration."""
+    """Returns an arm with level 1 only: ``tools/transfer.py`` with its arguments, no iteration."""
     arguments = ["--calibrate", "10", *(["--reestimate-bn", "10"] if reestimate else [])]
     return dict(counts(most, kind), epochs=0, untrained=arguments)
 
 
 def imagenet(arm: dict[str, Any] | None = None) -> dict[str, Any]:
-    """From ImageNet's weights, without a teacher; with an arm's neurons."""
+    """Returns an arm with ImageNet's weights, without a teacher, with the neurons of ``arm``."""
     weights = dict(type="Pretrained", checkpoint="data/resnet50_imagenet_caffe_mmdet.pth")
     return dict(backbone=dict((arm or {}).get("backbone", {}), init_cfg=weights))
 
@@ -102,12 +104,12 @@ ARMS: dict[str, dict[str, Any]] = {
     "both-adaptor": both(dict(MSE, adaptor=1)),
     "sakd": sakd(),
     "prefix-labels": sakd(prefix_targets="labels"),
-    # What the authors' script does; with their KL of logits and level 1, which it leaves off; and
-    # ours in as many epochs.
+    # The authors' script; the same with their KL of logits and level 1, which the script omits; and
+    # ours for the same number of epochs.
     "official": official(),
     "official-both": official(responses=dict(cls=1.0, tau=4.0), transfer=True),
     "both-16ep": dict(both(), epochs=16),
-    # How much, which, and by whom the prefixes are taught.
+    # Weight, choice and teacher of the prefixes.
     "image": dict(hook=dict(features=PKD, prefixes="image")),
     "prefix-w1": sakd(1.0),
     "prefix-w2": sakd(2.0),
@@ -116,14 +118,14 @@ ARMS: dict[str, dict[str, Any]] = {
     "prefix-all-w1": sakd(1.0, prefixes="all"),
     "prefix-labels-w1": sakd(1.0, prefix_targets="labels"),
     "prefix-mse-w1": sakd(1.0, MSE),
-    # Four times what the teacher says at T; the prefix counts eight times, as in `sakd`.
+    # Four times the teacher's terms at T; the prefix counts eight times, as in `sakd`.
     "response-w4": sakd(2.0, dict(PKD, weight=4.0), responses=dict(cls=4.0, box=4.0)),
-    # Where each class is seen, instead of what each pixel shows: rare classes count as much.
+    # Compares the places of each class, not the classes of each pixel: rare classes count as much.
     "response-cwd": sakd(2.0, responses=CLASSWISE),
     "response-cwd-48ep": dict(sakd(2.0, responses=CLASSWISE), epochs=48),
     "both-response-cwd": both(responses=CLASSWISE),
     "prefix-w2-24ep": dict(sakd(2.0), epochs=24),
-    # A smaller step, a longer way.
+    # Learning rates, batch sizes and longer schedules.
     "sakd-lr3": dict(sakd(), lr=3e-4),
     "sakd-lr20": dict(sakd(), lr=2e-3),
     "sakd-batch4": dict(sakd(), batch_size=4),
@@ -133,14 +135,14 @@ ARMS: dict[str, dict[str, Any]] = {
     "prefix-w2-12ep": dict(sakd(2.0), epochs=12),
     "level1-12ep": dict(level1=True, epochs=12),
     "scratch-24ep": dict(epochs=24),
-    # Short schedules and few labels, where level 2 has more to give.
+    # Short schedules and few labels, where level 2 can contribute more.
     "level1-3ep": dict(level1=True, epochs=3),
     "sakd-3ep": dict(sakd(), epochs=3),
     "level1-quarter": dict(level1=True, images=51),
     "sakd-quarter": dict(sakd(), images=51),
     "level1-tenth": dict(level1=True, images=20),
     "sakd-tenth": dict(sakd(), images=20),
-    # As many iterations as with all labels: a tenth of them is then learned by heart.
+    # As many iterations as with all labels: the student then memorises a tenth of them.
     "level1-tenth-long": dict(level1=True, **TENTH_LONG),
     "sakd-tenth-long": dict(sakd(), **TENTH_LONG),
     "prefix-labels-tenth-long": dict(sakd(prefix_targets="labels"), **TENTH_LONG),
@@ -148,11 +150,11 @@ ARMS: dict[str, dict[str, Any]] = {
     "response-cwd-3ep": dict(sakd(2.0, responses=CLASSWISE), epochs=3),
     "level1-37-long": dict(level1=True, **CAMVID_TENTH_LONG),
     "response-cwd-37-long": dict(sakd(2.0, responses=CLASSWISE), **CAMVID_TENTH_LONG),
-    # The road: the backbone of another track's SAKD student (its classifier) is the start, by
-    # itself, or with a head from the dense teacher and taught by it.
+    # The road: the run starts from the backbone of another track's SAKD student (a classifier),
+    # without a teacher, or with the head of the dense teacher and taught by it.
     "backbone": dict(start="cifar10-small"),
     "road": dict(sakd(transfer="head"), start="cifar10-small"),
-    # Counts: T x D; the sum before the neuron (the ANN's own place for it), or SEW's.
+    # Counts: T x D. The sum is before the neuron, where the ANN has it, or after it, as in SEW.
     "counts-1x1": counts(1),
     "counts-1x2": counts(2),
     "counts-1x4": counts(4),
@@ -173,30 +175,30 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4-judge": counts(4, judge=1.0),
     "counts-1x4-lr20": dict(counts(4), lr=2e-3),
     "counts-1x4-labels": counts(4, features=None, responses=None),
-    # One image a batch; two, as COCO has: BatchNorm trained; its statistics re-estimated at
-    # the end; or re-estimated before the first iteration, and then left.
+    # Batches of one image, and of two as on COCO: BatchNorm is trained, or its statistics are
+    # re-estimated at the end, or re-estimated before the first iteration and then kept.
     "counts-1x4-batch1": dict(counts(4), batch_size=1),
     "counts-1x4-batch2": dict(counts(4), batch_size=2),
-    # The statistics of SyncBN over two processes of two images.
+    # The statistics of SyncBN over two processes with two images each.
     "counts-1x4-batch4": dict(counts(4), batch_size=4),
     "counts-1x4-batch2-end": dict(counts(4), batch_size=2, hooks=[REESTIMATE]),
     "counts-1x4-batch2-frozen": dict(
         counts(4, backbone=dict(norm_eval=True)), batch_size=2, load="counts-1x4-untrained"
     ),
     "counts-1x4-end": dict(counts(4), hooks=[REESTIMATE]),
-    # Level 1 alone, with BatchNorm's statistics re-estimated, and as they were.
+    # Only level 1, with BatchNorm's statistics re-estimated, and with the original ones.
     "counts-1x2-untrained": untrained(2),
     "counts-1x4-untrained": untrained(4),
     "counts-1x4-untrained-as-is": untrained(4, reestimate=False),
     "counts-1x4-sew-untrained": untrained(4, SEW),
     "counts-1x8-untrained": untrained(8),
-    # About the seconds of four epochs at T = 4.
+    # About the time of four epochs at T = 4.
     "counts-1x4-16ep": dict(counts(4), epochs=16),
     "counts-1x4-16ep-lr3": dict(counts(4), epochs=16, lr=3e-4),
     "counts-1x4-w4-16ep": dict(counts(4, responses=dict(cls=4.0)), epochs=16),
     "counts-1x2-16ep": dict(counts(2), epochs=16),
     "counts-1x4-sew-16ep": dict(counts(4, SEW), epochs=16),
-    # The seconds of binary SAKD's epochs (arm_cost.py): CIFAR-10's 4, BCCD's 12, CamVid's 12.
+    # The time of binary SAKD's epochs (arm_cost.py): 4 on CIFAR-10, 12 on BCCD, 12 on CamVid.
     "counts-1x4-11ep": dict(counts(4), epochs=11),
     "counts-1x4-30ep": dict(counts(4), epochs=30),
     "counts-1x4-cwd-27ep": dict(counts(4, responses=CLASSWISE), epochs=27),
@@ -206,12 +208,12 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x8-cwd": counts(8, responses=CLASSWISE),
     "counts-1x4-sew-cwd": counts(4, SEW, responses=CLASSWISE),
     "counts-1x4-cwd-48ep": dict(counts(4, responses=CLASSWISE), epochs=48),
-    # Level 1 brings a detector, so half of its schedule.
+    # Level 1 starts from a trained detector, so half of the schedule.
     "counts-1x4-2ep": dict(counts(4), epochs=2),
-    # From ImageNet's weights instead of a detector's, without a teacher: what others must do.
+    # From ImageNet's weights instead of a detector's, without a teacher, as others must.
     "imagenet": imagenet(),
     "counts-1x4-imagenet": imagenet(counts(4)),
-    # The IF neuron on the main road, and neurons by level 1 alone.
+    # The IF neuron with the main recipe, and other neurons with level 1 only.
     "scratch-if": dict(backbone=dict(neuron=IF)),
     "level1-if": dict(level1=True, backbone=dict(neuron=IF)),
     "sakd-if-w1": dict(sakd(1.0), backbone=dict(neuron=IF)),

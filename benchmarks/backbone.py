@@ -1,20 +1,20 @@
 #!/usr/bin/env python
-"""The backbone against SpikingJelly's own, and against its ANN twin.
+"""Speed and memory of the backbone, compared with SpikingJelly's and with its ANN twin.
 
   python benchmarks/backbone.py                          # R50, T = 4, B = 2, 128x128
   python benchmarks/backbone.py --size 512 512 --batch-size 1 --rounds 7
 
-Work: inference (eval mode; BatchNorm folded on our side), a training step (forward, backward; no
-optimizer), and the peak memory of that step. Sides, in turns in one process:
+The work is inference (eval mode; BatchNorm folded on our side), a training step (forward, backward;
+no optimizer), and the peak memory of that step. The sides take turns in one process:
 
   sakd_dense      SEWResNet, features of all four stages
   spikingjelly    its sew_resnet of this depth, the same neuron, weights and input
-  ANN, T*B        mmdet's ResNet on T*B images: the same convolutions, ReLU for neurons
+  ANN, T*B        mmdet's ResNet on T*B images: the same convolutions, ReLU instead of neurons
   ANN, B          the same on B images
 
-The first two must agree to 1e-4; of our folded model, the share of outputs that do not is told (a
-spike flips now and then). Memory: each side in a process of its own, the peak of a step above
-what lies between two steps.
+The first two must agree to 1e-4. For our folded model the script prints the share of outputs that
+do not agree (occasionally a spike flips). Memory is measured in a separate process for each side,
+as the peak of a step above the memory that the process holds between two steps.
 """
 
 import argparse
@@ -40,7 +40,7 @@ STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
 class SpikingJelly(nn.Module):
-    """SpikingJelly's SEW-ResNet without its classifier; ``[B, 3, H, W]`` -> rates of the stages."""
+    """SpikingJelly's SEW-ResNet without its classifier, from ``[B, 3, H, W]`` to stage rates."""
 
     def __init__(self, depth: int, time_steps: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class SpikingJelly(nn.Module):
 
 
 def build(args: argparse.Namespace) -> dict[str, tuple[nn.Module, Tensor]]:
-    """Every side: a model and its input."""
+    """Returns a model and its input for every side."""
     torch.manual_seed(0)
     ours = SEWResNet(
         args.depth,
@@ -78,7 +78,7 @@ def build(args: argparse.Namespace) -> dict[str, tuple[nn.Module, Tensor]]:
     ours.init_weights()
     images = torch.randn(args.batch_size, 3, *args.size)
     ours.train()
-    with torch.no_grad():  # statistics with which every layer spikes
+    with torch.no_grad():  # gives statistics with which every layer spikes
         for _ in range(20):
             ours(images)
     theirs = SpikingJelly(args.depth, args.time_steps)
@@ -122,8 +122,8 @@ def folded(model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
 
 
 def agreement(sides: dict[str, tuple[nn.Module, Tensor]]) -> float:
-    """Asserts that both SEW-ResNets agree; the share of outputs that folding changes."""
-    # Laid out alike: another rounding of a convolution flips a spike, and what follows sees it.
+    """Asserts that both SEW-ResNets agree; returns the share of outputs that folding changes."""
+    # The same memory format: other rounding in a convolution flips spikes and changes later layers.
     alike = copy.deepcopy(sides[THEIRS][0]).to(memory_format=torch.channels_last)
     ours, theirs = inference(*sides[OURS])(), inference(alike, sides[THEIRS][1])()
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
@@ -133,14 +133,17 @@ def agreement(sides: dict[str, tuple[nn.Module, Tensor]]) -> float:
 
 
 def peak_of_step(model: nn.Module, x: Tensor) -> float:
-    """MiB of a training step above what this process holds between two, gradients included."""
+    """Returns the peak MiB of a training step, gradients included.
+
+    The peak is counted from the memory that the process holds between two steps.
+    """
     step = training(model, x)
     step()
     return peak_mib(step)
 
 
 def compare(args: argparse.Namespace) -> dict[str, Any]:
-    """Every work: the median and the ratio to ``TWIN`` of each side."""
+    """Returns the median and the ratio to ``TWIN`` of each side, for all work."""
     torch.set_num_threads(args.threads)
     Payback.elements = 0  # kernels are compiled in the first round
     sides = build(args)
@@ -186,7 +189,7 @@ HEADER = (
 
 
 def rows(result: dict[str, Any]) -> str:
-    """Lines of a Markdown table with ``HEADER``."""
+    """Returns the lines of a Markdown table with ``HEADER``."""
     lines = []
     where = f"{result['depth']} | {result['time_steps']} | {result['batch_size']}"
     for work in (INFERENCE, TRAINING, PEAK):

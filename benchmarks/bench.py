@@ -1,16 +1,16 @@
 #!/usr/bin/env python
-"""All of speed and memory, side by side, by one command: `make bench`.
+"""All measurements of speed and memory, side by side, with one command: `make bench`.
 
   python benchmarks/bench.py
   python benchmarks/bench.py --quick                  # ResNet-18, few rounds: does it run?
   python benchmarks/bench.py --only peers steps       # some parts; the others stay as they are
 
-Parts: `peers` (the backbone against SpikingJelly's and the ANN twin), `growth` (with T, image size
-and batch), `steps` (a RetinaNet training step: ANN, SNN, SNN with SAKD), `memory` (its peak on
-large images, for each way to save some), `evaluation` (four T from one pass against
-four), `loading` (how long a step waits for data). Each side takes its turn in one process; a ratio
-is the median of the rounds' ratios. Writes speed.json, speed.md and speed.png into --out after
-every part.
+The parts are `peers` (the backbone against SpikingJelly's and the ANN twin), `growth` (with T,
+image size and batch), `steps` (a RetinaNet training step: ANN, SNN, SNN with SAKD), `memory` (its
+peak on large images, for each option that saves memory), `evaluation` (four T from one pass against
+four passes) and `loading` (the time that a step waits for data). The sides take turns in one
+process, and a ratio is the median of the rounds' ratios. The script writes speed.json, speed.md and
+speed.png into --out after every part.
 """
 
 import argparse
@@ -36,7 +36,7 @@ DIGITS = [
     f"configs/{name}.py"
     for name in ("retinanet_sew18_sakd_digits", "fcn_sew18_sakd_digits", "sew18_sakd_digits")
 ]
-#: Real sets, where their data is.
+#: Configs of real data sets by the folder of their data; used if that exists.
 REAL = {
     "data/bccd": "configs/retinanet_sew18_sakd_bccd.py",
     "data/camvid": "configs/fcn_sew18_sakd_camvid.py",
@@ -102,7 +102,7 @@ def memory(args: argparse.Namespace) -> tuple[str, Any]:
         except subprocess.CalledProcessError as error:
             if error.returncode != -signal.SIGKILL:
                 raise
-            peak = None  # the system killed it for memory: that is the result
+            peak = None  # the system killed it for lack of memory: a result, too
         found.append(dict(options=name, peak_gib=peak))
         shown = "more than this machine has" if peak is None else f"{peak:.2f}"
         lines.append(f"| {'x'.join(size)} | {name} | {shown} |")
@@ -127,7 +127,7 @@ PARTS: dict[str, tuple[str, Part]] = {
 
 
 def write(out: Path, found: dict[str, Any]) -> None:
-    """speed.json, speed.md and, once growth is measured, speed.png."""
+    """Writes speed.json, speed.md and, once growth is measured, speed.png."""
     write_json(out / "speed.json", found)
     lines = ["# Speed and memory", "", "Written by `make bench`.", ""]
     for name, (title, _) in PARTS.items():

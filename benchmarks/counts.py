@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Cost of a student of counts, relative to its ANN on the same images and to binary steps.
+"""Cost of a student that fires counts, relative to its ANN on the same images and to binary steps.
 
   python benchmarks/counts.py                        # R50, B = 2, 128x128
   python benchmarks/counts.py --depth 18 --size 256 256 --rounds 7
 
-Sides, in turns in one process: the ANN; a Spiking-ResNet and a SEW-ResNet of counts at 1xD; a
-SEW-ResNet of binary neurons at T = D. Inference with BatchNorm folded on the spiking sides, a
-training step (forward, backward), and its peak memory, each side in a process of its own.
+The sides take turns in one process: the ANN; a Spiking-ResNet and a SEW-ResNet of counts at 1xD; a
+SEW-ResNet of binary neurons at T = D. The script measures inference with BatchNorm folded on the
+spiking sides, a training step (forward, backward), and the peak memory of the step. The peak is
+measured in a separate process for each side.
 """
 
 import argparse
@@ -28,7 +29,7 @@ ANN, COUNTS, COUNTS_SEW, BINARY = "ANN", "Spiking 1xD", "SEW 1xD", "SEW Tx1, T =
 
 
 def build(args: argparse.Namespace) -> dict[str, tuple[nn.Module, Tensor]]:
-    """Every side: a model and its input."""
+    """Returns a model and its input for every side."""
     torch.manual_seed(0)
     images = torch.randn(args.batch_size, 3, *args.size)
     twin = ResNet(args.depth, norm_eval=False)

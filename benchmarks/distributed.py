@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""Two processes of a CPU (gloo) against one, with the same total batch: images a second.
+"""Images per second of two processes of a CPU (gloo) against one, with the same total batch.
 
   python benchmarks/distributed.py
   python benchmarks/distributed.py --config configs/fcn_sew18_sakd_digits.py --batch-size 16
 
-Each side trains one epoch by the command that a user would give (tools/train.py,
-tools/dist_train.sh), in turns, without a teacher: one process on every core with the whole batch,
-or two with half of both. A run's time is the median of its iterations, as MMEngine logs them;
-compiling and start-up do not count.
+Each side trains one epoch without a teacher, with the command that a user would give
+(tools/train.py, tools/dist_train.sh). One process uses every core and the complete batch; two
+processes use half of both. The sides take turns. The time of a run is the median of its iterations,
+as MMEngine logs them, so compilation and start-up do not count.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def command(side: str, args: argparse.Namespace, work_dir: Path) -> list[str]:
 
 
 def seconds_an_iteration(side: str, args: argparse.Namespace) -> float:
-    """Of one run, the median."""
+    """Returns the median seconds per iteration of one run."""
     threads = max(args.threads // (1 if side == ONE else 2), 1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -5,9 +5,9 @@
   python benchmarks/energy.py camvid-small-full response-cwd --samples 8
   python benchmarks/energy.py bccd counts-1x4 --binary sakd  # binary neurons of equal events
 
-Runs of `benchmarks/accuracy.py TRACK train teacher ARM` whose energy was not measured yet are
-measured (over images of `test`, spread evenly) and kept in benchmarks/results: the table is there
-without the runs. Its accuracies are those of `accuracy.py TRACK table`.
+The script measures the runs of `benchmarks/accuracy.py TRACK train teacher ARM` whose energy is not
+yet known, on images spread evenly over `test`. It keeps the results in benchmarks/results, so that
+the table needs no runs afterwards. The accuracies are those of `accuracy.py TRACK table`.
 """
 
 import argparse
@@ -25,7 +25,10 @@ from sakd_dense.energy import CONVENTIONS, ESTIMATORS, EnergyReport, Layer, stud
 def measured(
     track: str, arm: str, seed: int, samples: int, estimators: list[str]
 ) -> EnergyReport | None:
-    """A run's energy, measured if it, or an estimate, is not kept yet; None if there is no run."""
+    """Returns the energy of a run, or None if there is no run.
+
+    The energy is measured if it, or one of the estimates, is not kept yet.
+    """
     out = RESULTS / track / f"energy-{arm}-seed{seed}.json"
     kept = EnergyReport.from_json(out) if out.is_file() else None
     if kept and set(estimators) <= set(kept.readings[STEPS[0]].estimates):
@@ -45,7 +48,11 @@ def measured(
 
 
 def energies(layers: list[Layer], report: EnergyReport) -> list[str]:
-    """Firing rate to mJ of the table, the mean over seeds; mJ with its spread."""
+    """Returns the cells of the table from the firing rate to mJ.
+
+    All cells are means over seeds. Firing rate, silent neurons and mJ include the standard
+    deviation.
+    """
     operations = [layer.operations for layer in layers]
 
     def giga(kind: str) -> str:
@@ -62,7 +69,10 @@ def energies(layers: list[Layer], report: EnergyReport) -> list[str]:
 
 
 def table(track: str, arm: str, found: dict[int, EnergyReport]) -> str:
-    """Markdown: the ANN, and the student at every T; mean ± standard deviation over seeds."""
+    """Returns a Markdown table of the ANN, and of the student at every T.
+
+    Cells are the mean ± standard deviation over seeds.
+    """
     metric, digits = TRACKS[track].metric, TRACKS[track].digits
     one = next(iter(found.values()))
     columns = ["model", "T x D", metric.rpartition("/")[2], "spikes M", "firing rate", "silent"]
@@ -92,7 +102,7 @@ def table(track: str, arm: str, found: dict[int, EnergyReport]) -> str:
 
 
 def spikes_and_energy(report: EnergyReport, t: int) -> tuple[float, float]:
-    """Million spikes an image, and mJ by spike-count, read at ``t``."""
+    """Returns million spikes per image, and mJ by spike-count, at ``t``."""
     total = report.readings[t].total()
     spikes = total.spikes.spikes / report.images * 1e-6
     return spikes, report.millijoule(total.operations, "count")
@@ -101,9 +111,9 @@ def spikes_and_energy(report: EnergyReport, t: int) -> tuple[float, float]:
 def equal_events(
     track: str, arm: str, found: dict[int, EnergyReport], binary: dict[int, EnergyReport]
 ) -> str:
-    """The T at which binary neurons fire as often as ``found`` at T = 1, and what they take there.
+    """Describes the T at which binary neurons fire as often as ``found`` at T = 1.
 
-    Between two T that were measured, all is taken as linear; the means over seeds.
+    Accuracy and energy at that T are means over seeds, and linear between two T that were measured.
     """
     metric, digits = TRACKS[track].metric, TRACKS[track].digits
     mean = statistics.mean

@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Operations of a SEW-ResNet-18 at 224x224, T = 4, beside published ones.
+"""Operations of a SEW-ResNet-18 at 224x224, T = 4, compared with published ones.
 
   python benchmarks/energy_published.py
 
-Published: syops-counter (Chen et al., arXiv:2301.11929), trained on ImageNet: 0.50 G ACs, 2.75 G
-MACs, 13.10 mJ; its ANN 8.37 mJ. No trained ImageNet weights are had here: ours are random,
-BatchNorm's statistics measured on noise, so that MACs can be compared (which layers see binary
-input does not depend on weights) and ACs cannot (they grow with the firing rate).
+The published values are those of syops-counter (Chen et al., arXiv:2301.11929), trained on
+ImageNet: 0.50 G ACs, 2.75 G MACs, 13.10 mJ; its ANN takes 8.37 mJ. Trained ImageNet weights are not
+available here. Ours are random, with BatchNorm's statistics measured on noise. MACs can be
+compared, because the layers that see binary input do not depend on weights. ACs cannot, because
+they grow with the firing rate.
 """
 
 import torch
@@ -31,7 +32,7 @@ T = 4
 
 
 class Classifier(BaseModule):
-    """Backbone and a linear layer of 1000 classes on its mean."""
+    """A backbone, and a linear layer of 1000 classes on the mean of its features."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ class Classifier(BaseModule):
 
 @torch.no_grad()
 def with_statistics(model: nn.Module) -> nn.Module:
-    """Every layer fires: norms start at one, their statistics are those of noise."""
+    """Makes every layer fire: norms start at one, and their statistics are those of noise."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
@@ -55,7 +56,7 @@ def with_statistics(model: nn.Module) -> nn.Module:
 
 
 def spikingjellys(images: Tensor) -> list[str]:
-    """SpikingJelly's own network and counters, as they are."""
+    """Returns the row of SpikingJelly's own network and counters, as they are."""
     net = sew_resnet.sew_resnet18(
         spiking_neuron=neuron.IFNode, surrogate_function=surrogate.ATan(), cnf="ADD"
     )

@@ -1,13 +1,14 @@
 #!/usr/bin/env python
-"""Speed of reading recordings of events: a generated DAT file of a hundred million events.
+"""Speed of reading event recordings, on a generated DAT file of a hundred million events.
 
   python benchmarks/event_loading.py --out benchmarks/results/speed/event_loading.json
   python benchmarks/event_loading.py --events 1e7 --recordings sample.raw   # RAW files beside it
 
-Windows at random times, as a shuffled training set reads them: the search and the events alone,
-then counted into T bins, then a whole sample as a detector's pipeline packs it. The file was just
-written, so most of it is in the page cache. Last, the share of a training step that waits for
-its batch, without workers, with the student of a config.
+The script reads windows at random times, as a shuffled training set does. It times the search and
+the events only, then their counting into T bins, and then a complete sample as a detector's
+pipeline packs it. The file was just written, so most of it is in the page cache. Last, the script
+measures the share of a training step that waits for its batch, without workers, with the student of
+a config.
 """
 
 import argparse
@@ -37,7 +38,7 @@ PART = 10**7
 
 
 def write_big(path: Path, events: int, rate: int) -> int:
-    """Writes the file part by part, and gives its length in microseconds."""
+    """Writes the file part by part and returns its length in microseconds."""
     rng = np.random.default_rng(0)
     header = f"% Version 2\n% Height {SIZE[0]}\n% Width {SIZE[1]}\n".encode() + bytes([0, 8])
     begin = 0
@@ -54,7 +55,7 @@ def write_big(path: Path, events: int, rate: int) -> int:
 
 
 def timed(run: Callable[[int], int], stamps: np.ndarray) -> dict[str, float]:
-    """Median milliseconds of a window, and the events a second of all of them."""
+    """Returns the median milliseconds per window, and the events per second of all windows."""
     times, events = [], 0
     for stamp in stamps:
         start = time.perf_counter()
@@ -64,7 +65,7 @@ def timed(run: Callable[[int], int], stamps: np.ndarray) -> dict[str, float]:
 
 
 def waiting(config: str, root: Path, batch_size: int, iterations: int) -> dict[str, Any]:
-    """Median seconds of a step and of waiting for its batch, and the share of all time."""
+    """Returns the median seconds of a step and of its wait, and the wait's share of all time."""
     cfg = load_config(config)
     init_default_scope(cfg.default_scope)
     loader_cfg = cfg.train_dataloader
@@ -109,7 +110,7 @@ def measure(args: argparse.Namespace, root: Path) -> dict[str, Any]:
     recording = open_events(file)
     opened = time.perf_counter() - start
     load = LoadEvents(time_steps=args.time_steps, window=args.window)
-    # What is read here is in memory for the ones below.
+    # Windows that are read here are in memory for the measurements below.
     found: dict[str, Any] = dict(
         events=len(recording), rate=int(args.rate), window=args.window, opened_ms=1e3 * opened
     )
@@ -126,7 +127,7 @@ def measure(args: argparse.Namespace, root: Path) -> dict[str, Any]:
 
 
 def raw(file: str) -> dict[str, Any]:
-    """Millions of events a second of the pass that indexes a RAW file, and of decoding it."""
+    """Returns the events per second of the pass that indexes a RAW file, and of decoding it."""
     indexed, decoded, events = [], [], 0
     for _ in range(7):
         recording = RawFile(file)

@@ -3,11 +3,12 @@
 
   python benchmarks/flagships.py data/coco --configs mask-rcnn_sew50_sakd_coco fcn_sew50_sakd_ade20k
 
-A run to see that it runs, no result. From a folder in COCO's layout (annotations/, train2017/,
-val2017/) it makes folders in the layouts of ADE20K and VOC, whose label maps are COCO's polygons.
-The teacher is the config's ANN with its initial weights, so it teaches nothing of use. Each config
-runs by the tools, in its own process: some iterations with --amp and with_cp, then a test of two
-pictures at T = 1, 2, 4 (or at the config's T, for counts). Needs 24 GiB.
+The runs only show that the configs work; they are not results. From a folder in COCO's layout
+(annotations/, train2017/, val2017/) the script makes folders in the layouts of ADE20K and VOC,
+whose label maps are COCO's polygons. The teacher is the config's ANN with its initial weights, so
+it teaches nothing useful. The tools run each config in a separate process: some iterations with
+--amp and with_cp, then a test of two images at T = 1, 2, 4 (or at the config's T, for counts). The
+script needs 24 GiB.
 """
 
 import argparse
@@ -40,7 +41,7 @@ VOC = (
 
 
 def label_maps(coco: Path, split: str, indices: dict[str, int]) -> dict[str, np.ndarray]:
-    """A picture's name -> its label map ``[H, W]``; the polygons of a category get its index."""
+    """Returns each image's label map ``[H, W]`` by name; a category's polygons get its index."""
     content = json.loads((coco / f"annotations/instances_{split}.json").read_text())
     index = {c["id"]: indices.get(c["name"], 0) for c in content["categories"]}
     maps = {
@@ -55,7 +56,7 @@ def label_maps(coco: Path, split: str, indices: dict[str, int]) -> dict[str, np.
 
 
 def write_pair(picture: Path, labels: np.ndarray, image: Path, map_: Path) -> None:
-    """Links the picture, and writes its label map."""
+    """Links the image, and writes its label map."""
     for file in (image, map_):
         file.parent.mkdir(parents=True, exist_ok=True)
     if not image.exists():
@@ -92,7 +93,7 @@ def make_voc(coco: Path, data: Path) -> None:
 
 
 def teacher(cfg: Config, file: Path) -> None:
-    """The ANN of ``cfg`` with its initial weights, as a run would have saved it."""
+    """Saves the ANN of ``cfg`` with its initial weights, as a run would."""
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
     model = MODELS.build(ann_of(cfg.model))
@@ -101,7 +102,7 @@ def teacher(cfg: Config, file: Path) -> None:
 
 
 def first_images(cfg: Config, part: str, count: int) -> list[str]:
-    """Options by which a loader of ``cfg`` reads its first pictures alone."""
+    """Returns the options with which a loader of ``cfg`` reads only its first images."""
     data, place = cfg[part].dataset, f"{part}.dataset"
     if "datasets" in data:
         return [f"{place}.datasets.{i}.indices={count}" for i in range(len(data.datasets))]
@@ -109,7 +110,7 @@ def first_images(cfg: Config, part: str, count: int) -> list[str]:
 
 
 def run(config: str, iterations: int, folder: Path) -> dict[str, Any]:
-    """Trains and tests one config; what came out."""
+    """Trains and tests one config, and returns the results."""
     file = f"configs/{config}.py"
     cfg = load_config(file)
     weights = folder / "teacher.pth"

@@ -3,17 +3,20 @@
 
   python benchmarks/full_runs.py
 
-Multiply-accumulates (MACs) of the ANN are counted on tensors without memory, at the size of a
-training image, backbone and rest apart. An ANN's step takes three forwards. Then:
+The script counts the multiply-accumulates (MACs) of the ANN on tensors without memory, at the size
+of a training image, separately for the backbone and the rest. A step of an ANN takes three
+forwards. Then:
 
-- V100, float32: training sustains RATE. Published: NVIDIA's ResNet-50 with 357 images a second and
-  GPU, so 4.4e12 MACs; upstream's RetinaNet-R50 with 53 ms an image in inference, so 4.1e12.
-- H200, float16: what the ANN of benchmarks/results/gpu sustained in a training step.
-- A spiking backbone takes what it was measured to take there beside its ANN (a ResNet-50 at
-  800x1333; other depths and sizes are taken to behave alike), the teacher one forward more, and a
-  second pass at a prefix neck and head (and their learning) once more.
+- V100, float32: training sustains RATE. Two values are published: NVIDIA's ResNet-50 with 357
+  images per second and GPU, so 4.4e12 MACs per second, and upstream's RetinaNet-R50 with 53 ms per
+  image in inference, so 4.1e12.
+- H200, float16: the rate is the one that the ANN of benchmarks/results/gpu sustained in a training
+  step.
+- The ratio of a spiking backbone to its ANN is the one measured there (a ResNet-50 at 800x1333;
+  other depths and sizes are assumed to behave alike). The teacher takes one more forward. A second
+  pass at a prefix takes neck and head (and their training) once more.
 
-Not in it: loading data, validation, communication between GPUs.
+The estimates do not include loading data, validation, or communication between GPUs.
 """
 
 import json
@@ -35,17 +38,17 @@ from sakd_dense.config.twins import ann_of
 from sakd_dense.config.types import spiking_backbone_cfgs
 
 RATE = 4.2e12  # MACs a second
-PICTURES = {"coco": 117_266, "imagenet": 1_281_167}  # of COCO those with boxes
+PICTURES = {"coco": 117_266, "imagenet": 1_281_167}  # of COCO, those with boxes
 # Upstream's average training image on COCO: 4:3 at 800 pixels, padded to 32.
 SIZES = {"coco": (800, 1088), "imagenet": (224, 224), "ade20k": (512, 512), "voc12": (512, 512)}
-ROIS, POSITIVE = 512, 128  # sampled an image, by upstream's two-stage recipes
+ROIS, POSITIVE = 512, 128  # sampled per image by upstream's two-stage recipes
 TABLES = Path("benchmarks/results/gpu/h200.json")
 OUT = Path("benchmarks/results/speed/full_runs.json")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One config: images it sees, GMACs an image, times its ANN, GPU-hours of both."""
+    """One config: T x D, images, GMACs per image, and GPU-hours of the ANN and of the student."""
 
     config: str
     slots: str
@@ -59,14 +62,14 @@ class Run:
 
 
 def macs(module: nn.Module, *inputs: Any) -> tuple[float, Any]:
-    """GMACs of a forward, and what it gave."""
+    """Returns the GMACs of a forward, and its output."""
     with FlopCounterMode(display=False) as counter:
         out = module(*inputs)
     return counter.get_total_flops() / 2e9, out
 
 
 def rest_macs(model: nn.Module, features: Any) -> float:
-    """GMACs of all behind the backbone, as training runs it."""
+    """Returns the GMACs of everything after the backbone, as training runs it."""
     total = 0.0
     if getattr(model, "neck", None) is not None:
         total, features = macs(model.neck, features)
@@ -86,7 +89,7 @@ def rest_macs(model: nn.Module, features: Any) -> float:
 
 @torch.no_grad()
 def counted(cfg: Config, size: tuple[int, int]) -> tuple[float, float]:
-    """GMACs an image of the ANN of a student's config: backbone, rest."""
+    """Returns the GMACs per image of the ANN of a student's config: backbone, rest."""
     init_default_scope(cfg.default_scope)
     ann = ann_of(cfg.model)
     for head in (ann.get("decode_head"), ann.get("auxiliary_head")):
@@ -108,7 +111,7 @@ def images_of(cfg: Config, data: str) -> int:
 
 @dataclass(frozen=True)
 class Gpu:
-    """MACs a second in training, and how much longer a spiking backbone's step takes."""
+    """MACs per second in training, and step times of spiking backbones relative to the ANN's."""
 
     rate: float
     binary: float
@@ -116,7 +119,7 @@ class Gpu:
 
 
 def gpu(key: str, neurons: str, rate: float | None = None) -> Gpu:
-    """A table of benchmarks/results/gpu; without ``rate``, the one that its ANN had."""
+    """Returns the values of a table in benchmarks/results/gpu; ``rate`` defaults to its ANN's."""
     table = json.loads(TABLES.read_text())[key]
     ms = {
         row["side"]: row["ms"]
@@ -133,7 +136,7 @@ def gpu(key: str, neurons: str, rate: float | None = None) -> Gpu:
 
 
 def estimate(file: Path, gpus: dict[str, Gpu]) -> Run | None:
-    """None: not a student of a full data set."""
+    """Estimates the run of a config; returns None if it is not a student of a full data set."""
     data = next((d for d in SIZES if f"_{d}" in file.stem), None)
     if data is None:
         return None

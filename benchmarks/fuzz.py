@@ -4,10 +4,10 @@
   python benchmarks/fuzz.py --examples 1000 --out benchmarks/results/robust/fuzz.json
   python benchmarks/fuzz.py --examples 200 --cases checkpoint hook
 
-Each try ends in success or in a UserError that names the thing; whatever else is printed with its
-input, and the exit status is 1. A file is given to several readers: that is one try, and a success
-if each of them reads it or refuses it as it should. The cases: tests/helpers/fuzzing.py and
-fuzz_files.py. The tests run a few of each.
+Each try must end in success or in a UserError that names the cause. Any other end is printed with
+its input, and the exit status is then 1. A file is given to several readers. This counts as one
+try, and as a success if each of them reads the file or refuses it as it should. The cases are in
+tests/helpers/fuzzing.py and fuzz_files.py. The tests run a few of each.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from tests.helpers.fuzzing import CASES, tried
 
 
 def fuzz(name: str, examples: int, seed: int) -> dict[str, Any]:
-    """Returns the outcomes of so many tries of one case, and the longest of them in seconds."""
+    """Returns the outcomes of ``examples`` tries of one case, and the longest try in seconds."""
     ends: Counter[str] = Counter()
     seconds: list[float] = []
     failures: dict[str, str] = {}

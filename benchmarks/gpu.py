@@ -1,17 +1,19 @@
 #!/usr/bin/env python
-"""A GPU in one command, `make gpu`: what it computes against the CPU, and how fast.
+"""Checks a GPU against the CPU and measures its speed, in one command: `make gpu`.
 
   python benchmarks/gpu.py
   python benchmarks/gpu.py --only speed --size 512 512 --batch-size 4
   python benchmarks/gpu.py --device cpu --size 64 64 --rounds 1  # the script itself, without a GPU
 
-Checks: spikes and gradients of IF, LIF and counting neurons, alone and with BatchNorm and shortcut;
-a SAKD step of a detector, a segmentor and a classifier; every T from one pass; DDP of one process;
-in float32 and under autocast in float16 and bfloat16. Each is a value beside its limit.
-Speed: a ResNet-50 of each kind, images a second and the peak of memory, in inference and in a
-training step (forward, backward; no optimizer), side by side in one process.
+The checks cover spikes and gradients of IF, LIF and counting neurons, with and without BatchNorm
+and shortcut; a SAKD step of a detector, a segmentor and a classifier; every T from one pass; and
+DDP with one process. They run in float32 and under autocast in float16 and bfloat16. Each check
+compares a value with its limit.
 
-Writes gpu.json and gpu.md into --out, and ends with status 1 if a check failed.
+The speed part runs a ResNet-50 of each kind side by side in one process. It measures images per
+second and peak memory, in inference and in a training step (forward, backward; no optimizer).
+
+The script writes gpu.json and gpu.md into --out, and exits with status 1 if a check failed.
 """
 
 import argparse
@@ -58,7 +60,7 @@ OURS = {
 
 
 def models(args: argparse.Namespace, layout: torch.memory_format) -> dict[str, tuple[Any, int]]:
-    """Every side: a model and how often it is shown each image."""
+    """Returns the model of every side, and how often it sees each image."""
     torch.manual_seed(0)
     sides: dict[str, tuple[Any, int]] = {}
     images = torch.randn(2, 3, 64, 64)
@@ -68,7 +70,7 @@ def models(args: argparse.Namespace, layout: torch.memory_format) -> dict[str, t
         reestimate(first, [images], 1)
         for backend in ("spikingjelly", "compiled"):
             if backend == "spikingjelly" and layout is torch.channels_last:
-                continue  # its kernels want contiguous sequences
+                continue  # its kernels need contiguous sequences
             model = build(backend)
             model.load_state_dict(first.state_dict())
             sides[f"{name}, {backend}"] = model, 1
@@ -101,7 +103,7 @@ def work(
 
 
 def peak(run: Callable[[], None], device: str) -> float | None:
-    """MiB of GPU memory above what lies there before."""
+    """Returns the peak MiB of GPU memory above what was allocated before; None without a GPU."""
     if torch.device(device).type != "cuda":
         return None
     torch.cuda.synchronize()
@@ -168,7 +170,7 @@ CHECK_HEAD = "| check | dtype | values | worst | limit | failed |\n" + "|---" * 
 
 
 def check_table(found: list[Check]) -> str:
-    """The worst of each kind; then every one that failed."""
+    """Returns a table of the worst value of each kind, and every check that failed."""
     lines, kinds = [CHECK_HEAD], Counter((c.what, c.dtype, c.limit) for c in found)
     for (what, dtype, limit), number in kinds.items():
         same = [c for c in found if (c.what, c.dtype, c.limit) == (what, dtype, limit)]
@@ -184,7 +186,7 @@ def check_table(found: list[Check]) -> str:
 
 
 def checks(args: argparse.Namespace) -> list[Check]:
-    # TensorFloat-32 keeps ten bits: as far from float32 as float16 is.
+    # TensorFloat-32 keeps ten bits, so it is as far from float32 as float16 is.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     found: list[Check] = []
     for part in (name for name in CHECKS if name in args.only):
@@ -192,12 +194,12 @@ def checks(args: argparse.Namespace) -> list[Check]:
         before = len(found)
         try:
             found += CHECKS[part](args.device)
-        except Exception as error:  # the others are told all the same
+        except Exception as error:  # the other parts still run
             print(f"{part}: {type(error).__name__}: {error}", file=sys.stderr)
             found.append(Check(f"{part}: {error}", "", "an error", float("inf"), 0.0))
         seconds = time.perf_counter() - start
         print(f"{part}: {len(found) - before} values, {seconds:.0f} s", flush=True)
-    torch.backends.cudnn.allow_tf32 = True  # as PyTorch starts
+    torch.backends.cudnn.allow_tf32 = True  # the default of PyTorch
     return found
 
 

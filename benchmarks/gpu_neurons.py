@@ -1,4 +1,4 @@
-"""A layer of neurons on a device against the CPU: spikes and gradients."""
+"""Spikes and gradients of a layer of neurons on a device, compared with the CPU."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ NEURONS: dict[str, dict[str, Any]] = {
     "NI-LIF, D = 4": dict(type="NILIFNode", D=4),
     "NI-LIF, learned": dict(type="NILIFNode", D=4, learn_threshold=True),
 }
-#: Also in half precision; a kernel of each dtype takes seconds to compile.
+#: Neurons that are also checked in half precision: a kernel takes seconds to compile per dtype.
 IN_HALF = ("LIF", "NI-LIF, learned")
 BACKENDS = ("spikingjelly", "compiled")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -29,7 +29,7 @@ STEPS = 4
 
 @dataclass(frozen=True)
 class Check:
-    """A value that may not exceed its limit."""
+    """A value that must not exceed its limit."""
 
     subject: str
     dtype: str
@@ -39,17 +39,17 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        return self.value <= self.limit  # NaN does not
+        return self.value <= self.limit  # false for NaN
 
 
 def apart(a: Tensor, b: Tensor, tolerance: float = 1e-4) -> float:
-    """The share of elements that differ by more than ``tolerance`` of the largest."""
+    """Returns the share of elements that differ by more than ``tolerance`` of the largest."""
     a, b = a.detach().cpu().float(), b.detach().cpu().float()
     return ((a - b).abs() > tolerance * b.abs().max()).float().mean().item()
 
 
 def distance(a: Tensor, b: Tensor) -> float:
-    """``|a - b| / |b|``."""
+    """Returns ``|a - b| / |b|``."""
     a, b = a.detach().cpu().double(), b.detach().cpu().double()
     return ((a - b).norm() / b.norm().clamp_min(1e-12)).item()
 
@@ -62,7 +62,7 @@ def _fired(
     with_norm: bool,
     before: bool,
 ) -> dict[str, Tensor]:
-    """Output and gradients of a layer of neurons, alone or with BatchNorm and a shortcut."""
+    """Returns output and gradients of a layer of neurons, alone or with BatchNorm and shortcut."""
     torch.manual_seed(0)
     batch, channels, *size = SHAPE
     neuron = SpikingNeuron({**cfg, "backend": backend}, Clock(STEPS), channels).to(device)
@@ -72,7 +72,7 @@ def _fired(
         norm.bias.uniform_(-0.5, 0.5)
     x, identity, weights = (1.5 * torch.randn(STEPS * batch, channels, *size) for _ in range(3))
     x, identity, weights = ((v + 0.5).to(dtype).to(device) for v in (x, identity, weights))
-    # The reference computes in float32 from the same, rounded values.
+    # The reference computes in float32 from the same rounded values.
     if device == "cpu":
         x, identity, weights = x.float(), identity.float(), weights.float()
     x.requires_grad_()
@@ -93,7 +93,7 @@ def _fired(
 
 
 def neurons(device: str) -> Iterator[Check]:
-    """Spikes and gradients of every neuron, by SpikingJelly's kernels and compiled."""
+    """Checks spikes and gradients of every neuron, with SpikingJelly's kernels and compiled."""
     for with_norm, before in ((False, False), (True, False), (True, True)):
         where = {False: "", True: ", BN, sum " + ("before" if before else "after")}[with_norm]
         for name, cfg in NEURONS.items():

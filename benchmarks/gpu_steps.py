@@ -1,4 +1,4 @@
-"""Models on a device against the CPU: SAKD steps, every T from one pass, DDP of one process."""
+"""Models on a device compared with the CPU: SAKD steps, every T from one pass, DDP."""
 
 import copy
 import tempfile
@@ -31,7 +31,7 @@ from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.runtime.amp import autocast
 from sakd_dense.transfer import reestimate
 
-#: A detector, a segmentor and a classifier, binary and counts.
+#: Detectors, segmentors and classifiers, with binary neurons and with counts.
 CONFIGS = (
     "retinanet_sew18_sakd_bccd",
     "retinanet_spiking18_sakd_bccd_1x4",
@@ -55,7 +55,7 @@ class Student:
 
 
 def student_of(name: str, size: int) -> Student:
-    """Random weights whose BatchNorm has statistics at which every layer fires."""
+    """Returns a student with random weights, whose BatchNorm statistics let every layer fire."""
     cfg = load_config(f"configs/{name}.py")
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
@@ -77,7 +77,7 @@ def student_of(name: str, size: int) -> Student:
 def losses(
     student: Student, device: str, cast: AbstractContextManager, backend: str = "spikingjelly"
 ) -> tuple[Tensor, Tensor]:
-    """The total loss of one SAKD step, prefixes included, and the backbone's gradient."""
+    """Returns the total loss of one SAKD step, prefixes included, and the backbone's gradient."""
     model, teacher = copy.deepcopy(student.model), copy.deepcopy(student.teacher)
     model, teacher = model.to(device), teacher.to(device)
     for neuron in model.modules():
@@ -95,7 +95,7 @@ def losses(
 
 
 def _sakd(model: nn.Module, teacher: nn.Module) -> Callable[[], None]:
-    """Puts both losses of level 2 on ``model``; what is returned clears the taps."""
+    """Adds both losses of level 2 to ``model``; returns a function that clears the taps."""
     response = find_response(model)
     terms = Terms(model, teacher, DEFAULT_FEATURES, response, Weight(1.0, "w"), "teacher")
     prefixes = (1,) if model.backbone.time_steps > 1 else ()
@@ -104,7 +104,7 @@ def _sakd(model: nn.Module, teacher: nn.Module) -> Callable[[], None]:
 
 
 def sakd_steps(device: str, size: int = 96) -> Iterator[Check]:
-    """A SAKD step of each of ``CONFIGS``: the loss and the backbone's gradient."""
+    """Checks a SAKD step of each of ``CONFIGS``: the loss and the length of the gradient."""
     for name in CONFIGS:
         student = student_of(name, size)
         loss, gradient = losses(student, "cpu", nullcontext())
@@ -124,7 +124,7 @@ def sakd_steps(device: str, size: int = 96) -> Iterator[Check]:
 
 @torch.no_grad()
 def every_t(device: str, size: int = 96) -> Iterator[Check]:
-    """The first t steps of a pass at T against a pass at t."""
+    """Checks the first t steps of a pass at T against a pass at t."""
     for name in ("retinanet_sew18_sakd_bccd", "sew18_sakd_cifar10"):
         backbone: SpikingBackbone = student_of(name, size).model.backbone.to(device).eval()
         images = torch.randn(2, 3, size, size, device=device)
@@ -140,7 +140,7 @@ def every_t(device: str, size: int = 96) -> Iterator[Check]:
 
 
 def one_process_ddp(device: str, size: int = 96) -> Iterator[Check]:
-    """A SAKD step in DistributedDataParallel of one process against the same without."""
+    """Checks a SAKD step in DistributedDataParallel with one process against one without it."""
     student = student_of("retinanet_sew18_sakd_bccd", size)
     loss, _ = losses(student, device, nullcontext())
     kind = torch.device(device).type

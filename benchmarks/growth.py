@@ -1,4 +1,4 @@
-"""Growth of the backbone's cost with T, image size and batch, beside its ANN twin's."""
+"""Growth of the backbone's cost with T, image size and batch, compared with its ANN twin."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import backbone
 from backbone import INFERENCE, ONE, OURS, THEIRS, TRAINING, TWIN
 
-#: What grows -> its values; the others stay at T = 4, B = 2, 128x128.
+#: The values of each axis. The other axes stay at T = 4, B = 2, 128x128.
 AXES: dict[str, tuple[int, ...]] = {
     "T": (1, 2, 4, 8, 16),
     "image size": (64, 128, 256, 512),
@@ -16,7 +16,7 @@ _OPTION = {"T": "--time-steps", "image size": "--size", "batch": "--batch-size"}
 
 
 def measure_growth(rounds: int, threads: int, quick: bool) -> list[dict[str, Any]]:
-    """One entry for each value of each axis: milliseconds of both sides, both works."""
+    """Returns an entry for each value of each axis: times and ratios of inference and training."""
     found = []
     for axis, values in AXES.items():
         for value in values[:2] if quick else values:
@@ -30,7 +30,7 @@ def measure_growth(rounds: int, threads: int, quick: bool) -> list[dict[str, Any
 
 
 def table_of_growth(found: list[dict[str, Any]]) -> str:
-    """Markdown."""
+    """Returns the entries as a Markdown table."""
     lines = ["| what grows | value | inference, ms | / twin | training step, ms | / twin |"]
     lines.append("|---" * 6 + "|")
     for entry in found:
@@ -42,7 +42,10 @@ def table_of_growth(found: list[dict[str, Any]]) -> str:
 
 
 def plot_growth(found: list[dict[str, Any]], path: Path) -> None:
-    """One panel an axis: both works, ours (solid) and the twin's (dashed), both scales log."""
+    """Plots one panel for each axis, with both scales logarithmic.
+
+    A panel shows inference and training, with solid lines for ours and dashed lines for the twin.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,16 +1,16 @@
 #!/usr/bin/env python
-"""ImageNet: a ResNet-50's accuracy when its ReLUs become counts, without training and after little.
+"""ImageNet accuracy of a ResNet-50 whose ReLUs become counts, without or with a short training.
 
   python benchmarks/imagenet.py resnet50_caffe_rgb.pth --data data/imagenet1000 --counts 1 2 4 8 16
   python benchmarks/imagenet.py resnet50_caffe_rgb.pth --counts 4 --epochs 3  # and a distillation
 
-The weights of a ResNet-50 of caffe's strides under torchvision's names (RGB, mean and std of
-ImageNet); a folder with one picture of each class, sorted as the classes are. A seed splits the
-pictures: some to fit thresholds (and BatchNorm's statistics) to, others to test on. No label of the
-former is used. The thresholds are one a channel, or one a layer (--by layer).
+The script needs the weights of a ResNet-50 with caffe's strides under torchvision's names (RGB,
+mean and std of ImageNet), and a folder with one image of each class, sorted like the classes. A
+seed splits the images: some serve to fit thresholds (and BatchNorm's statistics), others to test.
+The labels of the former are not used. Thresholds are per channel, or per layer (--by layer).
 
---epochs N distils the student on all pictures that are not tested on, without their labels: the
-ANN's features (PKD) and its scores (KL, tau 2), in random crops and flips, AdamW.
+--epochs N distils the student on all images that are not tested on, without their labels: from the
+ANN's features (PKD) and its scores (KL, tau 2), in random crops and flips, with AdamW.
 """
 
 import argparse
@@ -61,7 +61,10 @@ class Classifier(nn.Module):
 
 
 def picture(file: Path, augmented: bool = False) -> Tensor:
-    """The middle 224x224 of a picture whose shorter side is 256; or a random crop, flipped."""
+    """Returns the central 224x224 of an image whose shorter side is resized to 256.
+
+    If ``augmented``, returns a random crop instead, which is flipped half of the time.
+    """
     image = Image.open(file).convert("RGB")
     if augmented:
         box = RandomResizedCrop.get_params(image, scale=[0.35, 1.0], ratio=[0.75, 1.33])
@@ -73,13 +76,13 @@ def picture(file: Path, augmented: bool = False) -> Tensor:
 
 
 def distil(student: Classifier, ann: Classifier, files: list[Path], epochs: int, lr: float) -> None:
-    """``ann`` teaches ``student`` its features and its scores on ``files``, without labels."""
+    """Trains ``student`` on the features and scores of ``ann`` on ``files``, without labels."""
     batches = [batch for _ in range(epochs) for batch in torch.randperm(len(files)).split(BATCH)]
     steps = len(batches)
     optimizer = torch.optim.AdamW(student.parameters(), lr=lr, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
     features_differ = FeaturePKD()
-    # BatchNorm keeps the re-estimated statistics: those of ten pictures are noise.
+    # BatchNorm keeps the re-estimated statistics: those of ten images are noise.
     for step, batch in enumerate(batches):
         x = torch.stack([picture(files[i], augmented=True) for i in batch])
         with torch.no_grad():
@@ -97,7 +100,7 @@ def distil(student: Classifier, ann: Classifier, files: list[Path], epochs: int,
 
 @torch.no_grad()
 def top1(model: nn.Module, files: list[Path], labels: list[int]) -> float:
-    """Per cent."""
+    """Returns the accuracy in per cent."""
     right = 0
     for i in range(0, len(files), BATCH):
         x = torch.stack([picture(f) for f in files[i : i + BATCH]])

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Splits a folder with one picture of each ImageNet class into lists, for mmpretrain's data sets.
+"""Splits a folder with one image of each ImageNet class into lists, for mmpretrain's data sets.
 
   python benchmarks/imagenet_lists.py data/imagenet1000
   python tools/transfer.py data/resnet50_imagenet_caffe_rgb.pth \
@@ -9,8 +9,8 @@
       work_dirs/imagenet1000/level1.pth --time-steps 1 2 4
   python tools/train.py benchmarks/configs/sew50_sakd_imagenet1000.py --amp
 
-The sorted file names are in the order of the classes. A random 250 pictures are in val.txt, the
-other 750 in train.txt. A line is a name and its class.
+The sorted file names are in the order of the classes. The script writes 250 random images to
+val.txt and the other 750 to train.txt. A line consists of a name and its class.
 """
 
 import argparse

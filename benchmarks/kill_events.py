@@ -1,4 +1,4 @@
-"""A process that kills itself at a chosen moment of a run."""
+"""Events at which a process kills itself, at a chosen moment of a run."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def _in_second_checkpoint() -> None:
 
     def write(self: Any, obj: bytes, filepath: str | Path) -> None:
         seen.append(filepath)
-        # The last, then the best and the last again: the fourth is of the second epoch.
+        # An epoch writes the last, the best and the last again: the fourth is of the second epoch.
         (_half if len(seen) > 3 else put)(self, obj, filepath)
 
     LocalBackend.put = write
@@ -66,5 +66,5 @@ EVENTS: dict[str, Callable[[], None]] = {
 
 
 def arm(event: str) -> None:
-    """This process dies when ``event`` comes."""
+    """Makes this process die at ``event``."""
     EVENTS[event]()

@@ -6,10 +6,11 @@
   python benchmarks/kill_resume.py --tasks detector --processes 2 --kills 20 --out ...
 
 The runs are tools/train.py on a few of the generated digit scenes, with SAKD, random prefixes,
-flips, an EMA, a checkpoint and a validation every epoch. Each kill is SIGKILL: at a moment drawn
-from the duration of the whole run, or (`--events`) exactly where it hurts, such as in the middle of
-a checkpoint's bytes. Then `--resume` runs to the end. Compared bit by bit are weights, EMA,
-optimizer, schedulers and random states of the last checkpoint, and the weights of the best.
+flips, an EMA, and a checkpoint and a validation every epoch. Each kill is SIGKILL, at a moment
+drawn from the duration of the complete run, or (`--events`) exactly at a critical moment, such as
+in the middle of a checkpoint's bytes. Then `--resume` runs to the end. The script compares bit by
+bit the weights, EMA, optimizer, schedulers and random states of the last checkpoint, and the
+weights of the best.
 """
 
 import argparse
@@ -41,12 +42,12 @@ from sakd_dense.transfer.read import load_safely
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 EPOCHS = 4
-#: Task -> the shipped config, its flip, and what makes it small.
+#: The shipped config of each task, its flip, and the settings that make it small.
 TASKS = {
     "detector": (
         "retinanet_sew18_sakd_digits.py",
         "dict(type='RandomFlip', prob=0.5)",
-        # A detector of so few epochs finds nothing above 0.05, and has no best checkpoint then.
+        # After so few epochs a detector finds nothing above 0.05, and has no best checkpoint.
         "test_cfg=dict(score_thr=0.0), neck=dict(in_channels=[8, 16, 32, 64], out_channels=16), "
         "bbox_head=dict(in_channels=16, feat_channels=16, stacked_convs=1)",
     ),
@@ -80,7 +81,7 @@ log_level = 'WARNING'
 
 
 def make_config(task: str, folder: Path, processes: int, workers: int) -> Path:
-    """A small config of ``task`` with its data and teacher in ``folder``."""
+    """Writes a small config of ``task`` with its data and teacher into ``folder``."""
     base, flip, parts = TASKS[task]
     values = dict(
         base=str(CONFIGS / base),
@@ -112,13 +113,13 @@ def make_config(task: str, folder: Path, processes: int, workers: int) -> Path:
 
 
 class Runs:
-    """Runs of one config in processes forked off this one, which has loaded everything."""
+    """Runs of one config in processes forked from this one, which has loaded everything."""
 
     def __init__(self, config: Path, processes: int) -> None:
         self.config, self.processes = config, processes
 
     def start(self, work_dir: Path, *arguments: str, event: str | None = None) -> list[int]:
-        """The ids of the processes of a run."""
+        """Starts the processes of a run and returns their ids."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -150,14 +151,14 @@ class Runs:
         """Starts a run and kills it ``moment`` seconds later, or lets ``event`` do so.
 
         Returns:
-            'killed', or 'finished' for a run that was done before.
+            'killed', or 'finished' if the run ended before.
         """
         processes = self.start(work_dir, *more, event=event)
         if moment is not None:
             time.sleep(moment)
             for process in processes:
                 os.kill(process, signal.SIGKILL)
-        else:  # the other processes of a run do not outlive the one that is hit
+        else:  # kills the other processes as soon as one of them has died
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
             for process in processes:
                 os.kill(process, signal.SIGKILL)
@@ -165,7 +166,7 @@ class Runs:
         return "finished" if not any(codes) else "killed"
 
     def finish(self, work_dir: Path, *arguments: str) -> None:
-        """A run to its end."""
+        """Starts a run and waits for its end."""
         codes = [
             os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]) for p in self.start(work_dir, *arguments)
         ]
@@ -199,7 +200,7 @@ def _fork(run: Callable[[], Any], log: Path) -> int:
 
 
 def differences(one: Any, other: Any, name: str = "") -> list[str]:
-    """The names of what is not equal to the last bit."""
+    """Returns the names of the values that are not equal to the last bit."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         same = one.dtype == other.dtype and one.shape == other.shape
         return [] if same and bool((one == other).all()) else [name]
@@ -227,7 +228,7 @@ def outcome(work_dir: Path) -> dict[str, Any]:
 
 
 def checkpoints_whole(work_dir: Path) -> bool:
-    """Whether every checkpoint that lies there under its own name can be read."""
+    """Returns whether every checkpoint under its final name can be read."""
     for file in work_dir.glob("*.pth"):
         if not file.name.startswith("_unfinished-"):
             try:
@@ -277,7 +278,7 @@ def try_task(task: str, args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: a line a task and number of processes."""
+    """Returns a Markdown table with a line for each task and number of processes."""
     lines = [
         "| task | processes | kills | before any checkpoint | half-written files | bit-equal |"
     ]

@@ -4,8 +4,9 @@
   python benchmarks/loading.py configs/retinanet_sew18_sakd_bccd.py configs/fcn_sew18_sakd_camvid.py
   python benchmarks/loading.py configs/sew18_sakd_digits.py --amp --iterations 100
 
-Forward, backward and optimizer step of the student, without teacher. Waiting is the time until the
-loader hands over a batch; the first iterations, in which workers start, are not counted.
+A step is a forward, backward and optimizer step of the student, without a teacher. The waiting time
+is the time until the loader returns a batch. The first iterations, in which workers start, do not
+count.
 """
 
 import argparse
@@ -27,7 +28,7 @@ UNCOUNTED = 5
 
 
 def share(file: str, iterations: int, amp: bool) -> dict[str, Any]:
-    """Median seconds of a step and of waiting for its batch, and the share of all time."""
+    """Returns the median seconds of a step and of its wait, and the wait's share of all time."""
     cfg = load_config(file)
     init_default_scope(cfg.default_scope)
     model = MODELS.build(with_preprocessor(cfg))
@@ -60,7 +61,7 @@ def share(file: str, iterations: int, amp: bool) -> dict[str, Any]:
 
 
 def table(found: list[dict[str, Any]]) -> str:
-    """Markdown."""
+    """Returns a Markdown table."""
     lines = ["| config | batch | workers | s a step | s waiting | share |", "|---" * 6 + "|"]
     lines += [
         f"| `{f['config']}` | {f['batch_size']} | {f['workers']} | {f['step']:.3f} | "

@@ -1,4 +1,4 @@
-"""Tools of the benchmarks: sides that take turns, memory of a process, the machine."""
+"""Helpers of the benchmarks: sides that take turns, memory of a process, the machine."""
 
 import ctypes
 import gc
@@ -22,13 +22,13 @@ from sakd_dense.runtime.records import versions
 
 
 def prepare() -> None:
-    """As the tools run; MMEngine's log says what is wrong, not how weights were initialised."""
+    """Keeps freed memory as the tools do, and limits MMEngine's log to warnings."""
     keep_freed_memory()
     MMLogger.get_current_instance().setLevel("WARNING")
 
 
 def in_turns(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every side in every round; a first round warms up and is not counted."""
+    """Returns the seconds of every side in every round, after one round that warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(rounds + 1):
         for name, run in sides.items():
@@ -42,29 +42,29 @@ def in_turns(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, l
 
 
 def ratio(seconds: Mapping[str, list[float]], side: str, base: str) -> float:
-    """The median of a ratio a round: a slow round does not count for one side alone."""
+    """Returns the median of the rounds' ratios, so that a slow round affects both sides."""
     return statistics.median(a / b for a, b in zip(seconds[side], seconds[base], strict=True))
 
 
 def write_json(path: str | Path, result: Any) -> None:
-    """Whole or not at all."""
+    """Writes a JSON file, completely or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(result, indent=2, default=str) + "\n")
 
 
 def elsewhere(file: str, arguments: Iterable[Any]) -> float:
-    """The number that ``file`` prints last in a process of its own."""
+    """Runs ``file`` in a separate process and returns the last number that it prints."""
     command = [sys.executable, file, *map(str, arguments)]
     out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return float(out.split()[-1])
 
 
 def live_bytes() -> int:
-    """Bytes of every tensor that Python can reach."""
+    """Returns the bytes of every tensor that Python can reach."""
     gc.collect()
     found = {}
     for t in gc.get_objects():
-        if type(t) is torch.Tensor:  # oneDNN's own have no address
+        if type(t) is torch.Tensor:  # oneDNN's tensors have no address
             found[id(t) if t.is_mkldnn else t.data_ptr()] = t.numel() * t.element_size()
     return sum(found.values())
 
@@ -76,9 +76,9 @@ def _status(field: str) -> float:
 
 
 def peak_mib(run: Callable[[], Any]) -> float:
-    """MiB that this process holds at the most while ``run`` runs, above what it holds before.
+    """Returns the peak MiB of this process while ``run`` runs, above what it holds before.
 
-    Linux: what was freed before is given back to the system first, and the peak starts anew.
+    Requires Linux. Freed memory is first returned to the system, and the peak is reset.
     """
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
@@ -90,7 +90,7 @@ def peak_mib(run: Callable[[], Any]) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """Returns the machine and the versions of a measurement."""
+    """Returns a description of the machine, and the versions of the packages."""
     cpu = platform.processor() or platform.machine()
     if os.path.isfile("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as file:

@@ -4,10 +4,11 @@
   python benchmarks/openmp.py
   python benchmarks/openmp.py --rounds 11 --threads 2 --out openmp.json
 
-A thread that has nothing to do spins for a while before it sleeps. On idle cores that saves waking
-it up; on cores that others use as well it takes the time of the thread that is waited for. Each
-setting has a process of its own, and in every round all of them run a few steps one after another,
-with nothing and then with busy Python loops beside them. Medians over rounds, in ms a step.
+A thread that has nothing to do spins for a while before it sleeps. On idle cores this saves the
+time to wake it up. On cores that others use as well, the spin takes time from the thread that the
+others wait for. Each setting has a separate process. In every round all of them run a few steps one
+after another, first on idle cores and then next to busy Python loops. Values are medians over
+rounds, in ms per step.
 """
 
 import argparse
@@ -29,7 +30,7 @@ VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "KMP_BLOCKT
 
 
 def worker(steps: int) -> None:
-    """Runs ``steps`` training steps for each line of input, and writes their median in ms."""
+    """Runs ``steps`` training steps for each line of input, and prints their median in ms."""
     import torch
     from torch import nn
 
@@ -55,13 +56,13 @@ def worker(steps: int) -> None:
         print(statistics.median(step() for _ in range(steps)), flush=True)
 
 
-# Ends by itself should this process be killed.
+# Ends automatically if this process is killed.
 LOOP = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """So many Python loops beside what runs in the block."""
+    """Runs ``processes`` busy Python loops next to the block."""
     loops = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(processes)]
     try:
         yield
@@ -72,7 +73,7 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def measure(args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
-    """Milliseconds a step by setting and load, one number a round."""
+    """Returns milliseconds per step by setting and load, one number for each round."""
     plain = {k: v for k, v in os.environ.items() if k not in VARIABLES}
     command = [sys.executable, __file__, "--steps", str(args.steps), "--worker"]
     workers = {

@@ -3,10 +3,10 @@
 
   python benchmarks/soak.py --out benchmarks/results/robust/soak.json
 
-Tiny models at T = 2 through MMEngine's Runner with the hooks of tools/train.py: a detector taught
-at all prefixes, a segmentor, a two-stage detector, each on one batch. Read every 50: bytes
-of every tensor that Python can reach, resident memory, open files, threads, PyTorch hooks on the
-student and objects that Python tracks.
+Tiny models at T = 2 run through MMEngine's Runner with the hooks of tools/train.py: a detector, a
+segmentor and a two-stage detector, each on one batch and taught at all prefixes. Every 50
+iterations the script reads the bytes of every tensor that Python can reach, resident memory, open
+files, threads, PyTorch hooks on the student and objects that Python tracks.
 """
 
 import argparse
@@ -35,7 +35,7 @@ KINDS = {"detector": "faster", "segmentor": "fcn", "two-stage": "mask"}
 
 
 class Repeated(Dataset):
-    """One batch, again and again."""
+    """A data set that repeats one batch."""
 
     def __init__(self, batch: dict[str, Any], length: int) -> None:
         self.batch, self.length = batch, length
@@ -52,7 +52,7 @@ def batch_of(loader_gave: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 class Watch(Hook):
-    """Reads what the process holds."""
+    """A hook that reads what the process holds."""
 
     priority = "LOWEST"
 
@@ -141,7 +141,7 @@ def soak(kind: str, iterations: int, every: int) -> list[dict[str, Any]]:
 
 
 def table(rows: dict[str, list[dict[str, Any]]]) -> str:
-    """Markdown: what is held at the first reading and at the last."""
+    """Returns a Markdown table of the first, the middle and the last reading of each run."""
     names = [n for n in next(iter(rows.values()))[0] if n != "iteration"]
     lines = [f"| run | iteration | {' | '.join(n.replace('_', ' ') for n in names)} |"]
     lines.append("|---" * (2 + len(names)) + "|")

@@ -1,13 +1,14 @@
 #!/usr/bin/env python
-"""The first iterations of a run: when they are as fast as later ones, in a first and a second run.
+"""Speed of the first iterations of a run relative to later ones, in a first and a second run.
 
   python benchmarks/startup.py                       # SEW-R50, T = 4, B = 2, 128x128
   python benchmarks/startup.py --counts 4 --work training
 
-Every run is a process of its own. The first finds PyTorch's cache empty (in a temporary folder),
-the second what the first has left there. Shown for each: the longest iteration, which compiles; the
-iteration from which on at least 0.95 of the steady speed (the median of the last twenty) is kept;
-the share of the steady speed at the 20th to 39th; the seconds of all beyond the steady ones.
+Every run is a separate process. The first run finds PyTorch's cache empty (in a temporary folder),
+and the second finds what the first has left there. For each run the script shows the longest
+iteration, which compiles; the iteration from which the run keeps at least 0.95 of the steady speed
+(the median of the last twenty); the share of the steady speed at the 20th to 39th; and the total
+seconds beyond the steady ones.
 """
 
 import argparse
@@ -31,7 +32,7 @@ WORK = {"inference": inference, "training": training}
 
 
 def iterations(args: argparse.Namespace, work: str) -> list[float]:
-    """Seconds of each iteration of a fresh process."""
+    """Returns the seconds of each iteration. Runs in a fresh process."""
     torch.manual_seed(0)
     if args.counts:
         neuron = dict(type="NILIFNode", D=args.counts)
@@ -52,7 +53,7 @@ def iterations(args: argparse.Namespace, work: str) -> list[float]:
 
 def summary(seconds: list[float]) -> dict[str, float]:
     steady = statistics.median(seconds[-20:])
-    # A run of five, so that one slow iteration of a busy machine does not count.
+    # Medians of five, so that one slow iteration of a busy machine does not count.
     windows = [statistics.median(seconds[i : i + 5]) for i in range(len(seconds) - 4)]
     slow = [i for i, found in enumerate(windows) if found > steady / 0.95]
     return {

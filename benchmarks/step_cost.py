@@ -5,11 +5,11 @@
   python benchmarks/step_cost.py --config configs/fcn_sew18_sakd_digits.py
   python benchmarks/step_cost.py --config configs/retinanet_sew50_sakd_coco.py --size 256 320
 
-The first batch of the config's own training data (or, with --size, mmdet's demo inputs: noise and
-some boxes), again and again; forward, backward and optimizer step. The variants take turns, so that
-a busy machine slows all of them; the median of the rounds is shown. Memory: the peak of a step in a
-process of its own for each variant, above what lies between two steps; and what lives after
-iteration 5 and after the last.
+The script repeats a forward, backward and optimizer step on the first batch of the config's own
+training data, or, with --size, on mmdet's demo inputs (noise and some boxes). The variants take
+turns, so that a busy machine slows all of them, and the table shows the median of the rounds.
+Memory is measured in a separate process for each variant: the peak of a step above the memory that
+the process holds between two steps, and the live memory after iteration 5 and after the last.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from sakd_dense.neurons.compiling import Payback
 from sakd_dense.runtime.amp import CPUAmpOptimWrapper
 
 ANN, BASE = "ANN", "SNN without teacher"
-#: What the hook is told; None: no hook at all.
+#: Arguments of the hook; None: no hook at all.
 VARIANTS: dict[str, dict[str, Any] | None] = {
     ANN: None,
     BASE: None,
@@ -58,7 +58,7 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
 
 
 def first_batch(args: argparse.Namespace, cfg: Config) -> Any:
-    """As the config's loader gives it; with ``--size``, mmdet's demo inputs of that size."""
+    """Returns the first batch of the config's loader, or mmdet's demo inputs of ``--size``."""
     loader = cfg.train_dataloader
     loader.update(num_workers=0, persistent_workers=False)
     loader.batch_size = args.batch_size or loader.batch_size
@@ -72,7 +72,7 @@ def first_batch(args: argparse.Namespace, cfg: Config) -> Any:
 
 
 def stepper(args: argparse.Namespace, variant: str) -> Callable[[], None]:
-    """A function that does one training step of ``variant``."""
+    """Returns a function that runs one training step of ``variant``."""
     cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     init_default_scope(cfg.default_scope)
@@ -122,7 +122,7 @@ def stepper(args: argparse.Namespace, variant: str) -> Callable[[], None]:
 
 
 def memory(args: argparse.Namespace, variant: str) -> dict[str, float]:
-    """In this process: MiB of a step's peak, and what lives after 5 steps and after all."""
+    """Returns the MiB of a step's peak, and those that live after 5 steps and after all."""
     step = stepper(args, variant)
     live = []
     for _ in range(args.iterations):
@@ -132,14 +132,14 @@ def memory(args: argparse.Namespace, variant: str) -> dict[str, float]:
 
 
 def memory_elsewhere(given: list[str], variant: str) -> dict[str, float]:
-    """:func:`memory` in a process of its own, told ``given``."""
+    """Runs :func:`memory` in a separate process with the arguments ``given``."""
     command = [sys.executable, __file__, *given, "--memory-of", variant]
     out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(out.splitlines()[-1])
 
 
 def compare(args: argparse.Namespace) -> dict[str, Any]:
-    """Every variant: seconds, MiB, and both as ratios to ``BASE``."""
+    """Returns seconds and MiB of every variant, and both as ratios to ``BASE``."""
     torch.set_num_threads(args.threads)
     Payback.elements = 0  # kernels are compiled in the first round, not somewhere in the middle
     steps = {variant: stepper(args, variant) for variant in VARIANTS}
@@ -156,7 +156,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Markdown."""
+    """Returns a Markdown table."""
     lines = [
         "| variant | s a step | ratio | peak MiB | ratio | live MiB after 5 | after the last |"
     ]

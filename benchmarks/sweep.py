@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""Several T from one backbone pass against one run for each T, as a ratio in one process.
+"""Time of several T from one backbone pass, as a ratio to one run for each T in the same process.
 
   python benchmarks/sweep.py configs/retinanet_sew18_sakd_bccd.py SNN.pth --time-steps 1 2 4 8
   python benchmarks/sweep.py configs/retinanet_sew50_sakd_coco.py --size 800 1344 --batch-size 1
 
-Both sides run the model's test_step, so preprocessing, neck, head and post-processing are in both
-times; loading data and metrics are in neither. They take turns, so that a busy machine slows both.
-Without a checkpoint weights are random: then give --size, and take the numbers with care, since
-how often neurons fire does not change the time here, but how many boxes are left for NMS does.
+Both sides run the model's test_step, so both times include preprocessing, neck, head and
+post-processing, and neither includes loading data and metrics. The sides take turns, so that a busy
+machine slows both. Without a checkpoint the weights are random: give --size, and take the numbers
+with care. The firing rate does not change the time here, but the number of boxes left for NMS does.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def in_one_pass_counting(reader: PrefixReader, batches: Sequence[Any]) -> None:
 
 
 def noise(scope: str, size: tuple[int, int], batch_size: int) -> dict[str, list]:
-    """A batch of noise as a dataloader of ``scope`` gives it."""
+    """Returns a batch of noise as a dataloader of ``scope`` yields it."""
     sample_type: type[BaseDataElement]
     if scope == "mmseg":
         from mmseg.structures import SegDataSample
@@ -86,13 +86,13 @@ def noise(scope: str, size: tuple[int, int], batch_size: int) -> dict[str, list]
 
 
 def compare(args: argparse.Namespace) -> dict[str, Any]:
-    """Milliseconds an image of every side, and the ratio of one pass to the sum of the others."""
+    """Returns ms per image of every side, and the ratio of one pass to the sum of separate runs."""
     torch.set_num_threads(args.threads)
     cfg = load_config(args.config)
     scope = cfg.get("default_scope", "mmdet")
     init_default_scope(scope)
     model = MODELS.build(without_checkpoints(cfg.model)).eval()
-    model.init_weights()  # or else every score is 0.5, and NMS sees thousands of boxes
+    model.init_weights()  # otherwise every score is 0.5, and NMS sees thousands of boxes
     if torch.cuda.is_available():
         model.cuda()
     if args.checkpoint:
@@ -133,7 +133,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Markdown."""
+    """Returns a Markdown table."""
     lines = ["| run | ms an image |", "|---|---|"]
     lines += [f"| {name} | {value:.1f} |" for name, value in result["ms_per_image"].items()]
     lines += [

@@ -1,4 +1,4 @@
-"""The data sets and models on which the arms are compared: what differs between them."""
+"""The data sets and models on which the arms are compared, and the differences between them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,14 +8,15 @@ from mmengine.config import Config
 
 @dataclass(frozen=True)
 class Track:
-    """One data set, one model.
+    """A data set and a model.
 
     Args:
-        teacher, student: config files; a student differs from its teacher as the shipped ones do.
-        metric: which of the evaluator's metrics goes into the table.
-        digits: after the point, in the table.
+        teacher, student: config files. A student differs from its teacher as the shipped ones do.
+        metric: metric of the evaluator that the table shows.
+        digits: number of digits after the point, in the table.
         read: sets the test data of a config to ``'val'`` or ``'test'``.
-        take: sets the training data of a config to its first ``n`` images, fairly by class.
+        take: sets the training data of a config to its first ``n`` images, of each class alike for
+            a classifier.
         taught_by: the track whose teacher is this one's too; empty: its own.
     """
 
@@ -47,7 +48,7 @@ def _first(cfg: Config, images: int) -> None:
 
 
 def _cifar10(cfg: Config, split: str) -> None:
-    if split == "val":  # the config's: the last of each class of `train`
+    if split == "val":  # the config's val: the last images of each class of `train`
         cfg.test_dataloader.dataset = cfg.val_dataloader.dataset
 
 

@@ -1,16 +1,17 @@
 #!/usr/bin/env python
-"""Backbones that run upstream's own forward, against their ANN twins.
+"""Speed of backbones that run upstream's own forward, compared with their ANN twins.
 
   python benchmarks/upstream.py                    # CSPDarknet (YOLOX-s), HRNet-W18, UNet
   python benchmarks/upstream.py mmdet::regnet/retinanet_regnetx-1.6GF_fpn_1x_coco.py
 
-The backbone of each config, T = 4, B = 2, 128x128: inference (eval mode, BatchNorm folded on our
-side) and a training step (forward, backward; no optimizer). Sides, in turns in one process:
+The script measures the backbone of each config at T = 4, B = 2, 128x128: inference (eval mode,
+BatchNorm folded on our side) and a training step (forward, backward; no optimizer). The sides take
+turns in one process:
 
-  spiking    the backbone with the word before its type
-  ANN, T*B   upstream's on T*B images: the same convolutions, its activations for neurons
+  spiking    the backbone with Spiking before its type
+  ANN, T*B   upstream's on T*B images: the same convolutions, its activations instead of neurons
   ANN, B     the same on B images
-  teacher    in inference alone: the ANN on B images as SAKDHook runs it, folded and channels last
+  teacher    only in inference: the ANN on B images as SAKDHook runs it, folded and channels last
 """
 
 import argparse
@@ -48,7 +49,7 @@ def built(model: ConfigDict) -> nn.Module:
 
 
 def compare(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """The medians of every work and side, and our ratio to ``TWIN``."""
+    """Returns the medians of every work and side, and our ratio to ``TWIN``."""
     cfg = Config.fromfile(config_file(name))
     init_default_scope(cfg.default_scope)
     drop_checkpoints(cfg.model)

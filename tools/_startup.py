@@ -13,18 +13,18 @@ import sys
 from collections.abc import MutableMapping
 
 SPINS = "10000"
-#: What the OpenMMLab forks print at each import of a package, four times in all.
+#: The OpenMMLab forks print this at each import of a package, four times in total.
 NOISE = "Could not import OneDL"
 
 
 def shorten_spins(environ: MutableMapping[str, str]) -> None:
-    """Sets ``GOMP_SPINCOUNT`` unless the user has said how OpenMP's threads are to wait."""
+    """Sets ``GOMP_SPINCOUNT``, unless the user has set how the threads of OpenMP wait."""
     if "OMP_WAIT_POLICY" not in environ:
         environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def import_quietly(name: str) -> None:
-    """Imports a module; what it prints comes out at its end, without the lines of ``NOISE``."""
+    """Imports a module and then prints its output, without the lines of ``NOISE``."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):

@@ -1,12 +1,12 @@
 #!/usr/bin/env python
 """Lists the problems of this environment and their fixes. Exits with 1 if there are any.
 
-The script needs only the standard library, so that it can report that torch, or a new
-enough Python, is missing. The checks import everything else through a :class:`Probe`, which a test
-can replace.
+The script needs only the standard library, so that it can report that torch, or a new enough
+Python, is missing. The checks import everything else through a :class:`Probe`, which a test can
+replace.
 
-Packages go by their *import* names: ``mmdet`` may come from the original mmdet or from the
-maintained fork onedl-mmdetection.
+The script identifies packages by their *import* names: ``mmdet`` may come from the original mmdet
+or from the maintained fork onedl-mmdetection.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Probe:
     Attributes:
         python: version of the interpreter, e.g. ``(3, 11, 7)``.
         load: imports a module by name; raises what the import raises.
-        is_there: whether a top-level module can be found, without importing it.
-        version: version of a distribution, None if it is not installed.
+        is_there: returns whether a top-level module exists, without importing it.
+        version: returns the version of a distribution, or None if it is not installed.
     """
 
     python: tuple[int, ...] = tuple(sys.version_info[:3])
@@ -89,7 +89,7 @@ class Probe:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: ``'2.12.1+cu130'`` gives ``(2, 12, 1)``."""
+    """Returns the leading numbers of a version: ``'2.12.1+cu130'`` gives ``(2, 12, 1)``."""
     found = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(part) for part in found[0].split(".")) if found else ()
 
@@ -122,7 +122,10 @@ def check_torch(probe: Probe) -> Finding:
 
 
 def check_torchvision(probe: Probe) -> Finding:
-    """Torchvision 0.(N + 15) belongs to torch 2.N; with another, its operators are missing."""
+    """Checks that torchvision belongs to torch: version 0.(N + 15) belongs to torch 2.N.
+
+    With another torch, the operators of torchvision are missing.
+    """
     name = "torchvision"
     torch_version = probe.version("torch") or ""
     fitting = "the same release"
@@ -147,7 +150,7 @@ def check_torchvision(probe: Probe) -> Finding:
 
 
 def check_openmmlab(probe: Probe, name: str) -> Finding:
-    """Installed, importable and of a version that we support; not twice under one name."""
+    """Checks that a package is installed once, importable and of a supported version."""
     low, high, originals, fork = OPENMMLAB[name]
     installed = [d for d in (*originals, fork) if probe.version(d) is not None]
     if len(installed) > 1:
@@ -173,7 +176,11 @@ def check_openmmlab(probe: Probe, name: str) -> Finding:
 
 
 def check_mmcv_operators(probe: Probe) -> Finding:
-    """Mmcv can be installed without its compiled operators, or with those of another torch."""
+    """Checks the compiled operators of mmcv.
+
+    They are missing if mmcv was installed without them, and fail if they were built for another
+    torch.
+    """
     name = "mmcv operators"
     fix = (
         "Run `make install`. By hand: pip uninstall mmcv mmcv-lite onedl-mmcv, then, with torch, "
@@ -208,7 +215,7 @@ def check_mmcv_operators(probe: Probe) -> Finding:
 
 
 def check_version(probe: Probe, name: str) -> Finding:
-    """Installed, and not older than setup.py allows."""
+    """Checks that a package is installed, and not older than setup.py allows."""
     fix = f"pip install '{name}>={OLDEST[name]}'"
     version = probe.version(name)
     if version is None:
@@ -257,7 +264,7 @@ def check_gpu(probe: Probe) -> Finding:
 
 
 def check_environment(probe: Probe | None = None) -> list[Finding]:
-    """Run every check, in the order in which to fix problems."""
+    """Runs every check, in the order in which to fix problems."""
     probe = probe or Probe()
     findings = [check_python(probe), check_torch(probe), check_torchvision(probe)]
     for name in OPENMMLAB:
@@ -271,7 +278,7 @@ def check_environment(probe: Probe | None = None) -> list[Finding]:
 
 
 def report(findings: list[Finding]) -> str:
-    """An aligned table, and under it what to do about each thing that is not in order."""
+    """Returns an aligned table of the findings, followed by the fix of each problem."""
     width = max(len(finding.name) for finding in findings)
     lines = [f"{f.name:<{width}}  {f.state:<5}  {f.found}" for f in findings]
     fixes = [f"- {f.name}: {f.fix}" for f in findings if f.fix]
@@ -287,10 +294,10 @@ def main() -> int:
     if sys.version_info < (3, 8):  # noqa: UP036 - the checks themselves need so much to start
         print("Python %d.%d is too old: use 3.11 or newer." % sys.version_info[:2])  # noqa: UP031
         return 1
-    # The folder of this script must not hide packages: tools/install.py is no module of theirs.
+    # The folder of this script must not hide packages: it contains an install.py, for example.
     sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__).parent]
     warnings.simplefilter("ignore")
-    with contextlib.redirect_stdout(io.StringIO()):  # what packages print when they are imported
+    with contextlib.redirect_stdout(io.StringIO()):  # packages print when they are imported
         findings = check_environment()
     print(report(findings))
     return int(any(finding.state == WRONG for finding in findings))

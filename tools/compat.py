@@ -5,7 +5,7 @@
   python tools/compat.py --package mmdet --match 'retinanet/*r50*'
   python tools/compat.py --backbones other                   # YOLOX, UNet, HRNet ...
 
-Each config runs in a process of its own: the tool builds the model with the spiking backbone, runs
+Each config runs in a separate process: the tool builds the model with the spiking backbone, runs
 one training step and one prediction, loads a checkpoint strictly and runs one SAKD step. A config
 that fails also runs as upstream ships it. The tool writes the JSON file after every config and the
 table at the end. A stopped run resumes when the command is repeated.

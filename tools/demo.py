@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Runs the whole pipeline on generated digit scenes, with the user's tools: `make demo`.
+"""Runs the complete pipeline on generated digit scenes, with the user's tools: `make demo`.
 
 1. tools/train.py    trains the ANN teacher;
-2. tools/train.py    trains one spiking student with level 1 alone and one with SAKD (both levels);
+2. tools/train.py    trains one spiking student with level 1 only and one with SAKD (both levels);
 3. tools/test.py     tests all three models, the students at T = 1, 2, 4, 8;
-4. tools/report.py   compares SAKD with level 1 alone.
+4. tools/report.py   compares SAKD with level 1 only.
 
 A stopped demo resumes when the command is repeated. The tools write their output to DIR/*.log.
 """
@@ -56,7 +56,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(tool: str, *arguments: str | Path, log: Path) -> None:
-    """Runs a tool: what it prints goes into ``log``, its progress to the console as well."""
+    """Runs a tool, writes its output to ``log`` and prints its progress to the console as well."""
     command = [sys.executable, str(TOOLS / f"{tool}.py"), *map(str, arguments)]
     start, lines = time.monotonic(), []
     with (
@@ -77,7 +77,11 @@ def run(tool: str, *arguments: str | Path, log: Path) -> None:
 
 
 def write_config(args: argparse.Namespace, name: str, teacher: Path | None) -> tuple[Path, Config]:
-    """The config of a model, a shipped one with the teacher of this demo, and its file."""
+    """Writes the config of a model: a shipped config with the teacher of this demo.
+
+    Returns:
+        The file and the config.
+    """
     cfg = load_config(STUDENT if teacher else TEACHER)
     if name == "level1":
         cfg.custom_hooks = []
@@ -92,7 +96,7 @@ def write_config(args: argparse.Namespace, name: str, teacher: Path | None) -> t
 
 
 def check_settings(folder: Path, cfg: Config, teacher: Path | None) -> None:
-    """Refuses a folder whose model was made in another way, or that is not the demo's."""
+    """Refuses a folder whose model has other settings, or that the demo did not write."""
     content = json.dumps(cfg.to_dict(), sort_keys=True, default=str).encode()
     settings = {"config": hashlib.sha256(content).hexdigest()}
     if teacher:
@@ -116,13 +120,13 @@ def check_settings(folder: Path, cfg: Config, teacher: Path | None) -> None:
 
 
 def train(args: argparse.Namespace, name: str, teacher: Path | None) -> tuple[Path, Path]:
-    """The config and the trained checkpoint of a model."""
+    """Trains a model, unless that is done, and returns its config file and checkpoint."""
     file, cfg = write_config(args, name, teacher)
     folder, epochs = Path(args.work_dir, name), cfg.train_cfg.max_epochs
     print(f"{MODELS[name]}: tools/train.py, {epochs} epochs", flush=True)
     check_settings(folder, cfg, teacher)
     checkpoint, last = folder / f"epoch_{epochs}.pth", folder / "last_checkpoint"
-    # MMEngine names a checkpoint in last_checkpoint once it is whole.
+    # MMEngine names a checkpoint in last_checkpoint once it is complete.
     if last.is_file() and Path(last.read_text()).name == checkpoint.name and checkpoint.is_file():
         print(f"    done before: {checkpoint}", flush=True)
         return file, checkpoint
@@ -133,7 +137,7 @@ def train(args: argparse.Namespace, name: str, teacher: Path | None) -> tuple[Pa
 
 
 def test(args: argparse.Namespace, name: str, config: Path, checkpoint: Path) -> SweepResult:
-    """A model's metrics, at every T if it spikes."""
+    """Tests a model, at every T if it spikes, and returns its metrics."""
     folder, steps = Path(args.work_dir, name), () if name == "teacher" else tuple(args.time_steps)
     print(f"{MODELS[name]}: tools/test.py", flush=True)
     out = folder / "sweep.json"
@@ -142,7 +146,7 @@ def test(args: argparse.Namespace, name: str, config: Path, checkpoint: Path) ->
         if tuple(result.rows) == (steps or (None,)):
             print(f"    done before: {out}", flush=True)
             return result
-    (folder / "energy.json").unlink(missing_ok=True)  # of the T read before
+    (folder / "energy.json").unlink(missing_ok=True)  # measured at the previous T
     reading = ("--time-steps", *map(str, steps)) if steps else ()
     places = ("--work-dir", folder / "test", "--out", out)
     run("test", config, checkpoint, *reading, *places, log=folder.with_suffix(".log"))
@@ -150,7 +154,7 @@ def test(args: argparse.Namespace, name: str, config: Path, checkpoint: Path) ->
 
 
 def table(results: dict[str, SweepResult]) -> str:
-    """All models, a line for each T."""
+    """Returns a table of all models, with one line for each T."""
     width, lines = max(map(len, MODELS.values())), []
     for name, result in results.items():
         heading, *rows = result.table().splitlines()

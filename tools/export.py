@@ -70,7 +70,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def load(cfg: Config, args: argparse.Namespace) -> tuple[nn.Module, Tensor]:
-    """The model in eval mode at its T, and preprocessed images ``[1, C, H, W]``."""
+    """Returns the model in eval mode at its T, and preprocessed images ``[1, C, H, W]``."""
     model = build_for_test(cfg, args.checkpoint)
     backbone = find_spiking_backbone(model)
     backbone.time_steps = args.time_steps or backbone.time_steps
@@ -81,7 +81,7 @@ def load(cfg: Config, args: argparse.Namespace) -> tuple[nn.Module, Tensor]:
 
 
 def in_slots(module: nn.Module, images: Tensor) -> tuple[nn.Module, str]:
-    """The module with its counts unrolled, and what became of its layers."""
+    """Returns the module with its counts unrolled, and a text on the result for its layers."""
     unrolled, reading, multiplying = unroll(module, lambda m: m(images))
     if not reading:
         raise UserError(

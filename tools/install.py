@@ -1,12 +1,12 @@
-"""Makes ``.venv`` with everything in it. ``make install`` runs this; it uses only the stdlib.
+"""Creates ``.venv`` with everything in it. ``make install`` runs this; it uses only the stdlib.
 
-1. a virtual environment, with torch and what building onedl-mmcv needs;
+1. a virtual environment, with torch and the build requirements of onedl-mmcv;
 2. onedl-mmcv *with its operators*, built against that torch (tools/mmcv_wheel.py);
 3. the other OpenMMLab forks and this package, editable;
 4. ``tools/check_env.py``.
 
-Every version comes from ``constraints.txt``. If nothing relevant has changed since the last
-run, the script ends at once. ``--force`` runs the steps anyway.
+Every version comes from ``constraints.txt``. If nothing relevant has changed since the last run,
+the script ends at once. ``--force`` runs the steps anyway.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".sakd_dense-installed"
 CONSTRAINTS = ROOT / "constraints.txt"
 DECIDING = ("constraints.txt", "setup.py", "tools/install.py", "tools/mmcv_wheel.py")
-# numpy and the others come with the package itself; these must be there before mmcv is built.
+# numpy and the others come with the package itself; mmcv's build needs these beforehand.
 FIRST = ("torch", "torchvision", "setuptools", "wheel", "ninja", "psutil")
 
 
 def fingerprint() -> str:
-    """A hash of all that decides what an install yields."""
+    """Returns a hash of everything that determines the result of an install."""
     gpu_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     has_gpu = Path("/dev/nvidiactl").exists() and not gpu_hidden
     parts = [sys.version, str(VENV), f"GPU: {has_gpu}"]
@@ -55,7 +55,7 @@ def pip(*arguments: str) -> None:
 
 
 def make_venv() -> None:
-    """Make ``.venv``; one made by another Python version is replaced."""
+    """Creates ``.venv``, or replaces one of another Python version."""
     wanted = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if PYTHON.exists():
         code = "import sys; print('%d.%d' % sys.version_info[:2])"
@@ -73,9 +73,9 @@ def make_venv() -> None:
 
 
 def fix_opencv() -> None:
-    """Use OpenCV's build without windows where the one with windows cannot be loaded.
+    """Installs OpenCV's headless build if the build with windows cannot be loaded.
 
-    The OpenMMLab packages ask for ``opencv-python``, which needs libGL. A server often has none.
+    The OpenMMLab packages require ``opencv-python``, which needs libGL. A server often has none.
     """
     if subprocess.run([str(PYTHON), "-c", "import cv2"], capture_output=True).returncode == 0:
         return

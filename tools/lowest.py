@@ -5,7 +5,7 @@
 onedl-mmcv's operators for the oldest torch, which takes long the first time. Run it
 before a release and whenever a bound in setup.py changes.
 
-1. uv finds the oldest version of every direct requirement, with the newest of all others;
+1. uv finds the oldest version of every direct requirement and the newest of all others;
 2. the script installs them into a virtual environment and builds onedl-mmcv for that torch;
 3. tools/check_env.py and the tests of SMOKE run on them, then once more on the oldest numpy, which
    the original OpenMMLab packages accept and their forks do not.
@@ -24,8 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = ("onedl", "cls", "demo", "export")
 BUILD = ("setuptools", "wheel", "ninja", "psutil")
-# Of what setup.py does not name, where the newest does not go with the oldest of what it does:
-# torch 2.6 writes booleans into ONNX files, which protobuf 7 refuses.
+# Limits for packages that setup.py does not name, whose newest versions do not work with the oldest
+# of those that it names: torch 2.6 writes booleans into ONNX files, which protobuf 7 refuses.
 LIMITS = ("protobuf<7",)
 # Building and running models, both levels of SAKD, the data sets, the command lines, exports.
 SMOKE = (
@@ -46,14 +46,14 @@ def run(*command: str | Path, **environ: str) -> None:
 
 
 def pins_of(file: Path, names: tuple[str, ...]) -> list[str]:
-    """The lines ``name==version`` of these packages."""
+    """Returns the lines ``name==version`` of these packages."""
     text = file.read_text()
     found = [re.search(rf"^{name}==[^\s;]+", text, re.MULTILINE) for name in names]
     return [match[0] for match in found if match]
 
 
 def lower_bound(name: str) -> str:
-    """The version that setup.py gives as the oldest of ``name``."""
+    """Returns the oldest version of ``name`` that setup.py allows."""
     bound = re.search(rf'"{name}>=([\d.]+)', (ROOT / "setup.py").read_text())
     if bound is None:
         raise SystemExit(f"setup.py has no lower bound for {name}")
@@ -61,7 +61,7 @@ def lower_bound(name: str) -> str:
 
 
 def resolve(uv: Path, target: Path) -> None:
-    """Writes the oldest versions of the ranges in setup.py into ``target``."""
+    """Writes the oldest versions that setup.py allows into ``target``."""
     extras = [word for extra in EXTRAS for word in ("--extra", extra)]
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
     options = ("--resolution", "lowest-direct", "--python-version", python, "--no-annotate")
@@ -71,7 +71,7 @@ def resolve(uv: Path, target: Path) -> None:
 
 
 def install(folder: Path) -> Path:
-    """The virtual environment in ``folder``; returns its Python."""
+    """Creates the virtual environment in ``folder`` and returns its Python."""
     python, uv = folder / "venv/bin/python", folder / "venv/bin/uv"
     if not python.exists():
         run(sys.executable, "-m", "venv", folder / "venv")
@@ -82,10 +82,10 @@ def install(folder: Path) -> Path:
     first = pins_of(lowest, ("torch", "torchvision")) + pins_of(ROOT / "constraints.txt", BUILD)
     run(*add, *first)
     run(python, "tools/mmcv_wheel.py", lowest)
-    # The wheel just built stays; OpenCV without windows needs no libGL.
+    # Keeps the wheel just built, and takes the headless OpenCV, which needs no libGL.
     text = re.sub(r"^onedl-mmcv==.*\n", "", lowest.read_text(), flags=re.MULTILINE)
     text = re.sub(r"^opencv-python==", "opencv-python-headless==", text, flags=re.M)
-    # spikingjelly asks for any torchaudio, but only that of the same torch can be loaded.
+    # spikingjelly accepts any torchaudio, but only that of the same torch can be loaded.
     torch = first[0].partition("==")[2]
     rest = folder / "rest.txt"
     rest.write_text(re.sub(r"^torchaudio==.*", f"torchaudio=={torch}", text, flags=re.M))

@@ -34,7 +34,7 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 NAME = "onedl-mmcv"
-# Loads the compiled operators alone: mmcv's other needs (OpenCV, mmengine) may come later.
+# Loads only the compiled operators: mmcv's other requirements (OpenCV, mmengine) may come later.
 CHECK = """
 import glob, importlib.util, sysconfig
 import torch
@@ -75,10 +75,10 @@ def wanted_version(constraints: Path) -> str:
 
 
 def cuda_part() -> str:
-    """'cpu', or the CUDA version and the architectures that a build here serves.
+    """Returns 'cpu', or the CUDA version and the architectures of a build on this machine.
 
-    mmcv builds its CUDA operators where torch sees a GPU. Without one the operators are built for
-    the CPU, whatever compilers there are.
+    mmcv builds its CUDA operators if torch sees a GPU. Without a GPU it builds them for the CPU,
+    whatever compilers exist.
     """
     import torch
 
@@ -92,7 +92,7 @@ def cuda_part() -> str:
 
 
 def nvcc_major(cuda_home: Path | None) -> str | None:
-    """The major version of CUDA's compiler, e.g. '13', or None where there is none."""
+    """Returns the major version of CUDA's compiler, e.g. '13', or None if there is none."""
     nvcc = (cuda_home or Path("/nowhere")) / "bin" / "nvcc"
     if not nvcc.exists():
         return None
@@ -102,7 +102,10 @@ def nvcc_major(cuda_home: Path | None) -> str | None:
 
 
 def find_cuda() -> Path:
-    """A CUDA toolkit of torch's major version: the machine's, else the package registry's."""
+    """Returns a CUDA toolkit of torch's major version.
+
+    The machine's own toolkit comes first, then that of the package registry.
+    """
     import torch
     from torch.utils.cpp_extension import CUDA_HOME
 
@@ -133,7 +136,7 @@ def find_wheel(folder: Path) -> Path | None:
 
 
 def require_compiler() -> None:
-    """End with a plain message if C++ cannot be compiled here."""
+    """Exits with a plain message if C++ cannot be compiled here."""
     if not any(shutil.which(c) for c in (os.environ.get("CXX"), "c++", "g++", "clang++") if c):
         sys.exit("No C++ compiler found. On Debian and Ubuntu: apt-get install g++")
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
@@ -145,10 +148,10 @@ def require_compiler() -> None:
 
 
 def build_environment(cuda_home: Path | None, scratch: Path) -> dict[str, str]:
-    """The environment to build in; for the CPU if ``cuda_home`` is None."""
+    """Returns the environment of the build; for the CPU if ``cuda_home`` is None."""
     import psutil
 
-    # A compiler takes up to 2 GB on these sources.
+    # A compiler process takes up to 2 GB for these sources.
     jobs = max(1, min(os.cpu_count() or 1, psutil.virtual_memory().total // 2**31))
     env = {"MAX_JOBS": str(jobs), **os.environ, "MMCV_WITH_OPS": "1"}
     if cuda_home is None:
@@ -164,7 +167,7 @@ def build_environment(cuda_home: Path | None, scratch: Path) -> dict[str, str]:
 
 
 def build(target: Target, folder: Path) -> Path:
-    """Build the wheel next to ``folder`` and rename it into place: all or nothing."""
+    """Builds the wheel next to ``folder`` and renames it into place: all or nothing."""
     require_compiler()
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.parent / f"{folder.name}.log"
@@ -218,7 +221,7 @@ def wait_for(job: subprocess.Popen, seconds: float) -> bool:
 
 
 def is_installed(wheel: Path) -> bool:
-    """Whether this very file is what is installed (pip notes the hash)."""
+    """Returns whether exactly this file is installed (pip records its hash)."""
     try:
         noted = distribution(NAME).read_text("direct_url.json") or ""
     except PackageNotFoundError:
@@ -233,7 +236,7 @@ def load_error() -> str:
 
 
 def install(wheel: Path) -> str:
-    """Install the wheel over whatever else is there; '' if its operators load, else the error."""
+    """Installs the wheel over any other; returns '' if its operators load, else the error."""
     if is_installed(wheel) and not load_error():
         return ""
     pip("install", "-q", "--no-deps", "--force-reinstall", str(wheel))

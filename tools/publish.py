@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-r"""Writes a trained student as a slim file: its weights alone, with a JSON record beside it.
+r"""Writes a trained student as a slim file: only its weights, with a JSON record next to it.
 
   python tools/publish.py work_dirs/run/epoch_12.pth --out student.safetensors \
       --config configs/retinanet_sew18_sakd_bccd.py --sweep sweep.json

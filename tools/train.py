@@ -43,7 +43,7 @@ from sakd_dense.runtime.processes import leaving_process_group
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Refuses arguments that do not go together."""
+    """Parses the arguments, and refuses those that do not go together."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -81,10 +81,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run_config(args: argparse.Namespace) -> Config:
-    """The config of the run that the arguments ask for.
+    """Returns the config of the run that the arguments describe.
 
     Raises:
-        UserError: the config cannot be read, or cannot do what an argument asks for.
+        UserError: if the config cannot be read, or does not support an argument.
     """
     cfg = load_config(args.config)
     if args.sakd:
@@ -101,12 +101,12 @@ def run_config(args: argparse.Namespace) -> Config:
 
 @reported
 def main(argv: list[str] | None = None) -> None:
-    """Trains."""
+    """Trains the model."""
     cfg = run_config(parse_args(argv))
     tidy(cfg.work_dir)
     guard_checkpoints(cfg)
     start_processes(cfg)
-    if not sakd_hook(cfg):  # which says it by itself
+    if not sakd_hook(cfg):  # the hook logs the same warnings
         for warning in check_norm_policy(cfg):
             print_log(warning, "current", logging.WARNING)
     with data_and_disk_named(cfg):

@@ -114,10 +114,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def measure(model: nn.Module, cfg: Config, args: argparse.Namespace) -> None:
-    """Fits thresholds and BatchNorm's statistics to the data of ``cfg``, as the arguments ask.
+    """Fits thresholds and BatchNorm's statistics to the data of ``cfg``, as the arguments request.
 
     Raises:
-        UserError: thresholds are asked for, and no neuron has one.
+        UserError: if thresholds are requested but no neuron has one.
     """
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
     if args.calibrate and not calibrate(model, loader, args.calibrate):
@@ -136,7 +136,7 @@ def main(argv: list[str] | None = None) -> None:
         cfg = load_config(args.to, args.cfg_options)
         checkpoint = read_checkpoint(args.checkpoint, args.weights)
         set_random_seed(args.seed)
-        # Without the checkpoints that its parts would load.
+        # The parts of the model must not load their own checkpoints.
         model = build_model(cfg, without_checkpoints(with_preprocessor(cfg)))
         initialize(model)
         report = transfer(model, checkpoint, args.part, args.left_ok, args.missing_ok)

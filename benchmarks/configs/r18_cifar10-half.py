@@ -1,4 +1,4 @@
-"""`r18_cifar10-small.py` on all of CIFAR-10 but its val: 4900 images a class."""
+"""`r18_cifar10-small.py` on all of CIFAR-10 except its val: 4900 images per class."""
 
 _base_ = "./r18_cifar10-small.py"
 

@@ -1,8 +1,9 @@
-"""CIFAR-10 for two CPU cores: 1000 images a class, at 64x64, ResNet-18 at half its width.
+"""CIFAR-10 for two CPU cores: 1000 images per class at 64x64, ResNet-18 at half its width.
 
-With the stem of the dense tasks instead of CIFAR's, so that its backbone can start theirs: images
-are enlarged to twice their size for it. Data: a folder a class of 32x32 images, as
-`data/cifar10_jpg/{train,test}/<class>/`. `val` are 100 other images a class of `train`.
+The model has the stem of the dense tasks instead of CIFAR's, so that its backbone can start theirs.
+For this stem, images are enlarged to twice their size. The data are 32x32 images in one folder per
+class, `data/cifar10_jpg/{train,test}/<class>/`. `val` consists of 100 other images per class of
+`train`.
 """
 
 _base_ = "mmpretrain::resnet/resnet18_8xb16_cifar10.py"
@@ -33,7 +34,7 @@ test_pipeline = [
     dict(type="PackInputs"),
 ]
 images = dict(_delete_=True, type="CustomDataset", data_root="data/cifar10_jpg", with_label=True)
-# 5000 images a class: the first 1000 to train on, the last 100 to choose by.
+# 5000 images per class: the first 1000 for training, the last 100 for choices.
 train_dataloader = dict(
     batch_size=50,
     dataset=dict(

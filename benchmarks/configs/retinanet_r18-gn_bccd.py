@@ -1,4 +1,4 @@
-"""configs/retinanet_r18_bccd.py with GroupNorm: its statistics do not depend on the batch."""
+"""configs/retinanet_r18_bccd.py with GroupNorm, whose statistics do not depend on the batch."""
 
 _base_ = "../../configs/retinanet_r18_bccd.py"
 

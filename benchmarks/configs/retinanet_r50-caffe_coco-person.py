@@ -1,8 +1,9 @@
-"""People in pictures of COCO, for two CPU cores: RetinaNet from ImageNet's weights.
+"""People in COCO images, for two CPU cores: RetinaNet from ImageNet's weights.
 
-Upstream's recipe of caffe's ResNet-50 with what the cores ask for: 352 pixels, a neck and head of
-128 channels with two convolutions each, strides 8 to 64, four epochs. Data: `data/coco_person`.
-Weights of ImageNet: `data/resnet50_imagenet_caffe_mmdet.pth`, torchvision's names, BGR, std 1.
+The config is upstream's recipe for caffe's ResNet-50, reduced for the two cores: 352 pixels, a neck
+and head of 128 channels with two convolutions each, strides 8 to 64, four epochs. The data are in
+`data/coco_person`. The weights of ImageNet are in `data/resnet50_imagenet_caffe_mmdet.pth`, with
+torchvision's names, BGR, std 1.
 """
 
 _base_ = "mmdet::retinanet/retinanet_r50-caffe_fpn_1x_coco.py"
@@ -32,7 +33,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=(352, 352), keep_ratio=True),
-    # After Resize: the metric compares in the pixels of the original image.
+    # After Resize, because the metric compares in pixels of the original image.
     dict(type="LoadAnnotations", with_bbox=True),
     dict(
         type="PackDetInputs",

@@ -1,4 +1,4 @@
-"""configs/retinanet_sew18_sakd_bccd.py with GroupNorm, as its teacher."""
+"""configs/retinanet_sew18_sakd_bccd.py with GroupNorm, like its teacher."""
 
 _base_ = "../../configs/retinanet_sew18_sakd_bccd.py"
 

@@ -1,7 +1,7 @@
-"""configs/sew50_sakd_imagenet.py on one picture of each class, 750 of them to distil from.
+"""configs/sew50_sakd_imagenet.py on one image of each class, 750 of them for distillation.
 
-`python benchmarks/imagenet_lists.py data/imagenet1000` writes the lists of pictures. The
-teacher is a ResNet-50 of caffe's strides; no label is used in training.
+`python benchmarks/imagenet_lists.py data/imagenet1000` writes the lists of images. The teacher is a
+ResNet-50 with caffe's strides. Training uses no labels.
 """
 
 _base_ = "../../configs/sew50_sakd_imagenet.py"
@@ -11,7 +11,7 @@ custom_hooks = [
     dict(
         type="SAKDHook",
         teacher=dict(checkpoint="data/resnet50_imagenet_caffe_rgb.pth"),
-        transfer=False,  # `load_from` has level 1, BatchNorm re-estimated
+        transfer=False,  # `load_from` contains level 1, with re-estimated BatchNorm
     ),
 ]
 load_from = "work_dirs/imagenet1000/level1.pth"
@@ -35,5 +35,5 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-# The shipped rate, scaled to the batch.
+# The shipped learning rate, scaled to the batch.
 optim_wrapper = dict(optimizer=dict(lr=0.01 * 16 / 256))

@@ -1,4 +1,4 @@
-"""`yolox_bccd.py` with ReLU for SiLU: what a neuron that never fires below zero can follow."""
+"""`yolox_bccd.py` with ReLU instead of SiLU, because neurons never fire below zero."""
 
 _base_ = "./yolox_bccd.py"
 

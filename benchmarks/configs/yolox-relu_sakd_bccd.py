@@ -1,4 +1,4 @@
-"""The student of `yolox-relu_bccd.py`: that of `yolox_sakd_bccd.py` with its activations."""
+"""The student of `yolox-relu_bccd.py`: `yolox_sakd_bccd.py` with ReLU."""
 
 _base_ = "./yolox_sakd_bccd.py"
 

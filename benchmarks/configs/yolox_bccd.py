@@ -1,4 +1,4 @@
-"""BCCD, YOLOX at a quarter of its width: half of YOLOX-tiny's, with upstream's SiLU."""
+"""BCCD, YOLOX at a quarter of its width: half of YOLOX-s's, with upstream's SiLU."""
 
 _base_ = "../../configs/_base_/bccd.py"
 

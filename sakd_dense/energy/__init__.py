@@ -1,4 +1,4 @@
-"""Synaptic operations and energy, layer by layer."""
+"""Synaptic operations and energy of a model, layer by layer."""
 
 from .conventions import CONVENTIONS, COSTS, cost_of
 from .counter import LayerCounter, Operations

@@ -1,19 +1,20 @@
 """Operations and their costs under two conventions from the literature.
 
-``strict``: SpikingJelly's :class:`~spikingjelly.activation_based.op_counter.SynOpCounter` and
-``MACCounter``, and syops-counter (Chen et al., "Training Full Spike Neural Networks via Auxiliary
-Accumulation Pathway", arXiv:2301.11929). Spikes are 0 and 1; every spike is one accumulate (AC) for
-each weight it meets; a layer with any other value in its input multiplies: its operations are
-MACs, at every time step.
+``strict`` follows SpikingJelly's :class:`~spikingjelly.activation_based.op_counter.SynOpCounter`
+and ``MACCounter``, and syops-counter (Chen et al., "Training Full Spike Neural Networks via
+Auxiliary Accumulation Pathway", arXiv:2301.11929). Spikes are 0 or 1, and every spike costs one
+accumulate (AC) for each weight that it reaches. If the input of a layer contains any other value,
+the layer multiplies: all its operations are multiply-accumulates (MACs), at every time step.
 
-``count``: an integer n in the input, such as a sum of the SEW connection ADD, is n spikes: n ACs
-for each weight it meets, as where integers become n binary spikes at inference (Luo et al.,
-"Integer-Valued Training and Spike-Driven Inference Spiking Neural Network for High-Performance and
-Energy-Efficient Object Detection", ECCV 2024). What is not a whole number multiplies here too.
+``count`` treats an integer n in the input, such as a sum of the SEW connection ADD, as n spikes: n
+ACs for each weight that it reaches. This matches inference in which integers become n binary spikes
+(Luo et al., "Integer-Valued Training and Spike-Driven Inference Spiking Neural Network for
+High-Performance and Energy-Efficient Object Detection", ECCV 2024). A layer whose input contains a
+value that is negative or not a whole number multiplies here as well.
 
-In both, BatchNorm counts nothing (it is folded into the convolution before it), nor do biases,
-sums, pooling and the neurons' own updates; :mod:`sakd_dense.energy.estimators` adds what
-SpikingJelly knows of the latter.
+Neither convention counts BatchNorm, which is folded into the convolution before it, nor biases,
+sums, pooling or the updates of the neurons. :mod:`sakd_dense.energy.estimators` adds
+SpikingJelly's estimates of the neuron updates.
 """
 
 from collections.abc import Mapping
@@ -22,10 +23,10 @@ from spikingjelly.activation_based.op_counter import SimpleEnergyCostConfig
 
 from ..runtime.errors import UserError
 
-#: The two, and how a table calls them.
+#: The two conventions, with their names in tables.
 CONVENTIONS: Mapping[str, str] = {"strict": "strict", "count": "spike-count"}
 
-#: pJ at 45 nm (Horowitz, "Computing's energy problem", ISSCC 2014), as SpikingJelly has them.
+#: Costs in pJ at 45 nm (Horowitz, "Computing's energy problem", ISSCC 2014), from SpikingJelly.
 COSTS = {
     "fp32": SimpleEnergyCostConfig.fp32,
     "fp16": SimpleEnergyCostConfig.fp16,
@@ -36,10 +37,10 @@ COSTS = {
 def cost_of(
     name: str = "fp32", e_mac: float | None = None, e_ac: float | None = None
 ) -> SimpleEnergyCostConfig:
-    """The costs called ``name``, or other pJ a MAC and an AC.
+    """Returns the costs called ``name``, with other pJ per MAC or AC if given.
 
     Raises:
-        UserError: there are no costs of that name, or a cost is below 0.
+        UserError: if no costs have that name, or a cost is below 0.
 
     Example:
         >>> from sakd_dense.energy import cost_of
@@ -58,11 +59,11 @@ def cost_of(
 
 
 def e_mac_of_levels(levels: int, e_mac_int8: float) -> float:
-    """The pJ a MAC of a quantised ANN whose activations have ``levels`` levels; weights of 8 bits.
+    """Returns the pJ per MAC of an ANN quantised to ``levels`` activation levels and 8-bit weights.
 
-    A product of 8 bits by 8 takes 0.2 of int8's 0.23 pJ, a sum 0.03 (Horowitz). The product is
-    taken as proportional to the activation's bits: an assumption, as the array of a multiplier has
-    a row a bit.
+    In int8, the product of 8 bits by 8 bits takes 0.2 of the 0.23 pJ, and the sum takes 0.03 pJ
+    (Horowitz). The energy of the product is assumed to be proportional to the number of bits of the
+    activation, because the array of a multiplier has one row per bit.
     """
     bits = max(levels - 1, 1).bit_length()
     return e_mac_int8 * (0.2 * bits / 8 + 0.03) / 0.23

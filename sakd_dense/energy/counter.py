@@ -1,4 +1,4 @@
-"""The operations of every layer of a model, by SpikingJelly's rules, under both conventions."""
+"""Operation counts of every layer of a model, by SpikingJelly's rules, under both conventions."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +22,7 @@ from ..neurons.layer import SpikingNeuron
 from ..neurons.steps import WorthOfSpikes
 
 aten = torch.ops.aten
-#: Where the input of a counted operation stands among its arguments; the weight is the next.
+#: Position of the input among the arguments of a counted operation; the weight comes next.
 _INPUT = {
     aten.convolution.default: 0,
     aten.mm.default: 0,
@@ -40,11 +40,12 @@ _ATTENTION = (
 
 @dataclass
 class Operations:
-    """Of one layer, or the sum of several, over all images and time steps.
+    """Operations of one layer, or of several layers, summed over all images and time steps.
 
     Attributes:
-        dense: MACs, had the layer multiplied at every step.
-        strict_mac, strict_ac, count_mac, count_ac: see :mod:`sakd_dense.energy.conventions`.
+        dense: MACs if the layer multiplied at every time step.
+        strict_mac, strict_ac, count_mac, count_ac: MACs and ACs under each convention, see
+            :mod:`sakd_dense.energy.conventions`.
 
     Example:
         >>> from sakd_dense.energy import Operations
@@ -68,25 +69,26 @@ class Operations:
         return Operations(*(getattr(self, f.name) / images for f in fields(self)))
 
     def millijoule(self, convention: str, e_mac: float, e_ac: float) -> float:
-        """MJ by pJ a MAC and pJ an AC."""
+        """Returns the energy in mJ under ``convention``; costs in pJ per MAC and per AC."""
         macs = getattr(self, f"{convention}_mac")
         return (macs * e_mac + getattr(self, f"{convention}_ac") * e_ac) * 1e-9
 
 
 class LayerCounter(BaseCounter):
-    """A counter for SpikingJelly's ``DispatchCounterMode``: operations by innermost module.
+    """A counter for SpikingJelly's ``DispatchCounterMode`` that groups operations by layer.
 
-    A layer within a spiking part of the model (one with neurons) accumulates where its input is
-    spikes; layers of an ANN neck or head multiply, and so does what reads the image. SpikingJelly's
-    rules count both; what is added to them: sums of spikes (an integer n is n binary inputs),
-    spikes that are worth a step (:mod:`sakd_dense.neurons.steps`), attention as one operation, and
-    deformable convolution (mmcv's, which PyTorch does not see).
+    An operation belongs to the innermost module that runs it. A layer in a spiking part of the
+    model (a part with neurons) accumulates if its input consists of spikes. The layers of an ANN
+    neck or head multiply, and so does the layer that reads the image. SpikingJelly's rules cover
+    both cases. This class adds sums of spikes (an integer n counts as n binary inputs), spikes that
+    are worth a step (:mod:`sakd_dense.neurons.steps`), attention as one operation, and mmcv's
+    deformable convolution, which PyTorch does not see.
 
     Args:
-        model: named modules of it become the layers.
+        model: the model whose named modules become the layers.
 
     Attributes:
-        layers: :class:`Operations` by module name, in the order of their first call.
+        layers: :class:`Operations` by module name, in the order of the first calls.
 
     Example:
         >>> import torch
@@ -114,7 +116,7 @@ class LayerCounter(BaseCounter):
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Counts what the model does inside the block."""
+        """Counts the operations of the model inside the block."""
         fast = torch.backends.mha.get_fastpath_enabled()
         with ExitStack() as stack:
             for module in self._names:
@@ -123,7 +125,7 @@ class LayerCounter(BaseCounter):
                 if isinstance(module, SpikingBackbone):
                     stack.callback(module.register_forward_pre_hook(self._sees).remove)
             stack.enter_context(self._worth.watching())
-            # Attention as one operator nobody can look into.
+            # The fast path is one fused operator, which hides its operations.
             torch.backends.mha.set_fastpath_enabled(False)
             stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
             stack.enter_context(DispatchCounterMode([self]))
@@ -138,7 +140,7 @@ class LayerCounter(BaseCounter):
         active_modules: set[nn.Module] | None = None,
         parent_names: set[str] | None = None,
     ) -> int:
-        """Adds one operation to its layer; the result is its dense MACs."""
+        """Adds one operation to its layer and returns its dense MACs."""
         layer = max(
             (m for m in active_modules or () if m in self._names),
             key=lambda m: len(self._names[m]),
@@ -153,7 +155,7 @@ class LayerCounter(BaseCounter):
 
     def _of(self, layer: nn.Module, func: Any, args: tuple, kwargs: dict, out: Any) -> Operations:
         at = _INPUT[func]
-        # Their rules look at values; these stand for any that are neither 0 nor 1.
+        # SpikingJelly's rules read the values: 0.5 stands for any that is neither 0 nor 1.
         whole = [_half(a) if i in (at, at + 1) else a for i, a in enumerate(args)]
         operations = _dense(self._macs[func](tuple(whole), kwargs, out))
         worth = self._worth.of(args[at])
@@ -172,11 +174,11 @@ class LayerCounter(BaseCounter):
         return layer in self._first and self._first[layer] not in self._frames
 
     def _sees(self, backbone: nn.Module, args: tuple[Tensor, ...]) -> None:
-        # Event frames are counts of events; an image of whole numbers is none of spikes.
+        # Event frames are counts of events. An image never is, not even with whole numbers.
         (self._frames.add if args[0].dim() == 5 else self._frames.discard)(backbone)
 
     def _deformable(self, module: nn.Module, _args: Any, out: Tensor) -> None:
-        # It reads between pixels: what it multiplies is no spike.
+        # It samples between pixels, so it does not multiply spikes.
         kernel = module.get_parameter("weight")[0].numel()  # of one group
         self._add(module, _dense(out.numel() * kernel))
 
@@ -199,7 +201,7 @@ _DEFORMABLE = (
 
 
 def spiking_parts(model: nn.Module) -> list[nn.Module]:
-    """Its children (backbone, neck, head ...) that have neurons.
+    """Returns the children of ``model`` (backbone, neck, head ...) that contain neurons.
 
     Example:
         >>> from torch import nn
@@ -214,7 +216,7 @@ def spiking_parts(model: nn.Module) -> list[nn.Module]:
 
 
 def gates(model: nn.Module) -> list[str]:
-    """Names of the modules in its spiking parts whose outputs multiply spikes.
+    """Returns the names of the modules in spiking parts whose outputs multiply spikes.
 
     Example:
         >>> from sakd_dense import SEWResNet
@@ -247,7 +249,7 @@ def _half(x: Tensor) -> Tensor:
 
 
 def _with(args: tuple, at: int, x: Tensor) -> tuple:
-    # A weight of zeros and ones is no spike either.
+    # A weight of zeros and ones does not consist of spikes either.
     return (*args[:at], x, _half(args[at + 1]), *args[at + 2 :])
 
 
@@ -256,7 +258,7 @@ def _is_count(x: Tensor) -> bool:
 
 
 def _planes(x: Tensor) -> Iterator[Tensor]:
-    """Whole numbers as binary tensors that sum to them: n spikes are n times one."""
+    """Yields binary tensors that sum to ``x``: a whole number n counts as n spikes."""
     for n in range(int(x.max()) if x.numel() else 0):
         yield x.gt(n).to(x.dtype)
 

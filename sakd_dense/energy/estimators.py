@@ -1,24 +1,27 @@
-"""SpikingJelly's estimates of a whole pass, memory included, in mJ an image.
+"""SpikingJelly's estimates of the energy of a complete pass, memory included, in mJ per image.
 
 ``simple``
-    ``SimpleEnergyProfiler``: the strict convention over the whole model, the neurons' own updates
-    and sums included; weights that spikes meet and neuron states at 24.96 pJ a byte. Arithmetic at
-    the costs given.
+    ``SimpleEnergyProfiler``: the strict convention over the complete model, including sums and the
+    updates of the neurons. Memory accesses for the weights that spikes reach and for the neuron
+    states cost 24.96 pJ per byte. Arithmetic has the given costs.
 ``lemaire``
     ``LemaireEnergyProfiler`` (Lemaire et al., "An Analytical Estimation of Spiking Neural Networks
     Energy Efficiency", ICONIP 2022): 32-bit integers in SRAMs as large as each layer needs them,
-    addressing of events included, at the paper's own costs. It knows convolutions, linear layers,
-    IF and LIF; what else there is, it leaves out.
+    including the addressing of events, at the costs of the paper. It supports convolutions, linear
+    layers, IF and LIF neurons, and omits everything else.
 ``neuromc``
-    ``NeuroMCEnergyProfiler`` (doi.org/10.1038/s41467-026-70586-x): an accelerator of fixed SRAMs
-    and 16 by 16 processing elements that keep their weights, 32 nm, 16-bit values and 1-bit spikes;
-    the same work for a spike as for none. Convolutions, linear layers and neurons (BatchNorm is
-    folded); a grouped convolution counts as a full one.
+    ``NeuroMCEnergyProfiler`` (doi.org/10.1038/s41467-026-70586-x): an accelerator at 32 nm with
+    fixed SRAMs and 16 by 16 processing elements that keep their weights. Values have 16 bits and
+    spikes have 1 bit. A time step without a spike takes the same work as one with a spike. The
+    estimate covers convolutions, linear layers and neurons (BatchNorm is folded). A grouped
+    convolution counts as a full one.
 ``spikesim``, ``spikesim-event``
     ``SpikeSimEnergyProfiler`` (Moitra et al., "SpikeSim", IEEE TCAD 2023): analog crossbars of 64
-    by 64 cells that compute where the weights lie, 65 nm. As published every read costs the same;
-    by SpikingJelly's ``event`` activity what sees no spike costs nothing. Convolutions of one group
-    alone, taken for spiking ones: it says nothing of an ANN, too little of an ANN neck or head.
+    by 64 cells at 65 nm that compute where the weights are stored. In ``spikesim`` every read costs
+    the same, as published. In ``spikesim-event``, which uses SpikingJelly's ``event`` activity,
+    inputs without spikes cost nothing. Both support only convolutions with one group and treat all
+    of them as spiking. They therefore give no estimate for an ANN and underestimate an ANN neck or
+    head.
 """
 
 import warnings
@@ -47,7 +50,7 @@ from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
 from .readings import plain_neurons
 
-#: A model, one pass of it, pJ an operation: pJ of the pass, in parts that sum to the whole.
+#: Takes a model, one pass of it and pJ per operation. Returns pJ of the pass by part.
 Estimator = Callable[[nn.Module, Callable[[], Any], SimpleEnergyCostConfig], dict[str, float]]
 
 
@@ -95,7 +98,7 @@ def _neuromc(
     with ExitStack() as stack:
         stack.enter_context(profiler)
         stack.enter_context(profiler.stage("forward"))
-        # NeuroMC refuses operations that it does not know (pooling, boxes), so it is suspended
+        # NeuroMC refuses operations it does not support (pooling, boxes), so it is suspended
         # except while its own hooks on the layers run.
         suspension = stack.enter_context(ExitStack())
         suspension.enter_context(profiler.suspend())
@@ -128,8 +131,8 @@ def _spikesim(activity: str, **parts: str) -> Estimator:
         with profiler:
             run()
         report = profiler.get_report()
-        # Levels of a pyramid share a layer: nothing is lost. Other warnings mean that layers are
-        # missing from the sum.
+        # Levels of a pyramid share a layer, which loses nothing. Other warnings mean that the sum
+        # lacks layers.
         missing = [w for w in report.warnings if "inconsistent shapes" not in w]
         if missing:
             raise UserError(f"estimators: spikesim: {missing[0]} Leave spikesim out")
@@ -158,22 +161,22 @@ def estimate(
     cost: SimpleEnergyCostConfig,
     names: Iterable[str],
 ) -> dict[str, dict[str, float]]:
-    """MJ an image by each of ``names``, in parts that sum to the whole.
+    """Estimates the energy per image with each of ``names``, in parts that sum to the total.
 
     Args:
-        model: in eval mode; its ``test_step`` is run. Of one without neurons ``spikesim`` and
-            ``spikesim-event`` say nothing.
-        batches: as a dataloader gives them.
-        time_steps: T to set on its spiking backbone; None leaves it as it is.
-        cost: pJ an operation, for ``simple``.
-        names: of :data:`ESTIMATORS`.
+        model: the model in eval mode, run by its ``test_step``. ``spikesim`` and ``spikesim-event``
+            skip a model without neurons.
+        batches: batches as a dataloader yields them.
+        time_steps: number of time steps T to set on the spiking backbone; None keeps its current T.
+        cost: pJ per operation, for ``simple``.
+        names: names from :data:`ESTIMATORS`.
 
     Returns:
-        mJ an image by estimator, then by part. The parts of ``simple`` are ``arithmetic``,
+        mJ per image by estimator, then by part. The parts of ``simple`` are ``arithmetic``,
         ``weights`` and ``neuron states``.
 
     Raises:
-        UserError: there is no estimator of a name.
+        UserError: if a name is not an estimator, or ``spikesim`` does not support a layer.
 
     Example:
         >>> import torch
@@ -202,7 +205,7 @@ def estimate(
                     nonlocal images
                     images += len(model.test_step(batch))
 
-                with warnings.catch_warnings():  # of what it leaves out, at every call
+                with warnings.catch_warnings():  # about omitted layers, at every call
                     warnings.simplefilter("ignore")
                     parts = _ESTIMATORS[name](model, run, cost)
                 total = {k: total.get(k, 0.0) + v * 1e-9 for k, v in parts.items()}

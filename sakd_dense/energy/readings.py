@@ -1,4 +1,4 @@
-"""A model's operations and spikes over real images, at several T."""
+"""Operations and spikes of a model on real images, at several T."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from .counter import LayerCounter, Operations
 
 @dataclass
 class Layer:
-    """A layer's operations, an image, or a layer of neurons' spikes, over all images.
+    """Operations per image of a layer, or the spikes over all images of a layer of neurons.
 
     Example:
         >>> from sakd_dense.energy import Layer, Operations
@@ -37,10 +37,10 @@ class Reading:
     """Operations and spikes of a model at one T.
 
     Attributes:
-        layers: by module name, in the order of registration.
-        images: over how many.
-        estimates: mJ an image by estimator and part, see
-            :func:`sakd_dense.energy.estimators.estimate`; empty if none was run.
+        layers: :class:`Layer` by module name, in the order of registration.
+        images: number of images.
+        estimates: mJ per image by estimator and part, see
+            :func:`sakd_dense.energy.estimators.estimate`; empty if no estimator ran.
 
     Example:
         >>> from sakd_dense.energy import Layer, Operations, Reading
@@ -55,11 +55,11 @@ class Reading:
     estimates: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def parts(self) -> list[str]:
-        """The model's children: backbone, neck, head ..."""
+        """Returns the names of the model's children: backbone, neck, head ..."""
         return list(dict.fromkeys(name.partition(".")[0] for name in self.layers))
 
     def total(self, part: str | None = None) -> Layer:
-        """Of one of :meth:`parts`, or of the whole."""
+        """Returns the sum over one of :meth:`parts`, or over all layers if ``part`` is None."""
         chosen = (v for n, v in self.layers.items() if part in (None, n.partition(".")[0]))
         return sum(chosen, Layer())
 
@@ -69,9 +69,9 @@ def measure(model: BaseModel, batches: Sequence[Any], time_steps: int | None = N
     """Counts the operations and spikes of one pass over ``batches``.
 
     Args:
-        model: in eval mode; its ``test_step`` is run.
-        batches: as a dataloader gives them.
-        time_steps: T to set on its spiking backbone; None leaves it as it is.
+        model: the model in eval mode, run by its ``test_step``.
+        batches: batches as a dataloader yields them.
+        time_steps: number of time steps T to set on the spiking backbone; None keeps its current T.
 
     Example:
         >>> import torch
@@ -100,7 +100,7 @@ def measure(model: BaseModel, batches: Sequence[Any], time_steps: int | None = N
 
 @contextmanager
 def plain_neurons(model: nn.Module) -> Iterator[None]:
-    """SpikingJelly's own neurons inside the block: counters do not see into compiled code."""
+    """Runs SpikingJelly's own neurons in the block: counters cannot see into compiled code."""
     neurons: Iterable[SpikingNeuron] = [m for m in model.modules() if isinstance(m, SpikingNeuron)]
     before = [(neuron, neuron.backend) for neuron in neurons]
     try:

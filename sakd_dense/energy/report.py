@@ -1,4 +1,4 @@
-"""The result of an energy study, to print, to keep and to draw."""
+"""Result of an energy study, to print, to save and to plot."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -19,16 +19,16 @@ HEADINGS = [
 
 @dataclass
 class EnergyReport(Record):
-    """Readings of one student, and of its ANN teacher.
+    """Readings of one student at several T, and of its ANN teacher.
 
     Attributes:
-        readings: by T, in the order in which they were measured.
-        teacher: the ANN twin.
-        e_mac, e_ac: pJ a MAC and an AC; e_mac_int8: pJ a MAC of a quantised ANN.
-        images: over how many; the figures are those of one.
-        first_layer: MACs an image of the convolution that reads it.
-        trained_teacher: whether the twin's weights were loaded (where the work depends on what is
-            found in the image, as in two-stage detectors, it matters).
+        readings: :class:`Reading` by T, in the order of measurement.
+        teacher: :class:`Reading` of the ANN twin.
+        e_mac, e_ac: pJ per MAC and per AC; e_mac_int8: pJ per MAC of an ANN quantised to int8.
+        images: number of measured images. The tables show values per image.
+        first_layer: MACs per image of the convolution that reads the image.
+        trained_teacher: whether trained weights were loaded into the twin. This matters if the
+            operations depend on the detections, as in two-stage detectors.
         repeated_images: whether the layers before the first neurons run T times
             (:class:`~sakd_dense.backbones.UpstreamBackbone`).
         gates: names of the modules in spiking parts whose outputs multiply spikes by a number
@@ -57,11 +57,11 @@ class EnergyReport(Record):
     gates: list[str] = field(default_factory=list)
 
     def millijoule(self, operations: Operations, convention: str) -> float:
-        """Millijoule of ``operations`` at the costs of this report."""
+        """Returns the energy of ``operations`` in mJ at the costs of this report."""
         return operations.millijoule(convention, self.e_mac, self.e_ac)
 
     def summary(self) -> str:
-        """Every part and the whole at each T, and the ANN; aligned."""
+        """Returns an aligned table of every part and the total at each T, and of the ANN."""
         lines = [HEADINGS]
         for t, reading in self.readings.items():
             for part in (*reading.parts(), None):
@@ -75,12 +75,13 @@ class EnergyReport(Record):
         return aligned(lines, left=1)
 
     def quantised(self) -> dict[str, float]:
-        """The ANN's pJ a MAC in int8, and with the D + 1 levels of neurons that fire integers.
+        """Returns the ANN's pJ per MAC in int8 and with D + 1 levels, if the neurons fire integers.
 
-        At T = 1 the latter computes what such a student does, on multipliers.
+        At T = 1 the ANN with D + 1 levels computes the same as the student, with multipliers.
 
         Returns:
-            ``int8`` and, of a student that fires integers, ``5 levels`` at D = 4.
+            The key ``int8`` and, for a student that fires integers, a key such as ``5 levels`` at
+            D = 4.
         """
         found = {"int8": self.e_mac_int8}
         if self.most > 1:
@@ -90,7 +91,7 @@ class EnergyReport(Record):
 
     @property
     def most(self) -> int:
-        """D: the most spikes that a neuron fires in a time step."""
+        """D, the largest number of spikes that a neuron fires in a time step."""
         t, reading = next(iter(self.readings.items()))
         fired = [v.spikes for v in reading.layers.values() if v.spikes.neurons]
         return max((round(s.slots / t) for s in fired), default=1)
@@ -99,7 +100,7 @@ class EnergyReport(Record):
         return str(time_steps) if self.most == 1 else f"{time_steps}x{self.most}"
 
     def layers(self, time_steps: int) -> str:
-        """Every layer at one T; aligned."""
+        """Returns an aligned table of every layer at one T."""
         layers = self.readings[time_steps].layers
         slots = self._slots(time_steps)
         lines = [self._line(name, slots, layer) for name, layer in layers.items()]
@@ -115,14 +116,14 @@ class EnergyReport(Record):
         return cells if ops.dense else [*cells[:5], *[""] * 6]
 
     def estimates(self) -> str:
-        """Returns SpikingJelly's estimates of each T and the ANN, mJ, a table for each."""
+        """Returns a table for each SpikingJelly estimator: mJ at each T and of the ANN."""
         readings = {str(t): r for t, r in self.readings.items()} | {"ANN": self.teacher}
         tables = []
         for name, parts in next(iter(self.readings.values())).estimates.items():
             lines = [[name, *parts, "total mJ"]]
             for t, reading in readings.items():
                 estimate = reading.estimates.get(name)
-                if estimate is not None:  # not of the ANN: some are made for spikes alone
+                if estimate is not None:  # some estimators support spikes only, not the ANN
                     values = [*estimate.values(), sum(estimate.values())]
                     lines.append([t, *(f"{mj:.3f}" for mj in values)])
             tables.append(aligned(lines, left=1))
@@ -175,7 +176,7 @@ class EnergyReport(Record):
 
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_content`."""
+        """Inverts :meth:`to_content`."""
         readings = {int(t): _reading(r) for t, r in content.pop("readings").items()}
         return cls(readings=readings, teacher=_reading(content.pop("teacher")), **content)
 

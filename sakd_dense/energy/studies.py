@@ -1,4 +1,4 @@
-"""A checkpoint's energy over images of its test set, beside its ANN's."""
+"""Energy of a checkpoint on images of its test set, compared with its ANN."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -32,26 +32,28 @@ def study(
     teacher_checkpoint: str | None = None,
     estimators: Sequence[str] = (),
 ) -> EnergyReport:
-    """Operations, firing rates and energy of a spiking model at several T, and of its ANN twin.
+    """Measures a spiking model at several T, and its ANN twin: operations, firing rates, energy.
 
-    Each T is a pass of its own over the same images, one at a time, spread evenly over the test
-    set.
+    Each T takes a separate pass over the same images. The images run one at a time and are spread
+    evenly over the test set.
 
     Args:
-        cfg: of the spiking model; its ``test_dataloader`` is read.
-        checkpoint: loaded strictly and safely; None: the config's ``load_from``.
-        time_steps: the T; None: the model's own.
-        samples: how many images.
+        cfg: config of the spiking model. The images come from its ``test_dataloader``.
+        checkpoint: checkpoint of the spiking model, loaded strictly and safely; None: the config's
+            ``load_from``.
+        time_steps: values of T; None: the model's own T.
+        samples: number of images.
         cost: name of the costs of an operation, see :func:`sakd_dense.energy.conventions.cost_of`.
-        e_mac: pJ a MAC instead.
-        e_ac: pJ an AC instead.
-        teacher_checkpoint: of the ANN twin; without it its weights are random.
-        estimators: names of :data:`sakd_dense.energy.estimators.ESTIMATORS`.
+        e_mac: pJ per MAC; replaces that of ``cost``.
+        e_ac: pJ per AC; replaces that of ``cost``.
+        teacher_checkpoint: checkpoint of the ANN twin; None: random weights.
+        estimators: names from :data:`sakd_dense.energy.estimators.ESTIMATORS`.
 
     Raises:
-        MissingFileError: for a checkpoint that is not there.
-        UserError: for one that does not fit, for bad ``time_steps``, a model that does not spike,
-            a config without a test set, and for ``samples`` or costs that cannot be.
+        MissingFileError: if a checkpoint does not exist.
+        UserError: if a checkpoint does not fit, ``time_steps``, ``samples``, a cost or an estimator
+            is invalid, the model does not spike, the config has no test set, or the run is
+            distributed.
 
     Example:
         >>> from mmengine.config import Config
@@ -100,7 +102,7 @@ def study(
 
 
 def _images(runner: Runner, samples: int) -> list[Any]:
-    """Batches of one image each."""
+    """Returns batches of one image each."""
     loader = runner.test_loop.dataloader
     images = len(loader.dataset)
     count = min(samples, images)

@@ -1,4 +1,4 @@
-"""Spiking models for other runtimes (NIR for neuromorphic hardware, ONNX), and slim files."""
+"""Export of spiking models to NIR (for neuromorphic hardware), to ONNX, and as slim files."""
 
 from .inputs import RawModel, first_image
 from .nir import export_nir, run_nir

@@ -1,4 +1,4 @@
-"""Model and example image of an export."""
+"""The model and the example image of an export."""
 
 import copy
 from typing import Any
@@ -11,10 +11,12 @@ from ..config.models import test_dataset_of
 
 
 class RawModel(nn.Module):
-    """A model as a function of preprocessed images: what its head gives, before post-processing.
+    """A model as a function from preprocessed images to the outputs of its head.
+
+    The outputs are not post-processed.
 
     Args:
-        model: of mmdet, mmseg or mmpretrain.
+        model: a model of mmdet, mmseg or mmpretrain.
 
     Example:
         >>> import torch
@@ -35,10 +37,10 @@ class RawModel(nn.Module):
 
 
 def first_image(cfg: Config, model: nn.Module) -> Tensor:
-    """The first image of the test set as ``model``'s backbone sees it, ``[1, C, H, W]``.
+    """Returns the first test image as the backbone of ``model`` sees it, ``[1, C, H, W]``.
 
     Raises:
-        UserError: the config has no test set.
+        UserError: if the config has no test set.
 
     Example:
         >>> from sakd_dense.config import load_config

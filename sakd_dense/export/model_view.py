@@ -1,8 +1,8 @@
-"""A whole model as it runs a single time step: a backbone, and a head that NIR can express.
+"""One time step of a complete model: a backbone, and a head that NIR can express.
 
-What follows the last neuron is linear, so that its mean over T is what the model gives: an FCN head
-that spikes (``SpikingFCNHead``), or a classifier's average pooling and linear layer, which read
-rates in the model and spikes here.
+The layers after the last neuron are linear, so the mean of their outputs over T equals the output
+of the model. The head is a spiking FCN head (``SpikingFCNHead``), or the average pooling and linear
+layer of a classifier. The latter read firing rates in the model, and spikes in this view.
 """
 
 import copy
@@ -19,11 +19,11 @@ class ModelView(nn.Module):
     """One time step of a segmentor or a classifier, from preprocessed images to its logits.
 
     Args:
-        model: of mmseg or mmpretrain, in eval mode; it is copied.
-        images: ``[B, C, H, W]`` of the size that the graph will see.
+        model: a model of mmseg or mmpretrain in eval mode; it is copied.
+        images: ``[B, C, H, W]``, of the size that the graph will see.
 
     Raises:
-        ExportError: for a neck or head that NIR cannot express, and see :class:`StepView`.
+        ExportError: if NIR cannot express the neck or head; see also :class:`StepView`.
 
     Example:
         >>> import torch

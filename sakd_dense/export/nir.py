@@ -1,6 +1,4 @@
-"""A spiking network as a graph of the Neuromorphic Intermediate Representation (Pedersen et al.,
-2024).
-"""
+"""Export to the Neuromorphic Intermediate Representation, NIR (Pedersen et al., 2024)."""
 
 import copy
 import os
@@ -17,7 +15,7 @@ from .inputs import RawModel
 from .model_view import ModelView
 from .step_view import ExportError, StepView
 
-#: Seconds a time step: what NIR's time constants are multiples of.
+#: Length of a time step in seconds. NIR's time constants are multiples of it.
 DT = 1e-4
 
 
@@ -29,25 +27,27 @@ def export_nir(
     stage: int | None = None,
     dt: float = DT,
 ) -> float:
-    """Writes one time step of ``module`` to ``path``, reads it back and compares.
+    """Writes one time step of ``module`` to ``path``, reads the file back and compares the outputs.
 
-    The graph has no time of its own: show it the image T times and average its outputs.
+    The graph has no time dimension: run it on the image T times and average its outputs.
 
     Args:
-        module: a backbone, or a model of mmseg or mmpretrain; in eval mode.
-        path: of the HDF5 file.
-        images: ``[B, C, H, W]``, preprocessed; their size becomes the graph's.
-        stage: of a backbone, whose output is given; None: the last of ``out_indices``.
-        dt: seconds a time step.
+        module: a backbone, or a model of mmseg or mmpretrain, in eval mode.
+        path: path of the HDF5 file.
+        images: preprocessed images ``[B, C, H, W]``. Their size becomes that of the graph.
+        stage: for a backbone, the stage whose output the graph returns; None: the last of
+            ``out_indices``.
+        dt: length of a time step in seconds.
 
     Returns:
-        The largest difference between what the file gives, run by SpikingJelly for as many steps
-        as ``module`` is set to and averaged, and what ``module`` gives. Weights are folded,
-        written and compared in float64: in float32 a potential meets its threshold in the last
-        digit now and then, a spike flips, and what follows sees it.
+        The largest absolute difference between the output of ``module`` and that of the file.
+        SpikingJelly runs the file for the T of ``module`` and averages over the time steps. Weights
+        are folded, written and compared in float64. In float32 a membrane potential is occasionally
+        equal to its threshold up to the last digit. A spike then flips, which changes the layers
+        after it.
 
     Raises:
-        ExportError: for what NIR cannot express, and for a file that gives something else.
+        ExportError: if NIR cannot express the module, or the outputs differ by more than 1e-4.
 
     Example:
         >>> import torch

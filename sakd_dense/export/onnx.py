@@ -1,4 +1,4 @@
-"""A spiking model, its T time steps unrolled, as ONNX: what any runtime without neurons can run."""
+"""Export to ONNX with the T time steps unrolled, so that a runtime needs no neurons."""
 
 import copy
 import os
@@ -18,24 +18,24 @@ from .step_view import ExportError
 def export_onnx(
     module: nn.Module, path: str | os.PathLike[str], images: Tensor, tolerance: float = 0.01
 ) -> float:
-    """Writes ``module(images)`` to ``path``, runs the file in onnxruntime and compares.
+    """Writes ``module(images)`` to ``path``, runs the file in onnxruntime and compares the outputs.
 
     Args:
-        module: a backbone, or a model whose forward gives tensors (lists and tuples of them); in
-            eval mode. T is the one it is set to.
-        path: of the file.
-        images: ``[B, C, H, W]``, preprocessed; their shape becomes the graph's.
-        tolerance: the share of outputs that may differ by more than 1e-4, or four times as many as
-            differ between the module in float32 and in float64, whichever is more.
+        module: a backbone, or a model whose forward returns tensors (or lists and tuples of them),
+            in eval mode. The graph has the T of the module.
+        path: path of the ONNX file.
+        images: preprocessed images ``[B, C, H, W]``. Their shape becomes that of the graph.
+        tolerance: largest share of the outputs that may differ by more than 1e-4. If four times the
+            share that differs between the module in float32 and in float64 is larger, that is the
+            limit.
 
     Returns:
-        The share of outputs that do. Kernels round differently, and where a potential meets its
-        threshold in the last digit a spike flips; what follows sees it, the more the larger the
-        image is.
+        The share of the outputs that differ by more than 1e-4. Kernels round differently. If a
+        membrane potential is equal to its threshold up to the last digit, a spike can flip, which
+        changes the layers after it. The larger the image, the larger the effect.
 
     Raises:
-        ExportError: for neurons other than IF, LIF, I-LIF and NI-LIF, and for a file that gives
-            something else.
+        ExportError: if a neuron is not IF, LIF, I-LIF or NI-LIF, or too many outputs differ.
 
     Example:
         >>> import torch
@@ -47,7 +47,7 @@ def export_onnx(
     original, module = module, copy.deepcopy(module).eval()
     _unroll(module)
     with replacing(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter's own internals
+        warnings.simplefilter("ignore")  # about the exporter's internals
         expected = flat(module(images))
         torch.onnx.export(
             module,
@@ -73,7 +73,7 @@ def export_onnx(
 
 
 def run_onnx(path: str | os.PathLike[str], images: Tensor) -> list[Tensor]:
-    """The outputs of a file of :func:`export_onnx`, by onnxruntime on a CPU.
+    """Runs a file of :func:`export_onnx` in onnxruntime on a CPU and returns its outputs.
 
     Example:
         >>> import torch
@@ -88,14 +88,14 @@ def run_onnx(path: str | os.PathLike[str], images: Tensor) -> list[Tensor]:
 
 
 def differing(outputs: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
-    """The share of values that differ by more than 1e-4."""
+    """Returns the share of values that differ by more than 1e-4."""
     pairs = zip(outputs, expected, strict=True)
     count = sum(b.numel() for b in expected)
     return sum(((a - b).abs() > 1e-4).sum().item() for a, b in pairs) / count
 
 
 def flat(output: object) -> list[Tensor]:
-    """Every tensor of nested lists and tuples, in order.
+    """Returns every tensor of nested lists and tuples, in order.
 
     Example:
         >>> import torch
@@ -109,7 +109,7 @@ def flat(output: object) -> list[Tensor]:
 
 
 def _unroll(module: nn.Module) -> None:
-    """Neurons as plain arithmetic over t, which an exporter can follow, in place."""
+    """Replaces neurons by plain arithmetic over t, in place, so that an exporter can trace them."""
     for name, layer in module.named_modules():
         if isinstance(layer, SpikingNeuron):
             dynamics = Dynamics.of(layer.node)

@@ -1,4 +1,4 @@
-"""A trained student as a slim file: its weights alone, and a record of what they are."""
+"""Publication of a trained student as a slim file: only its weights, with a record of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SUFFIXES = (".pth", ".safetensors")
 
 
 def weights_hash(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 of names, types, shapes and values: the same whatever file they lie in.
+    """Returns the SHA-256 of names, types, shapes and values, the same for any file format.
 
     Example:
         >>> import torch
@@ -45,12 +45,13 @@ def weights_hash(state: Mapping[str, Tensor]) -> str:
 
 
 def torchvision_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The backbone (and a classifier's head) under the names of torchvision's ResNet, which are
-    SpikingJelly's too.
+    """Returns the backbone (and a classifier's head) under the names of torchvision's ResNet.
+
+    SpikingJelly's models use the same names.
 
     Raises:
-        UserError: there is no backbone, or one with a deep stem, for which torchvision has no
-            name.
+        UserError: if there is no backbone, or the backbone has a deep stem, for which torchvision
+            has no name.
     """
     prefix = backbone_prefix(state)
     if prefix is None:
@@ -72,12 +73,12 @@ def torchvision_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def record_of(cfg: Config | None, sweep: SweepResult | None, meta: Mapping[str, Any]) -> dict:
-    """Returns the record of the weights for their user, as JSON can hold it.
+    """Returns a JSON-compatible record that describes the weights to their user.
 
     Returns:
-        ``sakd_dense`` (the version); ``classes``, if ``meta`` has them; ``backbone`` (``type``,
-        a ResNet's ``depth`` and the arguments of spiking), ``config`` and ``teacher``, of ``cfg``;
-        ``metrics`` by T, of ``sweep``.
+        ``sakd_dense`` (the version); ``classes``, if ``meta`` has them; ``backbone`` (``type``, a
+        ResNet's ``depth`` and the spiking arguments), ``config`` and ``teacher``, from ``cfg``;
+        ``metrics`` by T, from ``sweep``.
     """
     record: dict[str, Any] = {"sakd_dense": __version__}
     classes = (meta.get("dataset_meta") or {}).get("classes")
@@ -105,24 +106,24 @@ def publish(
     sweep: SweepResult | None = None,
     form: str = "model",
 ) -> Path:
-    """Write the slim file and, beside it, its record as JSON; returns the file's path.
+    """Writes the slim file and, next to it, its record as JSON; returns the path of the file.
 
     Args:
-        checkpoint: of a SAKD run, or anything that :func:`read_checkpoint` reads.
-        out: ``name.pth`` or ``name.safetensors``; the first 8 digits of the weights' hash are put
-            before the suffix.
-        config: the student's config, for the record.
-        sweep: what ``tools/test.py --out`` wrote, for the metrics at each T.
-        form: ``'model'``: the whole model under its own names; ``'torchvision'``: the backbone
-            under torchvision's, which SpikingJelly's models load as well. A ``.pth`` of that form
-            is a bare state dict, as torchvision's are.
+        checkpoint: checkpoint of a SAKD run, or anything that :func:`read_checkpoint` reads.
+        out: ``name.pth`` or ``name.safetensors``. The first 8 digits of the hash of the weights are
+            added before the suffix.
+        config: config of the student, for the record.
+        sweep: result of ``tools/test.py --out``, for the metrics at each T.
+        form: ``'model'``: the complete model under its own names. ``'torchvision'``: the backbone
+            (and a classifier's head) under torchvision's names, which SpikingJelly's models load as
+            well. A ``.pth`` file of this form is a bare state dict, like torchvision's.
 
     Returns:
         The path of the file. Its record has the keys of :func:`record_of`, ``form`` and ``sha256``.
 
     Raises:
-        MissingFileError, UserError: for a checkpoint that cannot be read or fitted into
-            ``form``, another suffix, or a config without a spiking backbone.
+        MissingFileError, UserError: if the checkpoint cannot be read or does not fit ``form``,
+            ``form`` or the suffix is unknown, or the config has no spiking backbone.
 
     Example:
         >>> from sakd_dense import publish
@@ -147,7 +148,7 @@ def publish(
     state = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     digest = weights_hash(state)
     record = {**record_of(config, sweep, meta), "form": form, "sha256": digest}
-    # Through JSON: nothing in the file but weights and plain values.
+    # The round trip through JSON leaves only weights and plain values in the file.
     text = json.dumps(record, indent=2, default=str)
     target = out.with_name(f"{out.stem}-{digest[:8]}{out.suffix}")
     with replacing(target) as temporary:

@@ -1,14 +1,15 @@
-r"""Counts as binary spikes: a student of integers, unrolled into D slots a time step.
+r"""Spike counts as binary spikes: each time step of a student that fires integers becomes D slots.
 
-A count C from 0 to D is D binary slots of which the first C hold a spike. A convolution is linear,
-so
+A count C from 0 to D becomes D binary slots, of which the first C hold a spike. A convolution is
+linear, so
 
 .. math::
     W (s C) + b = \sum_{d=1}^{D} (W s)\,[C \ge d] + b
 
-holds exactly: each slot adds weights, none is multiplied; the bias, BatchNorm and what follows come
-once, after the sum (Luo et al., ECCV 2024). The step s is folded into the weights. At T = 1 the
-neuron itself is D thresholds, :math:`[X \ge s (d - 1/2)]`, without a state and without a reset.
+holds exactly. Each slot adds weights, and no weight is multiplied. The bias, BatchNorm and the
+following layers apply once, after the sum (Luo et al., ECCV 2024). The step s is folded into the
+weights. At T = 1 the neuron itself consists of D thresholds, :math:`[X \ge s (d - 1/2)]`, without a
+state and without a reset.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..neurons.steps import Worth, WorthOfSpikes, reads
 
 
 class Slots(nn.Module):
-    """Counts as binary slots: ``[N, ...]`` -> ``[D * N, ...]`` of 0 and 1, the slots outermost.
+    """Conversion of counts ``[N, ...]`` to ``[D * N, ...]`` slots of 0 and 1, the slots outermost.
 
     Example:
         >>> import torch
@@ -46,11 +47,12 @@ class Slots(nn.Module):
 class OverSlots(nn.Module):
     """A convolution or a linear layer that reads binary slots.
 
-    Input: what the layer reads, counts times their step, ``[N, C, ...]``; output: the layer's own.
+    The input is that of the original layer, counts times their step, ``[N, C, ...]``. The output is
+    that of the original layer.
 
     Args:
         layer: ``nn.Conv2d`` or ``nn.Linear``; its weights are copied.
-        worth: of the spikes that it reads.
+        worth: step and largest number of the spikes that the layer reads.
 
     Example:
         >>> import torch
@@ -84,16 +86,18 @@ class OverSlots(nn.Module):
 def unroll(
     model: nn.Module, run: Callable[[nn.Module], Any]
 ) -> tuple[nn.Module, list[str], list[str]]:
-    """A copy of ``model`` whose layers read binary slots instead of counts.
+    """Returns a copy of ``model`` whose layers read binary slots instead of counts.
 
     Args:
-        model: with neurons that fire integers (``NILIFNode``, ``ILIFNode``); in eval mode, its
-            BatchNorms not folded by :meth:`SpikingBackbone.fuse`.
-        run: a forward of the model that it is given, which shows what each layer reads.
+        model: a model in eval mode with neurons that fire integers (``NILIFNode``, ``ILIFNode``).
+            Its BatchNorms must not be folded by :meth:`SpikingBackbone.fuse`.
+        run: function that runs a forward pass of the model it receives. The pass shows the inputs
+            of each layer.
 
     Returns:
-        The copy; the names of the layers that read slots; those of the layers that still multiply,
-        because what they read are no counts of one step: the image, averages, an ANN's features.
+        The copy, the names of the layers that read slots, and the names of the layers that still
+        multiply because their inputs are not counts with one step: the image, averages, an ANN's
+        features.
 
     Example:
         >>> import torch
@@ -121,7 +125,7 @@ def unroll(
 
 
 def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    # Everywhere: levels of a pyramid may share a layer.
+    # In every parent, because levels of a pyramid may share a layer.
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if child is old:
@@ -129,7 +133,7 @@ def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
 
 
 def _by_input(step: Tensor, weight: Tensor, layer: nn.Module) -> Tensor:
-    """``[C]`` -> of the weight's shape: each input channel's step, group by group."""
+    """Expands the step ``[C]`` of each input channel to the shape of the weight, group by group."""
     groups = getattr(layer, "groups", 1)
     by_group = step.view(groups, -1).repeat_interleave(weight.shape[0] // groups, 0)
     return by_group.view(weight.shape[0], weight.shape[1], *(1,) * (weight.dim() - 2))

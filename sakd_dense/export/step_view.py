@@ -1,16 +1,17 @@
-"""A spiking network as it runs a single time step, of modules alone: what NIR can be written from.
+"""One time step of a spiking network, built only from modules that can be written as NIR.
 
-SpikingJelly's exporter follows a module's forward symbolically. Ours folds time into the batch and
-gives norms to neurons, which it cannot follow; this view has the same weights, BatchNorm folded
-into the convolutions, and SpikingJelly's neurons in single-step mode. What NIR, or SpikingJelly's
-reader of it, has no node for is written with those it has:
+SpikingJelly's exporter traces the forward of a module symbolically. The networks of this package
+fold time into the batch and pass norms to neurons, which the exporter cannot trace. This view has
+the same weights, with BatchNorm folded into the convolutions, and SpikingJelly's neurons in
+single-step mode. NIR, or SpikingJelly's reader of it, lacks nodes for some operations. The view
+expresses these with other nodes:
 
-- max pooling of spikes: average pooling, and neurons that fire at any spike and forget (hard reset
-  to 0), one time step at a time the same zeros and ones;
-- a neuron that fires up to D spikes, at T = 1: D neurons that fire at d - 1/2 of its steps, whose
-  spikes are summed; its step is a convolution of one pixel before and behind them;
-- a grouped convolution: one of a single group, its other weights zero;
-- a convolution of two inputs side by side: two convolutions whose outputs meet in a neuron.
+- max pooling of spikes: average pooling, and neurons that fire at any spike and forget it (hard
+  reset to 0), which give the same zeros and ones at every time step;
+- a neuron that fires up to D spikes, at T = 1: D neurons with thresholds at d - 1/2 of its steps,
+  whose spikes are summed; convolutions of one pixel before and after them apply its step;
+- a grouped convolution: a convolution with a single group, whose other weights are zero;
+- a convolution of two concatenated inputs: two convolutions whose outputs meet in a neuron.
 """
 
 import copy
@@ -29,7 +30,9 @@ from ..runtime.errors import UserError
 
 
 class ExportError(UserError):
-    """Raised for a layer that a format cannot express; the message names the layer.
+    """An error for a layer that a format cannot express, or for an exported file that is wrong.
+
+    The message names the layer or the file.
 
     Example:
         >>> from sakd_dense.export import ExportError
@@ -43,14 +46,14 @@ class StepView(nn.Module):
     """One time step of a backbone, up to one of its stages.
 
     Args:
-        backbone: in eval mode; it is copied.
-        stage: the stage whose output is given, an index as in ``out_indices``.
-        images: ``[B, C, H, W]`` of the size that the graph will see.
+        backbone: a backbone in eval mode; it is copied.
+        stage: index of the stage whose output is returned, as in ``out_indices``.
+        images: ``[B, C, H, W]``, of the size that the graph will see.
 
     Raises:
-        ExportError: for what has no counterpart in NIR: products of spikes, deformable
+        ExportError: if a layer has no counterpart in NIR: products of spikes, deformable
             convolutions, plugins, norms that cannot be folded, neurons other than IF, LIF and those
-            that fire integers, soft resets of the former, and pooling of a size that does not
+            that fire integers, soft resets of IF and LIF, and pooling of a size that does not
             divide.
 
     Example:
@@ -77,7 +80,7 @@ class StepView(nn.Module):
         self.stem = nn.Sequential(*layers)
         blocks = [b for name in backbone.res_layers[: stage + 1] for b in getattr(backbone, name)]
         self.blocks = nn.Sequential(*(_Block(block) for block in blocks))
-        # The mean of one pixel: a node in which the last block's branches meet.
+        # A mean over one pixel is the node in which the branches of the last block meet.
         self.sum = nn.AvgPool2d(1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,7 +115,7 @@ class _Block(nn.Module):
 
 
 def folded(conv: nn.Module, norm: nn.Module | None) -> nn.Conv2d:
-    """``norm(conv(x))`` as a plain convolution of one group.
+    """Returns ``norm(conv(x))`` as a plain convolution with one group.
 
     Example:
         >>> from torch import nn
@@ -132,7 +135,7 @@ def folded(conv: nn.Module, norm: nn.Module | None) -> nn.Conv2d:
 
 
 def plain(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """A convolution that moves as ``conv`` does, with another weight.
+    """Returns a convolution with the stride, padding and dilation of ``conv`` and another weight.
 
     Example:
         >>> import torch
@@ -151,7 +154,7 @@ def plain(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
 
 
 def single(layer: SpikingNeuron, pool: nn.MaxPool2d | None = None) -> nn.Module:
-    """Its neurons, a step at a time, and the max pooling of their spikes.
+    """Returns the neurons of ``layer`` in single-step mode, with max pooling of their spikes.
 
     Example:
         >>> from sakd_dense.export.step_view import single
@@ -168,7 +171,7 @@ def single(layer: SpikingNeuron, pool: nn.MaxPool2d | None = None) -> nn.Module:
 
 
 class _Counts(nn.Module):
-    """Neurons that fire up to D spikes in their only step, as D neurons of one spike."""
+    """Neurons that fire up to D spikes in their only step, as D neurons of one spike each."""
 
     def __init__(self, layer: SpikingNeuron, pool: nn.MaxPool2d | None) -> None:
         super().__init__()
@@ -208,7 +211,7 @@ def _any_spike(pool: nn.MaxPool2d) -> list[nn.Module]:
 
 @torch.no_grad()
 def _check_pooling(backbone: ResidualBackbone, images: Tensor) -> None:
-    """NIR's average pooling knows no ``ceil_mode``; where the size divides, nor is it needed."""
+    """Raises if the size does not divide: NIR's average pooling has no ``ceil_mode``."""
     handles = []
 
     def check(name: str) -> None:

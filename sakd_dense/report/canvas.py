@@ -1,4 +1,4 @@
-"""Matplotlib figures without pyplot, which would pick a window system and keep every figure."""
+"""Matplotlib figures without pyplot, which would select a window system and keep every figure."""
 
 import io
 import os
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure, inches; its axes share the space so that no label is cut off."""
+    """Returns an empty figure of a size in inches, with a layout that cuts off no label."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def save_png(figure: "Figure", path: str | os.PathLike[str], dpi: int = 120) -> None:
-    """Writes the figure as a PNG, which is there whole or not at all."""
+    """Writes the figure as a PNG, completely or not at all."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=dpi)
 
@@ -37,5 +37,5 @@ def svg_of(draw: Callable[["Axes"], Any], width: float = 6.4, height: float = 3.
         figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
-    # The view box alone: the page says how wide it is.
+    # Only the view box stays: the page sets the width.
     return re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*"', r"\1", svg, count=2)

@@ -1,7 +1,7 @@
-"""Every plot of the package: one function each, which draws into axes.
+"""All plots of the package, one function each, which draws into axes.
 
-The report's page takes them as SVG, tools/test.py and tools/energy.py as the PNG files that
-:func:`save_readings` and :func:`save_energy` write.
+The page of the report embeds them as SVG. tools/test.py and tools/energy.py write them as PNG files
+with :func:`save_readings` and :func:`save_energy`.
 """
 
 import os
@@ -27,13 +27,13 @@ Point = tuple[int | None, float, float]
 def over_time_steps(
     axes: "Axes", curves: Mapping[str, Mapping[Any, float | None]], label: str = ""
 ) -> None:
-    """Values over T, a curve each.
+    """Plots values over T, one curve for each name.
 
     Args:
-        axes: to draw into.
-        curves: by name, the value at each T. Where it is None, the curve has no point; a value
-            under the key None (an ANN's) is a dashed line.
-        label: of the vertical axis.
+        axes: axes to draw into.
+        curves: by name, the value at each T. A curve has no point where the value is None. A value
+            under the key None (that of an ANN) becomes a dashed line.
+        label: label of the vertical axis.
     """
     steps = sorted({t for values in curves.values() for t in values if t is not None})
     for name, values in curves.items():
@@ -51,7 +51,7 @@ def over_time_steps(
 
 
 def metric_over_time_steps(axes: "Axes", runs: Sequence[MeasuredRun], metric: str) -> None:
-    """The metric of every run over T, and the teacher's as a line."""
+    """Plots the metric of every run over T, and the teacher's as a line."""
     over_time_steps(axes, {run.name: run.values(metric) for run in runs}, metric)
     teacher = runs[0].teacher_value(metric)
     if teacher is not None:
@@ -60,9 +60,9 @@ def metric_over_time_steps(axes: "Axes", runs: Sequence[MeasuredRun], metric: st
 
 
 def save_readings(result: SweepResult | CountGrid, path: str | os.PathLike[str]) -> None:
-    """Writes a PNG with one panel each for metrics, firing rate and ms an image, over T.
+    """Writes a PNG with one panel each for metrics, firing rate and ms per image, over T.
 
-    Of a grid the panels show the main metric, a curve each D.
+    For a grid, the metric panel shows only the main metric, and each panel has one curve per D.
 
     Example:
         >>> from pathlib import Path
@@ -107,13 +107,13 @@ def save_readings(result: SweepResult | CountGrid, path: str | os.PathLike[str])
 
 
 def firing_layers(report: EnergyReport) -> list[str]:
-    """The layers of neurons."""
+    """Returns the names of the layers of neurons."""
     reading = next(iter(report.readings.values()))
     return [name for name, layer in reading.layers.items() if layer.spikes.neurons]
 
 
 def heat_map(axes: "Axes", report: EnergyReport) -> None:
-    """Firing rates, a row a layer of neurons, a column a T."""
+    """Draws the firing rates, with a row for each layer of neurons and a column for each T."""
     names, readings = firing_layers(report), report.readings
     rates = [[r.layers[n].spikes.rate for r in readings.values()] for n in names]
     image = axes.imshow(rates, aspect="auto", cmap="viridis", vmin=0)
@@ -130,7 +130,7 @@ def heat_map(axes: "Axes", report: EnergyReport) -> None:
 
 
 def energy_bars(axes: "Axes", report: EnergyReport, convention: str) -> None:
-    """MJ an image by part, at each T, of the ANN and of the ANN quantised."""
+    """Draws mJ per image by part, at each T, of the ANN and of the quantised ANN."""
     quantised = report.quantised()
     labels = [*map(str, report.readings), "ANN", *(f"ANN\n{name}" for name in quantised)]
     bottom = [0.0] * len(labels)
@@ -147,7 +147,7 @@ def energy_bars(axes: "Axes", report: EnergyReport, convention: str) -> None:
 
 
 def save_energy(report: EnergyReport, path: str | os.PathLike[str]) -> None:
-    """Writes a PNG: a heat map of the firing rates, and bars of mJ beside the ANN's.
+    """Writes a PNG with a heat map of the firing rates, and bars of mJ next to those of the ANN.
 
     Example:
         >>> from sakd_dense.energy import EnergyReport
@@ -166,7 +166,7 @@ def save_energy(report: EnergyReport, path: str | os.PathLike[str]) -> None:
 
 
 def points(run: MeasuredRun, metric: str, convention: str) -> list[Point]:
-    """Energy and metric at every T that has both."""
+    """Returns the energy and the metric at every T that has both."""
     energy = run.energy
     return [
         (t, energy.millijoule(energy.readings[t].total().operations, convention), value)
@@ -176,7 +176,7 @@ def points(run: MeasuredRun, metric: str, convention: str) -> list[Point]:
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats in both energy and metric, by energy."""
+    """Returns the points that no other point beats in both energy and metric, sorted by energy."""
     best: list[Point] = []
     for point in sorted(points, key=lambda p: (p[1], -p[2])):
         if not best or point[2] > best[-1][2]:
@@ -185,7 +185,7 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 
 def pareto(axes: "Axes", runs: Sequence[MeasuredRun], metric: str, convention: str) -> None:
-    """The metric against energy; the line joins what nothing else beats."""
+    """Plots the metric against energy, with a line through the points that no other point beats."""
     every: list[Point] = []
     for run in runs:
         of_run = points(run, metric, convention)
@@ -208,7 +208,7 @@ def pareto(axes: "Axes", runs: Sequence[MeasuredRun], metric: str, convention: s
 
 
 def losses(axes: "Axes", run: Run) -> None:
-    """Every term of the loss over the iterations, on a logarithmic scale."""
+    """Plots every term of the loss over the iterations, on a logarithmic scale."""
     logged = run.logged_losses
     for term in sorted({k for entry in logged for k in entry if "loss" in k}):
         pairs = [(e["step"], e[term]) for e in logged if e.get(term) is not None]

@@ -1,4 +1,4 @@
-"""An image through a config's own test pipeline: as it was loaded, and as the model takes it."""
+"""Images loaded by a config's own test pipeline, to draw them and as inputs of the model."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -24,15 +24,15 @@ class LoadedImage:
     """An image that a pipeline has loaded and packed.
 
     Attributes:
-        name: its path, or what stands for it in messages.
-        image: ``[H, W, 3]`` uint8, RGB, turned and sized as the loader gave it: the coordinates
-            of annotations and predictions are those of this image, not of another reading of the
-            file (EXIF).
-        annotations: as they were loaded, before the image was resized.
-        inputs: what the model takes, ``[C, H, W]`` or event frames ``[T, C, H, W]``.
-        data_sample: what the model's predictions are written into.
-        bins: of a recording of events: each time bin as a picture, as ``image``, which is all of
-            them.
+        name: name for messages, with the path or the index of the image.
+        image: ``[H, W, 3]`` uint8, RGB, with the orientation and size that the loader gave it. The
+            coordinates of annotations and predictions refer to this image. Another reader of the
+            file may orient it differently (EXIF).
+        annotations: annotations as they were loaded, before the image was resized.
+        inputs: inputs of the model, ``[C, H, W]``, or event frames ``[T, C, H, W]``.
+        data_sample: data sample into which the model writes its predictions.
+        bins: for a recording of events, a picture like ``image`` for each time bin; ``image`` shows
+            all bins together.
     """
 
     name: str
@@ -44,14 +44,14 @@ class LoadedImage:
 
 
 class TestPipeline:
-    """The pipeline with which a config tests, as a function from an image to a LoadedImage.
+    """The test pipeline of a config, as a function from an image to a LoadedImage.
 
     Args:
-        cfg: the whole config; its default scope must be the current one.
+        cfg: the complete config. Its default scope must be the current one.
         annotations: whether to load annotations.
 
     Raises:
-        UserError: the config has no pipeline for tests.
+        UserError: if the config has no pipeline for tests.
     """
 
     __test__ = False  # for pytest
@@ -70,23 +70,23 @@ class TestPipeline:
         """Runs the pipeline.
 
         Args:
-            info: what a data set knows of an image: ``img_path``, or ``img`` itself.
+            info: a data set's description of an image, with ``img_path`` or ``img`` itself.
 
         Raises:
-            UserError: the image cannot be read.
+            UserError: if the image cannot be read.
         """
         name = f"image {str(info.get('img_path') or info.get('sample_idx', ''))!r}"
         results: Any = dict(info)
         annotations = _annotations(results)
         image, bins = None, []
-        if "img" in info:  # an array of a file of many: OpenCV's order only if the model swaps it
+        if "img" in info:  # one array of a file of many: BGR only if the model swaps channels
             image = displayable(info["img"], self._swaps)
         for transform in self._transforms:
             try:
                 results = transform(results)
             except UserError:
                 raise
-            except Exception as error:  # whatever a decoder makes of a file that is no picture
+            except Exception as error:  # decoders raise any type for a file that is not an image
                 if image is not None:
                     raise
                 raise _unreadable(name, transform, f"{type(error).__name__}: {error}") from error
@@ -94,7 +94,7 @@ class TestPipeline:
                 raise _unreadable(name, transform, "it returned None")
             if image is None and "img" in results:
                 backend = getattr(transform, "imdecode_backend", None)
-                # mmcv decodes to BGR, but for TIFF files, whose order it leaves.
+                # mmcv decodes to BGR, except for TIFF files, whose order it keeps.
                 bgr = self._swaps if backend is None else backend != "tifffile"
                 frames = _frames_of(results)
                 image = displayable(results["img"] if frames is None else frames, bgr)
@@ -109,7 +109,7 @@ class TestPipeline:
 
 
 def _frames_of(results: Mapping[str, Any]) -> np.ndarray | None:
-    """The frames ``[T, C, H, W]`` of a sample that ``LoadEvents`` has loaded, else None."""
+    """Returns the frames ``[T, C, H, W]`` of a sample of ``LoadEvents``, otherwise None."""
     steps = results.get("time_steps")
     if steps is None:
         return None
@@ -122,15 +122,16 @@ def _annotations(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def displayable(image: np.ndarray, bgr: bool, top: float | None = None) -> np.ndarray:
-    """An image or event frames as ``[H, W, 3]`` uint8, RGB.
+    """Converts an image or event frames to ``[H, W, 3]`` uint8, RGB.
 
     Args:
-        image: ``[H, W]``, ``[H, W, C]`` (of more than three channels the first three are shown), or
-            event frames ``[T, C, H, W]``: of two polarities the sum over T, red for the first and
-            blue for the second. Values up to 255, or scaled by their largest.
+        image: ``[H, W]``, ``[H, W, C]`` (only the first three channels are shown), or event frames
+            ``[T, C, H, W]``. Event frames of two polarities are summed over T and shown in red for
+            the first and blue for the second polarity. In other images that are not uint8, a
+            largest value above 255 is scaled to 255, and values of at most 1 are multiplied by 255.
         bgr: whether three channels are in OpenCV's order.
-        top: of event frames, the sum that is shown at full strength; None: that of the busiest
-            pixels.
+        top: for event frames, the sum that is shown at full strength; None: the 95th percentile
+            over the pixels with events.
     """
     if image.ndim == 4:
         counts = image.astype(np.float64).sum(0)
@@ -151,7 +152,7 @@ def displayable(image: np.ndarray, bgr: bool, top: float | None = None) -> np.nd
 
 
 def _busy(counts: np.ndarray) -> float:
-    """Returns the 95th percentile over pixels with events: the few busiest must not hide others."""
+    """Returns the 95th percentile over pixels with events: the few busiest must hide no others."""
     return float(np.quantile(counts[counts > 0], 0.95)) if counts.any() else 1.0
 
 

@@ -1,4 +1,4 @@
-"""One HTML file that answers: is it worth it?"""
+"""The report of a run as one HTML file, which shows whether the student is worth it."""
 
 import base64
 import os
@@ -25,15 +25,16 @@ def write_page(
     runs: Sequence[MeasuredRun],
     pictures: Sequence[Sequence[Panel]] = (),
 ) -> None:
-    """Writes the report of ``runs[0]``; the others are compared with it.
+    """Writes the report of ``runs[0]`` and compares it with the other runs.
 
     Args:
-        path: of the HTML file. Everything is in it: it asks no network for anything.
-        runs: of :func:`sakd_dense.report.run.measure_run`.
-        pictures: of :func:`sakd_dense.report.samples.sample_pictures`.
+        path: path of the HTML file. The file contains everything and loads nothing from the
+            network.
+        runs: runs returned by :func:`sakd_dense.report.run.measure_run`.
+        pictures: pictures returned by :func:`sakd_dense.report.samples.sample_pictures`.
 
     Raises:
-        UserError: a run has no metric at any T, or another than the first.
+        UserError: if a run has no metric at any T, or another metric than the first run.
 
     Example:
         >>> from sakd_dense.report import measure_run, open_run, write_page
@@ -81,9 +82,9 @@ def write_page(
 
 
 def answer(run: MeasuredRun, metric: str) -> list[str]:
-    """The figures that decide, as sentences: those at the config's T, or at the largest measured.
+    """Returns the deciding figures as sentences, at the config's T or at the largest T measured.
 
-    A T without a metric or without energy is passed over.
+    A T without a metric or without energy is ignored.
     """
     values = run.values(metric)
     both = [t for t in run.energy.readings if t in values]

@@ -1,4 +1,4 @@
-"""One drawing for three tasks: an image with boxes, masks, a label map or its class."""
+"""Drawing for all three tasks: an image with boxes, masks, a label map or its class."""
 
 import io
 import os
@@ -20,11 +20,13 @@ _INSTANCE_OFFSET = 1000
 
 @dataclass
 class Classes:
-    """Names and colours of the classes, by index; either may be shorter than there are classes.
+    """Names and colours of the classes, by index.
+
+    Either may be shorter than the number of classes.
 
     Attributes:
-        names: without one the index is written.
-        palette: RGB from 0 to 255; without one Matplotlib's ``tab20`` is used.
+        names: names of the classes. A class without a name is shown by its index.
+        palette: RGB from 0 to 255. A class without a colour gets one of Matplotlib's ``tab20``.
     """
 
     names: Sequence[str] = ()
@@ -32,7 +34,7 @@ class Classes:
 
     @classmethod
     def of_meta(cls, meta: Mapping[str, Any]) -> "Classes":
-        """Those of a data set's ``metainfo``."""
+        """Returns the classes of a data set's ``metainfo``."""
         palette = meta.get("palette", ())
         if palette is None or isinstance(palette, str):  # mmdet's 'coco' or 'random'
             palette = ()
@@ -52,16 +54,16 @@ class Classes:
 
 @dataclass
 class Panel:
-    """An image and what is to be drawn on it.
+    """An image with the content to draw on it.
 
     Attributes:
-        title: above the image.
+        title: title above the image.
         image: ``[H, W, 3]`` uint8, RGB.
         boxes: ``[N, 4]``, x1, y1, x2, y2 in pixels, or None for a task without boxes.
-        captions, colors: of each box; colours are RGB from 0 to 1.
+        captions, colors: one for each box; colours are RGB from 0 to 1.
         overlay: ``[H, W, 4]`` RGBA from 0 to 1 of masks or a label map, or None.
-        text: the class of the image, or None.
-        summary: all that is drawn, in words.
+        text: class of the image, or None.
+        summary: description of the drawn content in words.
     """
 
     title: str
@@ -81,10 +83,10 @@ class Panel:
         scores: np.ndarray | None = None,
         masks: np.ndarray | None = None,
     ) -> None:
-        """Adds boxes.
+        """Adds boxes and their masks.
 
         Args:
-            classes: their names and colours.
+            classes: names and colours of the classes.
             boxes: ``[N, 4]``.
             labels: ``[N]``, class indices.
             scores: ``[N]`` from 0 to 1, or None for true boxes.
@@ -104,7 +106,7 @@ class Panel:
     def add_label_map(self, classes: Classes, labels: np.ndarray) -> None:
         """Adds a label map ``[H, W]`` of class indices, semantic or panoptic.
 
-        What is no class (255, void) stays as it is in the image.
+        Pixels without a class (255, void) stay as they are in the image.
         """
         self.overlay = np.zeros((*labels.shape, 4))
         shares: dict[str, float] = {}
@@ -138,7 +140,7 @@ def draw(axes: "Axes", panel: Panel) -> None:
         )
         style: dict[str, Any] = dict(facecolor=color, edgecolor="none", pad=0.6, alpha=0.8)
         ink = "black" if np.dot(color, (0.3, 0.59, 0.11)) > 0.5 else "white"
-        # Inside the box where there is no room above it.
+        # The caption goes inside the box if there is no room above it.
         side = "top" if y1 < 0.04 * panel.image.shape[0] else "bottom"
         axes.text(x1, y1, caption, fontsize=5, color=ink, bbox=style, va=side, clip_on=True)
     if panel.text is not None:
@@ -160,7 +162,7 @@ def save_panels(
 
 
 def jpeg_of(panel: Panel, panel_inches: float = 3.2) -> bytes:
-    """The panel without its title, as a JPEG."""
+    """Returns the panel without its title, as a JPEG."""
     from matplotlib.figure import Figure
 
     height, width = panel.image.shape[:2]

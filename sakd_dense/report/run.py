@@ -1,4 +1,4 @@
-"""Files in the folder of a run, and the measurements that it lacks."""
+"""The files in the folder of a run, and the measurements that it lacks."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ from ..energy import EnergyReport, study
 from ..runtime.errors import MissingFileError, UserError
 from ..timesteps import SweepResult, sweep
 
-#: Beside the checkpoints, where tools/test.py and tools/energy.py may have put them by --out.
+#: Files next to the checkpoints, which tools/test.py and tools/energy.py may write by --out.
 SWEEP, ENERGY, TEACHER = "sweep.json", "energy.json", "teacher.json"
 
 
@@ -27,12 +27,12 @@ class Run:
     """A finished run.
 
     Attributes:
-        folder: its work directory.
-        cfg: the config that the run wrote there.
-        checkpoint: its last.
-        teacher: the ANN's checkpoint, if its file is still there.
-        scalars: what was logged, one dict an entry, in the order of time.
-        sweep, energy, teacher_sweep: the measurements that lie in the folder.
+        folder: work directory of the run.
+        cfg: config that the run wrote into the folder.
+        checkpoint: last checkpoint of the run.
+        teacher: checkpoint of the ANN, or None if the file does not exist.
+        scalars: logged values, one dict for each entry, in chronological order.
+        sweep, energy, teacher_sweep: measurements that exist in the folder, or None.
 
     Example:
         >>> from pathlib import Path
@@ -55,19 +55,19 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The config's, and the folder's where that is another."""
+        """Name of the config, followed by the name of the folder if they differ."""
         config, folder = Path(self.cfg.filename).stem, self.folder.resolve().name
         return config if config == folder else f"{config}, {folder}"
 
     @property
     def logged_losses(self) -> list[dict[str, Any]]:
-        """The entries of ``scalars`` that hold the loss."""
+        """Entries of ``scalars`` that contain the loss."""
         return [entry for entry in self.scalars if "loss" in entry]
 
 
 @dataclass(kw_only=True)
 class MeasuredRun(Run):
-    """A run with its measurements; ``teacher_sweep`` is None where the teacher's file is gone.
+    """A run with its measurements; ``teacher_sweep`` is None if the teacher's file is missing.
 
     Example:
         >>> from sakd_dense.report import measure_run, open_run
@@ -80,21 +80,24 @@ class MeasuredRun(Run):
     energy: EnergyReport
 
     def values(self, metric: str) -> dict[int, float]:
-        """The metric at every T that has one (COCO gives none where a detector finds nothing)."""
+        """Returns the metric at every T that has one.
+
+        COCO's metrics are missing where a detector finds nothing.
+        """
         rows = {t: row.get(metric) for t, row in self.sweep.rows.items() if t is not None}
         return {t: value for t, value in rows.items() if value is not None and isfinite(value)}
 
     def teacher_value(self, metric: str) -> float | None:
-        """The metric of the ANN teacher, if it was measured."""
+        """Returns the metric of the ANN teacher, or None if it was not measured."""
         return self.teacher_sweep.rows[None].get(metric) if self.teacher_sweep else None
 
 
 def open_run(folder: str | Path) -> Run:
-    """The run in ``folder``, with the measurements that lie there.
+    """Returns the run in ``folder``, with the measurements that the folder contains.
 
     Raises:
-        MissingFileError: there is no such folder, or no config or checkpoint in it.
-        UserError: its model does not spike, its config has no test set, or a measurement cannot
+        MissingFileError: if the folder does not exist, or contains no config or no checkpoint.
+        UserError: if its model does not spike, its config has no test set, or a measurement cannot
             be read.
 
     Example:
@@ -141,10 +144,10 @@ def measure_run(run: Run, time_steps: Sequence[int], samples: int) -> MeasuredRu
     """Measures what is missing, and writes it into the folder of the run.
 
     Args:
-        run: of :func:`open_run`.
-        time_steps: the T of the sweep, if there is none yet; energy is measured at those of the
-            sweep.
-        samples: images for energy.
+        run: run returned by :func:`open_run`.
+        time_steps: values of T of the sweep, if there is none yet. Energy is measured at the T of
+            the sweep.
+        samples: number of images for the energy.
 
     Example:
         >>> from sakd_dense.report import measure_run, open_run
@@ -165,7 +168,7 @@ def measure_run(run: Run, time_steps: Sequence[int], samples: int) -> MeasuredRu
         ann = copy.deepcopy(cfg)
         ann.model, ann.custom_hooks = teacher_of(cfg), []
         ann.test_cfg = dict(type="TestLoop")
-        ann.pop("data_preprocessor", None)  # it is in the model
+        ann.pop("data_preprocessor", None)  # the model contains it
         teacher_sweep = sweep(ann, run.teacher, timed_batches=0)
         teacher_sweep.to_json(run.folder / TEACHER)
     measurements = dict(sweep=measured, energy=energy, teacher_sweep=teacher_sweep)
@@ -173,7 +176,7 @@ def measure_run(run: Run, time_steps: Sequence[int], samples: int) -> MeasuredRu
 
 
 def _scalars(folder: Path) -> list[dict[str, Any]]:
-    """Of all sessions; where a run was resumed, the later one counts."""
+    """Returns the log entries of all sessions; after a resume, the later session counts."""
     sessions = [
         [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
         for file in sorted(folder.glob("*/vis_data/scalars.json"))

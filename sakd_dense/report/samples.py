@@ -22,12 +22,12 @@ from .run import Run
 
 @dataclass
 class Samples:
-    """The models whose predictions are drawn, each under a title and at a number of time steps.
+    """The models whose predictions are drawn, each with a title and a number of time steps.
 
     Attributes:
         models: ``(title, model, T)``; T is None for an ANN.
-        meta: names and colours of the classes, as a data set's ``metainfo``.
-        score_thr: boxes with a lower score are left out.
+        meta: names and colours of the classes, as in a data set's ``metainfo``.
+        score_thr: minimum score of the boxes to draw.
 
     Example:
         >>> from sakd_dense.report.samples import Samples
@@ -49,18 +49,18 @@ class Samples:
         device: str = "cpu",
         score_thr: float = 0.3,
     ) -> "Samples":
-        """The teacher, if there is a checkpoint of it, and the config's model at each T.
+        """Builds the teacher, if it has a checkpoint, and the config's model at each T.
 
         Args:
-            cfg: the whole config.
-            checkpoint: of the config's model.
-            teacher: of the ANN teacher.
-            time_steps: the T; None: the model's own.
-            device: where the models go.
-            score_thr: boxes with a lower score are left out.
+            cfg: the complete config.
+            checkpoint: checkpoint of the config's model.
+            teacher: checkpoint of the ANN teacher; None: no teacher.
+            time_steps: values of T; None: the model's own T.
+            device: device of the models.
+            score_thr: minimum score of the boxes to draw.
 
         Raises:
-            MissingFileError, UserError: for a checkpoint that is missing or does not fit.
+            MissingFileError, UserError: if a checkpoint is missing or does not fit.
         """
         models: list[tuple[str, nn.Module, int | None]] = []
         if teacher is not None:
@@ -77,7 +77,7 @@ class Samples:
         return cls(models, meta, score_thr)
 
     def truth(self, loaded: LoadedImage) -> Panel:
-        """The image with its annotations."""
+        """Returns the image with its annotations."""
         panel, classes = Panel("ground truth", loaded.image), Classes.of_meta(self.meta)
         known = loaded.annotations
         if "gt_seg_map" in known:
@@ -95,7 +95,7 @@ class Samples:
         return panel
 
     def bins(self, loaded: LoadedImage, found: Panel) -> list[Panel]:
-        """A recording's time bins one by one, with the boxes of ``found``; empty for an image."""
+        """Returns the time bins of a recording with the boxes of ``found``; empty for an image."""
         shown = []
         for t, image in enumerate(loaded.bins, start=1):
             title = f"bin {t} of {len(loaded.bins)}"
@@ -103,7 +103,7 @@ class Samples:
         return shown
 
     def predictions(self, loaded: LoadedImage) -> list[Panel]:
-        """The image with what each model finds in it."""
+        """Returns the image with the predictions of each model."""
         panels = []
         for title, model, t in self.models:
             panel = Panel(title, loaded.image)
@@ -132,14 +132,14 @@ class Samples:
 
 
 def sample_pictures(run: Run, time_steps: Sequence[int], count: int) -> list[list[Panel]]:
-    """For each of ``count`` images of the test set: what it shows, and what is found in it.
+    """Returns the annotations and the predictions of ``count`` images of the test set, as panels.
 
     Returns:
-        A row an image: the ground truth, the teacher if there is one, and the student at each T;
-        of a recording of events a second row, its time bins with the true boxes.
+        One row for each image: the ground truth, the teacher if there is one, and the student at
+        each T. A recording of events has a second row: its time bins with the true boxes.
 
     Raises:
-        UserError: the config has no test set.
+        UserError: if the config has no test set.
 
     Example:
         >>> from sakd_dense.report import open_run, sample_pictures

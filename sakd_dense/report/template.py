@@ -1,4 +1,4 @@
-"""The report's HTML; a string, so that it is part of the package however that is installed."""
+"""HTML template of the report; a string, so that every installation of the package has it."""
 
 TEMPLATE = """<!DOCTYPE html>
 <html lang="en">
