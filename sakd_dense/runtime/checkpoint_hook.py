@@ -185,7 +185,7 @@ class WholeCheckpointHook(CheckpointHook):
         if len(states) != get_world_size():
             print_log(
                 f"The checkpoint holds the random states of {len(states)} processes, but this run "
-                f"has {get_world_size()}: random numbers start anew, so the run differs from an "
+                f"has {get_world_size()}: random numbers start again, so the run differs from an "
                 "uninterrupted one",
                 runner.logger,
             )
