@@ -111,6 +111,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "both-16ep": dict(both(), epochs=16),
     # Weight, choice and teacher of the prefixes.
     "image": dict(hook=dict(features=PKD, prefixes="image")),
+    "image-cwd": dict(hook=dict(features=PKD, prefixes="image", responses=CLASSWISE)),
     "prefix-w1": sakd(1.0),
     "prefix-w2": sakd(2.0),
     "prefix-w4": sakd(4.0),
