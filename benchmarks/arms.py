@@ -225,5 +225,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "neuron-lif": neuron(LIF),
     "neuron-half": neuron(HALF),
     "level1-half": dict(level1=True, backbone=dict(neuron=HALF)),
+    # The first step starts at half of the threshold instead of at rest.
+    "sakd-init": dict(sakd(), backbone=dict(neuron=dict(LIF, v_init=0.5))),
     "sakd-half-w1": dict(sakd(1.0), backbone=dict(neuron=HALF)),
 }

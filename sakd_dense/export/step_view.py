@@ -25,6 +25,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..backbones import ResidualBackbone
 from ..backbones.blocks import ResidualBlock
 from ..backbones.convolutions import Bottleneck
+from ..neurons.dynamics import start_of
 from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
 
@@ -277,6 +278,11 @@ def check_layers(part: nn.Module) -> None:
                     f"{name}: NIR has only the hard reset, but v_reset=None is the soft reset, "
                     "which subtracts the threshold: train with neuron=dict(type='LIFNode', "
                     "v_reset=0.0, ...), or export to ONNX"
+                )
+            if start_of(node) != node.v_reset:
+                raise ExportError(
+                    f"{name}: neurons of NIR start at rest, but v_init={node.v_init} starts this "
+                    "one at a share of its threshold: leave v_init out, or export to ONNX"
                 )
 
 

@@ -52,6 +52,7 @@ class Dynamics:
         surrogate: Function ``(grad, U, **parameters)`` that returns ``grad`` times the surrogate
             gradient at U.
         parameters: Parameters of the surrogate, as pairs.
+        start: Potential before the first step.
         most: D of a neuron that fires integers. None (default) means binary spikes.
 
     Example:
@@ -70,6 +71,7 @@ class Dynamics:
     detach_reset: bool
     surrogate: Callable[..., Tensor]
     parameters: tuple[tuple[str, Any], ...]
+    start: float
     most: int | None = None
 
     @classmethod
@@ -97,6 +99,7 @@ class Dynamics:
             detach_reset=node.detach_reset,
             surrogate=_window if counts else type(gradient).backward,
             parameters=tuple(gradient._sg_params.items()),
+            start=start_of(node),
             most=gradient.max_spike_count if counts else None,
         )
 
@@ -110,7 +113,7 @@ class Dynamics:
 
     def potentials(self, currents: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Returns S and U at every t for X at every t, in float32."""
-        v: Tensor | float = 0.0 if self.reset is None else self.reset
+        v: Tensor | float = self.start
         spikes, above = [], []
         for x in currents:
             h = self.charge(v, x)
@@ -152,6 +155,21 @@ class Dynamics:
             carry = h_bar - decayed
             by_current.append(decayed if self.decay_input else h_bar)
         return by_current[::-1]
+
+
+def start_of(node: nn.Module) -> float:
+    """Returns the potential of a neuron before the first step: at rest, or its ``v_init``.
+
+    Example:
+        >>> from sakd_dense.neurons import build_node
+        >>> from sakd_dense.neurons.dynamics import start_of
+        >>> start_of(build_node(dict(type="IFNode", v_threshold=2.0, v_init=0.5), time_steps=4))
+        1.0
+    """
+    share = getattr(node, "v_init", None)
+    if share is not None:
+        return share * node.v_threshold
+    return 0.0 if node.v_reset is None else float(node.v_reset)
 
 
 def _window(grad: Tensor, u: Tensor, *, grad_min: float, grad_max: float, **_: Any) -> Tensor:
@@ -198,4 +216,4 @@ def fill(into: Steps, spikes: Sequence[Tensor], identity: Steps | None) -> None:
         into[t].copy_(spike if identity is None else spike + identity[t].float())
 
 
-__all__ = ["Dynamics", "Steps", "each_step", "fill", "join"]
+__all__ = ["Dynamics", "Steps", "each_step", "fill", "join", "start_of"]

@@ -20,7 +20,7 @@ from .batchnorm import fits, is_observed
 from .clock import Clock, repeat_in_time
 from .compiling import Payback, saving
 from .counts import spike_count, spikes_of
-from .dynamics import Dynamics
+from .dynamics import Dynamics, start_of
 from .fused import fire
 from .sequences import aligned, unrepeated
 
@@ -38,6 +38,10 @@ DEFAULT_NEURON: dict[str, Any] = dict(
     detach_reset=True,
     surrogate_function=dict(type="ATan", alpha=2.0),
 )
+
+
+#: Neurons that accept ``v_init``.
+_START_ANYWHERE = (sj_neuron.IFNode, sj_neuron.LIFNode)
 
 
 def _class_of(modules: Sequence[Any], name: Any, what: str, base: type) -> type:
@@ -83,7 +87,8 @@ def build_node(
         cfg: ``'LIFNode'`` or ``dict(type='LIFNode', tau=2.0, surrogate_function='ATan', ...)``.
             The type is any class of ``spikingjelly.activation_based.neuron`` that supports step
             mode ``'m'``, or of :mod:`sakd_dense.neurons.counts`. ``surrogate_function`` may be a
-            name or a dict; ``D=4`` is short for the one that counts up to 4 spikes. Arguments that
+            name or a dict; ``D=4`` is short for the one that counts up to 4 spikes. ``v_init=0.5``
+            starts an IF or LIF neuron at half of its threshold instead of at rest. Arguments that
             are left out keep the defaults of the class.
         time_steps: Number of time steps T. Only neurons whose weights depend on T use it (``PSN``).
         channels: Number of input channels. Only neurons with a value for each channel use it
@@ -109,7 +114,15 @@ def build_node(
         raise UserError(
             f"surrogate_function={surrogate!r}: must be a name such as 'ATan', or a dict"
         )
+    v_init = args.pop("v_init", None)
     accepted = inspect.signature(cls.__init__).parameters
+    if v_init is not None and cls not in _START_ANYWHERE:
+        raise UserError(
+            f"neuron={cfg!r}: v_init applies to IFNode and LIFNode, not to {cls.__name__}; leave "
+            "it out"
+        )
+    if v_init is not None and (isinstance(v_init, bool) or not isinstance(v_init, int | float)):
+        raise UserError(f"neuron={cfg!r}: v_init must be a number, as a share of the threshold")
     if "channels" in accepted:
         args.setdefault("channels", channels)
     if "D" in args and "D" not in accepted and "surrogate_function" in accepted:
@@ -132,6 +145,8 @@ def build_node(
             f"neuron type {cls.__name__!r} has no multi-step mode; use IFNode, LIFNode ..."
         )
     node.step_mode = "m"
+    if v_init is not None:
+        node.v_init = float(v_init)
     return node
 
 
@@ -280,6 +295,8 @@ class SpikingNeuron(nn.Module):
     def _reset(self) -> None:
         if hasattr(self.node, "reset"):
             self.node.reset()
+        if hasattr(self.node, "v_init"):
+            self.node.v = start_of(self.node)
 
 
 __all__ = [

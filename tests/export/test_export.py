@@ -214,6 +214,7 @@ def fcn_of_an_ann():
     [
         (lambda: network(neuron="LIFNode", connect="AND"), "layer1.0: .*connect='AND' multiplies"),
         (lambda: network(neuron=dict(type="LIFNode", v_reset=None)), "sn1: .*v_reset=None"),
+        (lambda: network(neuron=dict(type="LIFNode", v_init=0.5)), "sn1: .*v_init=0.5"),
         (lambda: network(neuron="ParametricLIFNode"), "not ParametricLIFNode"),
         (
             lambda: network(

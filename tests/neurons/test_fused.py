@@ -23,6 +23,7 @@ NODES = [
     dict(type="IFNode"),
     dict(type="LIFNode", tau=2.0, decay_input=False),
     dict(type="LIFNode", tau=3.0, decay_input=True),
+    dict(type="LIFNode", tau=2.0, v_threshold=1.5, v_init=0.5),
 ]
 
 

@@ -6,6 +6,7 @@ from spikingjelly.activation_based import neuron, surrogate
 
 from sakd_dense.backbones import SEWResNet
 from sakd_dense.neurons.clock import Clock
+from sakd_dense.neurons.compiling import Payback
 from sakd_dense.neurons.layer import SpikingNeuron, build_node
 
 
@@ -46,6 +47,18 @@ def test_no_state_outlives_a_call():
     assert not any(torch.is_tensor(m) for m in layer.node.memories())
 
 
+@pytest.mark.parametrize("backend", ["spikingjelly", "compiled"])
+@pytest.mark.parametrize("v_reset", [None, 0.0, -0.5])
+def test_every_call_starts_at_v_init(backend, v_reset, monkeypatch):
+    monkeypatch.setattr(Payback, "broken", True)  # the fused pass, not compiled
+    cfg = dict(type="IFNode", v_threshold=2.0, v_reset=v_reset, backend=backend)
+    layer, rest = SpikingNeuron(dict(cfg, v_init=0.5), Clock(2)), SpikingNeuron(cfg, Clock(2))
+    x = torch.full((2, 1, 1, 1), 1.0)  # half of the threshold
+    for _ in range(2):
+        assert layer(x).flatten().tolist() == [1.0, 0.0]
+        assert rest(x).flatten().tolist() == ([0.0, 1.0] if v_reset != -0.5 else [0.0, 0.0])
+
+
 def test_psn_is_bound_to_its_own_t():
     backbone = SEWResNet(18, base_channels=8, time_steps=2, neuron="PSN")
     assert not backbone.causal
@@ -68,6 +81,9 @@ def test_learnable_neurons_are_parameters():
         (dict(type="IFNode", leak=1), "leak"),
         (dict(type="IFNode", surrogate_function=dict(type="ATan", beta=1)), "beta"),
         (dict(type="IFNode", surrogate_function="Nope"), "surrogate_function type 'Nope'"),
+        (dict(type="ParametricLIFNode", v_init=0.5), "v_init applies to IFNode and LIFNode"),
+        (dict(type="NILIFNode", D=4, v_init=0.5), "v_init applies to IFNode and LIFNode"),
+        (dict(type="LIFNode", v_init="half"), "v_init must be a number"),
     ],
 )
 def test_bad_configs_are_named(cfg, says):
