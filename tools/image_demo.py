@@ -19,6 +19,7 @@ from sakd_dense.commands.arguments import CONFIG_HELP, add_time_steps, reported
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.teacher import teacher_file
 from sakd_dense.config.types import spiking_backbone_cfgs
+from sakd_dense.datasets.events.opening import open_events
 from sakd_dense.report.loaded import TestPipeline
 from sakd_dense.report.panels import save_panels
 from sakd_dense.report.samples import Samples
@@ -86,6 +87,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     load = TestPipeline(cfg, annotations=False)
     loaded = load(dict(img_path=args.image, img_id=0, timestamp=args.timestamp))
+    if loaded.bins and not loaded.inputs.any():
+        raise UserError(
+            f"--timestamp {args.timestamp}: {args.image} has no event in the window before it; its "
+            f"last event is at {open_events(args.image).end - 1} us"
+        )
     panels = samples.predictions(loaded)
     save_panels(panels, out)
     for panel in panels:

@@ -169,3 +169,6 @@ def test_a_recording_is_drawn_with_its_bins(tmp_path, capsys):
             assert (red > 100).any() and (blue > 100).any()
     with pytest.raises(SystemExit, match="a recording needs a time stamp"):
         draw(run, str(tmp_path / "a_td.dat"))
+    last = int(events.t[-1])
+    with pytest.raises(SystemExit, match=f"--timestamp 900000: .*last event is at {last} us"):
+        draw(run, str(tmp_path / "a_td.dat"), "--timestamp", "900000")

@@ -45,11 +45,6 @@ class ArrayFile(EventFile):
         end = int(np.searchsorted(self._events.t, stop))
         return self._events[max(end - count, 0) : end]
 
-    @property
-    def end(self) -> int:
-        """The microsecond after the last event."""
-        return int(self._events.t[-1]) + 1 if len(self._events) else 1
-
 
 def load_array(path: str | Path) -> Any:
     """Reads an .npy or .npz without running code from the file.

@@ -102,6 +102,12 @@ class EventFile(ABC):
     def before(self, stop: int, count: int) -> Events:
         """Returns the last ``count`` events of ``t < stop`` (or all, if fewer), sorted by time."""
 
+    @property
+    def end(self) -> int:
+        """The microsecond after the last event."""
+        last = self.before(1 << 62, 1)
+        return int(last.t[-1]) + 1 if len(last) else self.begin + 1
+
     def _unordered(self, t: int) -> UserError:
         return UserError(
             f"{self.path}: the events around t = {t} us are not sorted by time, so a window cannot "
