@@ -30,9 +30,12 @@ LIMITS = ("protobuf<7",)
 # Building and running models, both levels of SAKD, the data sets, the command lines, exports.
 SMOKE = (
     "tests/backbones/test_resnet.py",
+    "tests/backbones/test_saved_spikes.py",
     "tests/neurons/test_layer.py",
     "tests/transfer/test_transfer.py",
+    "tests/transfer/test_transfer_errors.py",
     "tests/distill/test_hook.py",
+    "tests/distill/test_hook_runs.py",
     "tests/datasets",
     "tests/timesteps/test_loops.py",
     "tests/tools/test_train.py",

@@ -26,7 +26,7 @@ from sakd_dense.backbones import (
     SpikingResNeXt,
 )
 from sakd_dense.config.types import ANN_TYPES, PREFIXES
-from tests.backbones.test_resnet import small
+from tests.helpers.residual_backbones import small
 
 UPSTREAM = [
     (SEWResNet, DetResNet, dict(depth=18, strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2))),

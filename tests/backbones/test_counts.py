@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sakd_dense.runtime.errors import UserError
-from tests.backbones.test_resnet import excite, small
+from tests.helpers.residual_backbones import excite, small
 
 
 @pytest.mark.parametrize("connect", ["ADD", "BEFORE"])

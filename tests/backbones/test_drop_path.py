@@ -5,7 +5,7 @@ import torch
 from mmpretrain.models.backbones import ResNet as ClsResNet
 
 from sakd_dense.backbones.blocks import ResidualBlock
-from tests.backbones.test_resnet import excite, small
+from tests.helpers.residual_backbones import excite, small
 
 
 def blocks(model):

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from sakd_dense.distill.prefixes import draw_count
 from sakd_dense.neurons.counts import NILIFNode
 from sakd_dense.runtime import UserError
-from tests.distill.test_hook import train, weights
+from tests.helpers.watched_runs import train, weights
 
 COUNTS = dict(time_steps=1, neuron=dict(type="NILIFNode", D=4))
 

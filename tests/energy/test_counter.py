@@ -17,7 +17,7 @@ from sakd_dense.energy import LayerCounter, Operations, measure
 from sakd_dense.energy.counter import gates
 from sakd_dense.energy.readings import plain_neurons
 from sakd_dense.transfer import calibrate
-from tests.backbones.test_resnet import CONNECTS, excite, small
+from tests.helpers.residual_backbones import CONNECTS, excite, small
 from tests.helpers.scenes import build, detection_batch, retinanet
 from tests.helpers.upstream_backbones import images, lively
 

@@ -23,8 +23,8 @@ from sakd_dense.energy import ESTIMATORS, cost_of, estimate, measure
 from sakd_dense.energy.counter import Operations
 from sakd_dense.energy.readings import plain_neurons
 from sakd_dense.neurons.layer import SpikingNeuron
-from tests.backbones.test_resnet import excite, small
 from tests.energy.test_counter import Whole
+from tests.helpers.residual_backbones import excite, small
 from tests.helpers.scenes import build, detection_batch, retinanet
 
 

@@ -18,7 +18,7 @@ from sakd_dense.export import (
 from sakd_dense.export.onnx import flat
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.runtime.errors import UserError
-from tests.backbones.test_resnet import CONNECTS, excite, small
+from tests.helpers.residual_backbones import CONNECTS, excite, small
 from tests.helpers.scenes import build, segmentor
 from tests.helpers.spiking_models import decoder, detector, lively
 from tests.helpers.upstream_backbones import images as noise

@@ -1,4 +1,4 @@
-"""Tiny detectors with a ResNet backbone, ANN and spiking."""
+"""Tiny detectors with a ResNet backbone, ANN and spiking, and the account of their keys."""
 
 from pathlib import Path
 
@@ -64,3 +64,19 @@ def ann(**options) -> nn.Module:
 def save(path: Path, state: dict, **container) -> str:
     torch.save(dict(state_dict=state, **container), path)
     return str(path)
+
+
+def accounted(report, source: dict, target: dict) -> bool:
+    from_source = [*report.taken, *report.renamed, *report.left]
+    to_target = [*report.loaded, *report.missing, *report.shape_differs]
+    differing = len(source) - len(from_source)
+    return (
+        len(set(from_source)) == len(from_source)
+        and set(from_source) <= set(source)
+        and sorted(to_target) == sorted(target)
+        and differing == len(report.shape_differs)
+    )
+
+
+def equal(a: dict, b: dict) -> bool:
+    return set(a) == set(b) and all(torch.equal(a[k], b[k]) for k in a)
