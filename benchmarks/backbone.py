@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from sakd_dense.backbones import SEWResNet
 from sakd_dense.neurons.compiling import Payback
-from sakd_dense.neurons.layer import DEFAULT_NEURON, build_node
+from sakd_dense.neurons.nodes import DEFAULT_NEURON, build_node
 
 OURS, THEIRS, TWIN, ONE = "sakd_dense", "spikingjelly", "ANN, T*B", "ANN, B"
 INFERENCE, TRAINING, PEAK = "inference, ms", "training step, ms", "peak, MiB"

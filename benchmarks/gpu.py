@@ -35,7 +35,7 @@ from mmdet.models.backbones import ResNet
 from torch import Tensor, nn
 
 from sakd_dense.backbones import SEWResNet, SpikingResNet
-from sakd_dense.neurons.layer import DEFAULT_NEURON
+from sakd_dense.neurons.nodes import DEFAULT_NEURON
 from sakd_dense.runtime.files import replacing
 from sakd_dense.transfer import reestimate
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from sakd_dense.neurons.clock import Clock
-from sakd_dense.neurons.layer import DEFAULT_NEURON, SpikingNeuron
+from sakd_dense.neurons.layer import SpikingNeuron
+from sakd_dense.neurons.nodes import DEFAULT_NEURON
 
 IF: dict[str, Any] = dict(type="IFNode", v_reset=None, detach_reset=True)
 NEURONS: dict[str, dict[str, Any]] = {

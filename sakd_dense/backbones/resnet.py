@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..neurons.clock import repeat_in_time
-from ..neurons.layer import DEFAULT_NEURON, SpikingNeuron
+from ..neurons.layer import SpikingNeuron
+from ..neurons.nodes import DEFAULT_NEURON
 from ..runtime.arguments import typed
 from ..runtime.errors import UserError
 from .arguments import Architecture, Config
@@ -37,7 +38,7 @@ class ResidualBackbone(SpikingBackbone):
         expansion: mmpretrain's ``expansion``, for depths of 50 and more. None (default) means 4.
         time_steps: Number of time steps T, see :class:`SpikingBackbone`. Default: 4.
         neuron: A SpikingJelly neuron by name or as ``dict(type='LIFNode', tau=2.0, ...)``, see
-            :func:`sakd_dense.neurons.layer.build_node`. None (default) means ``DEFAULT_NEURON``.
+            :func:`sakd_dense.neurons.nodes.build_node`. None (default) means ``DEFAULT_NEURON``.
         connect: One of ``connects``, see :mod:`sakd_dense.backbones.blocks`. None (default) means
             the first.
         output: ``'rate'`` (default) returns ``[B, C, H, W]``, ``'sequence'`` returns

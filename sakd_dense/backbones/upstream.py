@@ -16,7 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..neurons.activations import replace_activations
-from ..neurons.layer import DEFAULT_NEURON
+from ..neurons.nodes import DEFAULT_NEURON
 from ..runtime.arguments import typed
 from ..runtime.errors import UserError
 from .base import SpikingBackbone

@@ -1,13 +1,8 @@
 """Spiking neurons: their dynamics, and their fast execution."""
 
 from .clock import Clock, rate, repeat_in_time
-from .layer import (
-    BACKENDS,
-    DEFAULT_NEURON,
-    SpikingNeuron,
-    build_node,
-    build_surrogate,
-)
+from .layer import BACKENDS, SpikingNeuron
+from .nodes import DEFAULT_NEURON, build_node, build_surrogate
 
 __all__ = [
     "BACKENDS",

@@ -113,7 +113,7 @@ def replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: 
 
     Args:
         module: Module to change in place.
-        neuron: Config of the neurons, see :func:`sakd_dense.neurons.layer.build_node`.
+        neuron: Config of the neurons, see :func:`sakd_dense.neurons.nodes.build_node`.
         clock: Clock that all the neurons share.
 
     Returns:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..neurons.activations import replace_activations
 from ..neurons.clock import Clock
-from ..neurons.layer import DEFAULT_NEURON
+from ..neurons.nodes import DEFAULT_NEURON
 from ..runtime.errors import UserError
 
 

@@ -14,7 +14,7 @@ from sakd_dense.datasets.digits.scenes import SceneParameters
 from sakd_dense.distill.hook import SAKDHook
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.terms import Terms
-from sakd_dense.neurons.layer import build_node
+from sakd_dense.neurons.nodes import build_node
 from sakd_dense.runtime.errors import UserError
 from tests.helpers import fuzz_annotations, fuzz_files
 from tests.helpers.fuzz_values import (

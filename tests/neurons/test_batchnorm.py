@@ -8,7 +8,8 @@ from sakd_dense.neurons.batchnorm import fits
 from sakd_dense.neurons.clock import Clock
 from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
-from sakd_dense.neurons.layer import DEFAULT_NEURON, SpikingNeuron, build_node
+from sakd_dense.neurons.layer import SpikingNeuron
+from sakd_dense.neurons.nodes import DEFAULT_NEURON, build_node
 
 T = 4
 LIF = Dynamics.of(build_node(DEFAULT_NEURON, T))

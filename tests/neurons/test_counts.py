@@ -7,7 +7,8 @@ from torch import nn
 from sakd_dense.neurons.clock import Clock
 from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
-from sakd_dense.neurons.layer import SpikingNeuron, build_node
+from sakd_dense.neurons.layer import SpikingNeuron
+from sakd_dense.neurons.nodes import build_node
 from sakd_dense.runtime import UserError
 
 CHANNELS = 3

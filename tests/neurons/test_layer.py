@@ -7,7 +7,8 @@ from spikingjelly.activation_based import neuron, surrogate
 from sakd_dense.backbones import SEWResNet
 from sakd_dense.neurons.clock import Clock
 from sakd_dense.neurons.compiling import Payback
-from sakd_dense.neurons.layer import SpikingNeuron, build_node
+from sakd_dense.neurons.layer import SpikingNeuron
+from sakd_dense.neurons.nodes import build_node
 
 
 @pytest.mark.parametrize(
