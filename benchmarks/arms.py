@@ -21,6 +21,7 @@ HALF = dict(
     surrogate_function=dict(type="ATan", alpha=2.0),
 )
 LIF = {**IF, "type": "LIFNode", "tau": 2.0, "decay_input": False}
+INIT = dict(backbone=dict(neuron=dict(LIF, v_init=0.5)))
 
 PKD = dict(type="FeaturePKD", weight=1.0)
 MSE = dict(type="FeatureMSE", weight=1.0)
@@ -226,6 +227,9 @@ ARMS: dict[str, dict[str, Any]] = {
     "neuron-half": neuron(HALF),
     "level1-half": dict(level1=True, backbone=dict(neuron=HALF)),
     # The first step starts at half of the threshold instead of at rest.
-    "sakd-init": dict(sakd(), backbone=dict(neuron=dict(LIF, v_init=0.5))),
+    "sakd-init": dict(sakd(), **INIT),
+    "response-cwd-init": dict(sakd(2.0, responses=CLASSWISE), **INIT),
+    "image-init": dict(hook=dict(features=PKD, prefixes="image"), **INIT),
+    "image-cwd-init": dict(hook=dict(features=PKD, prefixes="image", responses=CLASSWISE), **INIT),
     "sakd-half-w1": dict(sakd(1.0), backbone=dict(neuron=HALF)),
 }
