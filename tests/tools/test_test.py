@@ -200,7 +200,8 @@ def test_one_pass_gives_what_separate_runs_give(tmp_path, capsys, task, options)
 
     def rows(*steps):
         out = tmp_path / f"{'-'.join(steps)}.json"
-        main([*files, *options, *steps, "--out", str(out), "--timed-batches", "0"])
+        where = ["--out", str(out), "--work-dir", str(tmp_path / "w")]
+        main([*files, *options, *steps, *where, "--timed-batches", "0"])
         return {row["T"]: row["metrics"] for row in json.loads(out.read_text())["rows"]}
 
     together = rows("1", "2", "4")
