@@ -142,11 +142,12 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
     """Returns seconds and MiB of every variant, and both as ratios to ``BASE``."""
     torch.set_num_threads(args.threads)
     Payback.elements = 0  # kernels are compiled in the first round, not somewhere in the middle
-    steps = {variant: stepper(args, variant) for variant in VARIANTS}
+    variants = [v for v in VARIANTS if v == BASE or not args.variants or v in args.variants]
+    steps = {variant: stepper(args, variant) for variant in variants}
     times = in_turns(steps, args.rounds)
     del steps
     found: dict[str, dict[str, float]] = {}
-    for variant in VARIANTS:
+    for variant in variants:
         found[variant] = memory_elsewhere(args.given, variant)
         found[variant]["seconds"] = statistics.median(times[variant])
         found[variant]["ratio"] = ratio(times, variant, BASE)
@@ -181,6 +182,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
     parser.add_argument("--time-steps", type=int, default=4)
     parser.add_argument("--amp", action="store_true", help="bfloat16, as the runs on BCCD")
+    parser.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, metavar="NAME", help="default: all"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--iterations", type=int, default=50, help="for the memory")
     parser.add_argument("--threads", type=int, default=2)

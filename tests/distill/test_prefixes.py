@@ -93,5 +93,5 @@ def test_rates_and_gradients_are_those_of_each_images_prefix(kind, frames):
         sum(r.square().sum() for r in rates).backward()
         found.append((*rates, *(p.grad for p in backbone.parameters())))
     for a, b in zip(*found, strict=True):
-        torch.testing.assert_close(a, b)
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=5e-6 * float(b.abs().max()))
     assert backbone.clock.reads is None
