@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from arms import ARMS
+from arms import ARMS, LIF
 from mmengine.config import Config
 from mmengine.runner import Runner
 from tracks import TRACKS
@@ -108,10 +108,11 @@ def config(track: str, arm: str, seed: int) -> Config:
     backbone = dict(args.get("backbone", {}))
     if ann_type(cfg.model.backbone.type) not in ANN_TYPES:
         backbone.pop("type", None)  # the arms name families of ResNets
+    # Not the default, so that a new default leaves the arms as they were measured.
+    backbone.setdefault("neuron", cfg.model.backbone.get("neuron", LIF))
     cfg.model.backbone.update(backbone)
-    if "neuron" in backbone:
-        for part in spiking_part_cfgs(cfg.model):
-            part.neuron = backbone["neuron"]
+    for part in spiking_part_cfgs(cfg.model):
+        part.neuron = backbone["neuron"]
     if "batch_size" in args:
         cfg.train_dataloader.batch_size = args["batch_size"]
     if "optimizer" in args:

@@ -36,6 +36,8 @@ from sakd_dense.neurons.nodes import DEFAULT_NEURON, build_node
 
 OURS, THEIRS, TWIN, ONE = "sakd_dense", "spikingjelly", "ANN, T*B", "ANN, B"
 INFERENCE, TRAINING, PEAK = "inference, ms", "training step, ms", "peak, MiB"
+# SpikingJelly's model resets its neurons to rest.
+AT_REST = {**DEFAULT_NEURON, "v_init": None}
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
@@ -46,7 +48,7 @@ class SpikingJelly(nn.Module):
         super().__init__()
 
         def neuron(**_: Any) -> nn.Module:
-            return build_node(DEFAULT_NEURON, time_steps)
+            return build_node(AT_REST, time_steps)
 
         self.net = getattr(sew_resnet, f"sew_resnet{depth}")(cnf="ADD", spiking_neuron=neuron)
         functional.set_step_mode(self.net, "m")
@@ -71,6 +73,7 @@ def build(args: argparse.Namespace) -> dict[str, tuple[nn.Module, Tensor]]:
     ours = SEWResNet(
         args.depth,
         time_steps=args.time_steps,
+        neuron=AT_REST,
         zero_init_residual=False,
         with_cp=args.with_cp,
         compress_spikes=args.compress_spikes,

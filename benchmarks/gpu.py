@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from backbone import SpikingJelly
+from backbone import AT_REST, SpikingJelly
 from gpu_neurons import DTYPES, Check, neurons
 from gpu_steps import every_t, one_process_ddp, sakd_steps
 from measure import in_turns, machine, prepare, write_json
@@ -35,7 +35,6 @@ from mmdet.models.backbones import ResNet
 from torch import Tensor, nn
 
 from sakd_dense.backbones import SEWResNet, SpikingResNet
-from sakd_dense.neurons.nodes import DEFAULT_NEURON
 from sakd_dense.runtime.files import replacing
 from sakd_dense.transfer import reestimate
 
@@ -51,7 +50,7 @@ CHECKS: dict[str, Callable[[str], Iterator[Check]]] = {
 PARTS = [*CHECKS, "speed"]
 OURS = {
     "SEW, T = 4": lambda backend: SEWResNet(
-        DEPTH, time_steps=T, neuron={**DEFAULT_NEURON, "backend": backend}
+        DEPTH, time_steps=T, neuron={**AT_REST, "backend": backend}
     ),
     "Spiking, 1x4": lambda backend: SpikingResNet(
         DEPTH, time_steps=1, neuron=dict(type="NILIFNode", D=D, backend=backend)

@@ -242,7 +242,7 @@ def fire(
     before: bool = False,
     step: Tensor | None = None,
 ) -> Tensor:
-    """Returns ``spikes(norm(x)) + identity``, ``[T*B, C, H, W]``, of a neuron that starts at rest.
+    """Returns ``spikes(norm(x)) + identity``, ``[T*B, C, H, W]``, of a neuron without a past.
 
     Args:
         x: ``[T*B, C, H, W]``, T outermost, or ``[T, B, C, H, W]``. An expanded ``[B, C, H, W]`` is

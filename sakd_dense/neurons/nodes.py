@@ -13,11 +13,13 @@ from ..runtime.errors import UserError
 from . import counts
 from .counts import spike_count
 
-#: Chosen by measurements on BCCD (docs/notebook.md). SAKD's authors use a hard reset.
+#: Chosen by measurements on BCCD, CamVid and CIFAR-10 (docs/notebook.md). SAKD's authors use a hard
+#: reset, and start at rest.
 DEFAULT_NEURON: dict[str, Any] = dict(
     type="LIFNode",
     tau=2.0,
     decay_input=False,
+    v_init=0.5,
     v_threshold=1.0,
     v_reset=None,
     detach_reset=True,

@@ -15,6 +15,7 @@ from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.terms import Terms
 from sakd_dense.energy import measure
+from sakd_dense.neurons.dynamics import start_of
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.parts import SpikingDecodeHead, SpikingDenseHead, SpikingNeck, declare_part
 from sakd_dense.timesteps import PrefixReader
@@ -132,6 +133,7 @@ def test_against_steps_one_by_one():
     node = copy.deepcopy(conv.activate.node)
     node.step_mode = "s"
     functional.reset_net(node)
+    node.v = start_of(node)
     steps = []
     for t in range(3):
         steps.append(
