@@ -107,18 +107,18 @@ def test_features_are_spikingjellys(depth, connect):
         (IF, 0.5, [0, 1, 0, 1]),
         (IF, 0.4, [0, 0, 1, 0]),
         (None, 1.0, [1, 1, 1, 1]),
-        (None, 0.75, [0, 1, 0, 1]),  # 0.75, 1.125 - 1, 0.8125, 1.15625
-        (None, 0.625, [0, 0, 1, 0]),  # 0.625, 0.9375, 1.09375 - 1, 0.671875
-        (None, 0.5, [0, 0, 0, 0]),  # 0.5, 0.75, 0.875, 0.9375: the leak outweighs it
+        (None, 0.8125, [1, 0, 1, 0]),  # 1.0625 - 1, 0.84375, 1.234375 - 1, 0.9296875
+        (None, 0.625, [0, 1, 0, 0]),  # 0.875, 1.0625 - 1, 0.65625, 0.953125
+        (None, 0.5, [0, 0, 0, 0]),  # 0.75, 0.875, 0.9375, 0.96875: the leak outweighs it
     ],
 )
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_against_the_hand_computed(depth, neuron_cfg, bias, fired):
     """Every neuron gets the constant ``bias`` and fires when its potential reaches 1, soft reset.
 
-    IF adds the bias to the potential, the default to half of it. ADD counts the stem's (or the
-    downsampling branch's) spike and one of each block. At T = 1 the saturating bias 1 gives the
-    integer count itself.
+    IF starts at 0 and adds the bias to the potential. The default starts at 0.5 and adds the bias
+    to half of the potential. ADD counts the stem's (or the downsampling branch's) spike and one of
+    each block. At T = 1 the saturating bias 1 gives the integer count itself.
     """
     model = small(depth, output="sequence", time_steps=4, neuron=neuron_cfg).eval()
     for m in model.modules():
