@@ -1,12 +1,12 @@
 """The arms of the comparison: a student's start, its teacher and its neuron.
 
 Without `hook` and `level1` a student starts from scratch. Settings that an arm does not name are
-those of the shipped config.
+those of the shipped config, except for the neuron: without one, it is `LIF`, which starts at rest.
 """
 
 from typing import Any
 
-# The neurons that were compared. The shipped configs use DEFAULT_NEURON.
+# The neurons that were compared. The shipped configs use DEFAULT_NEURON, that of `INIT`.
 IF = dict(
     type="IFNode",
     v_threshold=1.0,
@@ -15,11 +15,7 @@ IF = dict(
     surrogate_function=dict(type="ATan", alpha=2.0),
 )
 # The same neuron, with an initial potential of half the threshold: not biased to silence at low T.
-HALF = dict(
-    type="HalfThresholdIFNode",
-    detach_reset=True,
-    surrogate_function=dict(type="ATan", alpha=2.0),
-)
+HALF = dict(IF, v_init=0.5)
 LIF = {**IF, "type": "LIFNode", "tau": 2.0, "decay_input": False}
 INIT = dict(backbone=dict(neuron=dict(LIF, v_init=0.5)))
 
@@ -37,6 +33,11 @@ def both(features: dict[str, Any] = PKD, **hook: Any) -> dict[str, Any]:
 def sakd(weight: float = 8.0, features: dict[str, Any] = PKD, **hook: Any) -> dict[str, Any]:
     """Returns an arm with both levels and prefixes."""
     return dict(hook=dict(dict(features=features, prefixes="random", prefix_weight=weight), **hook))
+
+
+def early(**hook: Any) -> dict[str, Any]:
+    """Returns an arm with both levels that reads each image at a t of its own."""
+    return dict(hook=dict(features=PKD, prefixes="image", **hook))
 
 
 def neuron(cfg: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -111,8 +112,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "official-both": official(responses=dict(cls=1.0, tau=4.0), transfer=True),
     "both-16ep": dict(both(), epochs=16),
     # Weight, choice and teacher of the prefixes.
-    "image": dict(hook=dict(features=PKD, prefixes="image")),
-    "image-cwd": dict(hook=dict(features=PKD, prefixes="image", responses=CLASSWISE)),
+    "image": early(),
+    "image-cwd": early(responses=CLASSWISE),
     "prefix-w1": sakd(1.0),
     "prefix-w2": sakd(2.0),
     "prefix-w4": sakd(4.0),
@@ -229,7 +230,7 @@ ARMS: dict[str, dict[str, Any]] = {
     # The first step starts at half of the threshold instead of at rest.
     "sakd-init": dict(sakd(), **INIT),
     "response-cwd-init": dict(sakd(2.0, responses=CLASSWISE), **INIT),
-    "image-init": dict(hook=dict(features=PKD, prefixes="image"), **INIT),
-    "image-cwd-init": dict(hook=dict(features=PKD, prefixes="image", responses=CLASSWISE), **INIT),
+    "image-init": dict(early(), **INIT),
+    "image-cwd-init": dict(early(responses=CLASSWISE), **INIT),
     "sakd-half-w1": dict(sakd(1.0), backbone=dict(neuron=HALF)),
 }

@@ -11,6 +11,7 @@ they grow with the firing rate.
 """
 
 import torch
+from backbone import AT_REST
 from mmengine.model import BaseModule
 from mmpretrain.models.backbones import ResNet
 from mmpretrain.models.heads import LinearClsHead
@@ -79,7 +80,7 @@ def main() -> None:
     images = torch.randn(1, 3, 224, 224)
     lines = [["", "SynOps G", "ACs G", "MACs G", "mJ"]]
     lines.append(["published, trained (syops-counter)", "", "0.50", "2.75", "13.10"])
-    student = Classifier(with_statistics(SEWResNet(18, time_steps=T))).eval()
+    student = Classifier(with_statistics(SEWResNet(18, time_steps=T, neuron=AT_REST))).eval()
     found = measure(student, [images], T).total().operations
     for convention, name in CONVENTIONS.items():
         acs, macs = (getattr(found, f"{convention}_{kind}") * 1e-9 for kind in ("ac", "mac"))

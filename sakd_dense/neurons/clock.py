@@ -1,11 +1,9 @@
 """Time of a forward: the state that its neurons share, and the firing rate of a sequence."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .compiling import Payback
 from .sequences import channels_last
@@ -52,35 +50,18 @@ class Clock:
         last = self.reads(batch, steps)
         if bool((last == steps).all()):  # on the CPU, so no wait for a GPU
             return rate(sequence)
-        return _MeanUpTo.apply(sequence, last.to(sequence.device))
+        last = last.to(sequence.device)
+        read = torch.arange(steps, device=last.device).view(-1, 1) < last  # [T, B]
+        ones = (1,) * (sequence.dim() - 2)
+        # One product: its gradient is written once, that of T slices T times.
+        sums = (sequence * read.view(steps, batch, *ones)).sum(0)
+        return (sums / last.view(-1, *ones)).contiguous()
 
     def start(self, time_steps: int) -> None:
         """Starts a forward of ``time_steps`` time steps."""
         self.time_steps = time_steps
         self.images = None
         self.compiled = self.payback.due(time_steps)
-
-
-class _MeanUpTo(torch.autograd.Function):
-    """Mean of each image over its own first steps; the gradient is written once, not T times."""
-
-    @staticmethod
-    def forward(ctx: Any, sequence: Tensor, last: Tensor) -> Tensor:
-        ctx.last = last.view(-1, *(1,) * (sequence.dim() - 2))
-        ctx.like = torch.empty_like(sequence, device="meta")  # shape and layout
-        total = sequence[0].clone()  # every image is read up to t = 1 at least
-        for t in range(1, len(sequence)):
-            total.addcmul_(sequence[t], (ctx.last > t).to(total.dtype))
-        return total.div_(ctx.last).contiguous()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        share = grad / ctx.last
-        by_sequence = torch.empty_like(ctx.like, device=grad.device)
-        for t, step in enumerate(by_sequence):
-            torch.mul(share, ctx.last > t, out=step)
-        return by_sequence, None
 
 
 def repeat_in_time(x: Tensor, time_steps: int) -> Tensor:
