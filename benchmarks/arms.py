@@ -231,6 +231,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "sakd-init": dict(sakd(), **INIT),
     "response-cwd-init": dict(sakd(2.0, responses=CLASSWISE), **INIT),
     "image-init": dict(early(), **INIT),
+    "image-init-0.75": dict(early(prefix_share=0.75), **INIT),
+    "image-cwd-init-0.75": dict(early(responses=CLASSWISE, prefix_share=0.75), **INIT),
     "image-cwd-init": dict(early(responses=CLASSWISE), **INIT),
+    "sakd-init-0.4": dict(sakd(), backbone=dict(neuron=dict(LIF, v_init=0.4))),
+    "sakd-init-0.6": dict(sakd(), backbone=dict(neuron=dict(LIF, v_init=0.6))),
     "sakd-half-w1": dict(sakd(1.0), backbone=dict(neuron=HALF)),
 }

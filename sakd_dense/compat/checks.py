@@ -22,6 +22,7 @@ from ..distill.schedule import Weight
 from ..distill.teacher import ready
 from ..distill.terms import Terms
 from ..distill.wrappers import on_loss, student_of
+from ..runtime.errors import UserError
 from ..transfer.batchnorm import reestimate
 from .cases import Case, first_line
 from .inputs import batch_for, scaled
@@ -59,7 +60,8 @@ def check(
             outcome.
         factors: multiples of ``size`` to try in turn. If a check fails, all checks run again with
             the next factor, and the round that passes most checks counts. Some models need larger
-            images: 900 queries need as many places, VGG's classifiers 224 pixels.
+            images: 900 queries need as many places, VGG's classifiers 224 pixels. A model that this
+            package refuses to build is not tried again.
 
     Returns:
         The outcomes of ``build``, ``train``, ``predict`` and ``load``, and for a spiking model
@@ -77,7 +79,8 @@ def check(
         quiet = tell if not best else lambda name, value: None
         outcomes = _check(case, spiking, int(factor * size), time_steps, quiet)
         best = outcomes if not best or _passed(outcomes) > _passed(best) else best
-        if _passed(best) == len(best):
+        refused = outcomes["build"].startswith(UserError.__name__)  # whatever the images
+        if refused or _passed(best) == len(best):
             break
     for name, value in best.items():
         tell(name, value)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sakd_dense.compat import CHECKS, Case, check, find_cases, markdown, run_cases
+from sakd_dense.compat import CHECKS, Case, check, checks, find_cases, markdown, run_cases
 from sakd_dense.compat.checks import OK
 
 MODEL = dict(type="Fake")
@@ -65,11 +65,15 @@ def test_one_of_every_package(package, config):
     assert check(found, spiking=False, size=64) == all_ok(False)
 
 
-def test_a_model_that_cannot_spike_says_why():
+def test_a_model_that_cannot_spike_says_why_and_is_built_once(monkeypatch):
+    built = []
+    build = checks._build
+    monkeypatch.setattr(checks, "_build", lambda cfg: built.append(cfg) or build(cfg))
     (found,) = find_cases("mmdet", "retinanet/retinanet_r18_fpn_1x_coco.py")
     found.model["backbone"]["style"] = "tf"
     (reason,) = check(found, size=64).values()
     assert reason == "UserError: style='tf': must be 'pytorch' or 'caffe'"
+    assert len(built) == 1
 
 
 def test_what_fails_is_run_without_the_word(fake, tmp_path):
