@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import analogue  # noqa: F401 - registers its hook
 import torch
 from arms import ARMS, LIF
 from mmengine.config import Config

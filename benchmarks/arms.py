@@ -17,6 +17,8 @@ IF = dict(
 # The same neuron, with an initial potential of half the threshold: not biased to silence at low T.
 HALF = dict(IF, v_init=0.5)
 LIF = {**IF, "type": "LIFNode", "tau": 2.0, "decay_input": False}
+# An analogue read-out instead of firing rates (benchmarks/analogue.py).
+ANALOGUE = dict(hooks=[dict(type="AnalogueReadoutHook")])
 INIT = dict(backbone=dict(neuron=dict(LIF, v_init=0.5)))
 
 PKD = dict(type="FeaturePKD", weight=1.0)
@@ -231,6 +233,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "sakd-init": dict(sakd(), **INIT),
     "response-cwd-init": dict(sakd(2.0, responses=CLASSWISE), **INIT),
     "image-init": dict(early(), **INIT),
+    "sakd-init-analogue": dict(sakd(), **INIT, **ANALOGUE),
+    "response-cwd-init-analogue": dict(sakd(2.0, responses=CLASSWISE), **INIT, **ANALOGUE),
     "image-init-0.75": dict(early(prefix_share=0.75), **INIT),
     "image-cwd-init-0.75": dict(early(responses=CLASSWISE, prefix_share=0.75), **INIT),
     "image-cwd-init": dict(early(responses=CLASSWISE), **INIT),
