@@ -22,7 +22,7 @@ from accuracy import STEPS, config, trained
 from measure import write_json
 from mmengine.hooks import Hook
 from mmengine.runner import Runner, load_checkpoint
-from torch import nn
+from torch import Tensor, nn
 from tracks import TRACKS
 
 from sakd_dense.neurons import SpikingNeuron
@@ -74,6 +74,10 @@ def start_at(model: nn.Module, shares: float | dict[str, float]) -> None:
         layer.node.v_init = shares if isinstance(shares, float) else shares[name]
 
 
+def _start(node: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    node.v = (node.start * node.v_threshold).expand_as(inputs[0][0])
+
+
 class LearnedStartHook(Hook):
     """Makes the share of each layer a weight, after level 1; its learning rate is constant."""
 
@@ -81,10 +85,9 @@ class LearnedStartHook(Hook):
         shares = []
         for layer in layers(runner.model).values():
             layer.backend = "spikingjelly"  # the compiled pass takes a number
-            share = layer.node.v_init
-            del layer.node.v_init
-            layer.node.v_init = nn.Parameter(torch.tensor(share))
-            shares.append(layer.node.v_init)
+            layer.node.start = nn.Parameter(torch.tensor(layer.node.v_init))
+            layer.node.register_forward_pre_hook(_start)
+            shares.append(layer.node.start)
         group = dict(params=shares, weight_decay=0.0)
         runner.optim_wrapper.optimizer.add_param_group(group)
 
@@ -93,7 +96,7 @@ def learned(runner: Runner) -> dict[str, float]:
     """Trains the arm and returns the share that each layer has learned."""
     runner.register_hook(LearnedStartHook())
     runner.train()
-    return {name: float(layer.node.v_init) for name, layer in layers(runner.model).items()}
+    return {name: float(layer.node.start) for name, layer in layers(runner.model).items()}
 
 
 def main() -> None:
