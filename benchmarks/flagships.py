@@ -92,6 +92,17 @@ def make_voc(coco: Path, data: Path) -> None:
             (lists / f"{file}.txt").write_text("".join(f"{Path(n).stem}\n" for n in maps))
 
 
+def with_masks(coco: Path, out: Path) -> None:
+    """Writes the training annotations of ``coco`` without those that have no mask.
+
+    An instance segmentor needs a mask for each of them.
+    """
+    content = json.loads((coco / "annotations/instances_train2017.json").read_text())
+    content["annotations"] = [a for a in content["annotations"] if a.get("segmentation")]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(content))
+
+
 def teacher(cfg: Config, file: Path) -> None:
     """Saves the ANN of ``cfg`` with its initial weights, as a run would."""
     init_default_scope(cfg.default_scope)
@@ -109,7 +120,7 @@ def first_images(cfg: Config, part: str, count: int) -> list[str]:
     return [f"{place}.indices={count}"]
 
 
-def run(config: str, iterations: int, folder: Path) -> dict[str, Any]:
+def run(config: str, iterations: int, folder: Path, coco: Path) -> dict[str, Any]:
     """Trains and tests one config, and returns the results."""
     file = f"configs/{config}.py"
     cfg = load_config(file)
@@ -122,6 +133,10 @@ def run(config: str, iterations: int, folder: Path) -> dict[str, Any]:
     options += ["train_dataloader.num_workers=0", "train_dataloader.persistent_workers=False"]
     options += ["model.backbone.with_cp=True", f"custom_hooks.0.teacher.checkpoint={weights}"]
     options += ["default_hooks.logger.interval=1"]
+    if config.startswith("mask"):
+        annotations = (folder / "train.json").absolute()
+        with_masks(coco, annotations)
+        options.append(f"train_dataloader.dataset.ann_file={annotations}")
     options += (
         ["train_cfg.max_epochs=1"]
         if by_epoch
@@ -142,7 +157,7 @@ def run(config: str, iterations: int, folder: Path) -> dict[str, Any]:
     losses = re.findall(r"(loss\w*|\w+\.loss\w*): ([\d.naif-]+)", trained.stdout)
     found["losses"] = dict(losses[-40:])
     if trained.returncode:
-        found["error"] = trained.stdout[-1500:] + trained.stderr[-1500:]
+        found["error"] = trained.stderr[-1500:]
         return found
     checkpoint = next(iter(sorted(folder.glob("epoch_1.pth")) or sorted(folder.glob("iter_*.pth"))))
     steps = [] if cfg.model.backbone.get("time_steps") == 1 else ["--time-steps", "1", "2", "4"]
@@ -177,7 +192,7 @@ def main() -> None:
         make_voc(args.coco, data)
     content = json.loads(args.out.read_text()) if args.out.is_file() else dict(rows=[])
     for name in args.configs:
-        row = run(name, args.iterations, Path("work_dirs/flagships") / name)
+        row = run(name, args.iterations, Path("work_dirs/flagships") / name, args.coco)
         content["rows"] = [r for r in content["rows"] if r["config"] != name] + [row]
         content["machine"] = machine()
         write_json(args.out, content)

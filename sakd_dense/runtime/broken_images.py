@@ -21,6 +21,8 @@ from .errors import MissingFileError, UserError
 LARGEST_SHARE = 0.1
 #: Keys under which data sets store the path of an image.
 PATHS = ("img_path", "filename", "file_name")
+#: Names in a COCO file of what mmdet keeps of an annotation.
+COCO_FIELDS = dict(mask="segmentation")
 
 
 @HOOKS.register_module()
@@ -184,11 +186,21 @@ class _Watched:
             try:
                 data = transform(data)
             except Exception as error:
-                first = (str(error).strip().splitlines() or [""])[0]
-                return file, f"{name}: {type(error).__name__}: {first[:200]}"
+                return file, f"{name}: {_reason(error, data)}"
             if data is None:
                 return file, f"{name} returns None"
         return None
+
+
+def _reason(error: Exception, data: dict[str, Any]) -> str:
+    if isinstance(error, KeyError) and error.args:
+        instances = data.get("instances") or []
+        lacking = sum(error.args[0] not in instance for instance in instances)
+        if lacking:
+            field = COCO_FIELDS.get(error.args[0], error.args[0])
+            return f"{lacking} of its {len(instances)} annotations have no {field!r}"
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first[:200]}"
 
 
 __all__ = ["LARGEST_SHARE", "BrokenImageHook", "plain_datasets"]

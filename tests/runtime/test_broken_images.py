@@ -1,8 +1,14 @@
 """Images that cannot be read: replaced, counted and named in training, refused in test."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
+from mmdet.datasets import CocoDataset
+from mmdet.datasets.transforms import LoadAnnotations
 
 from sakd_dense.runtime.broken_images import BrokenImageHook
 from sakd_dense.runtime.errors import MissingFileError, UserError
@@ -61,3 +67,25 @@ def test_an_error_behind_the_loading_is_a_bug_and_stays_one(tmp_path):
 def test_share_is_a_share(share):
     with pytest.raises(UserError, match="share="):
         BrokenImageHook(share=share)
+
+
+def test_the_field_that_annotations_lack_is_named(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 32, 3), np.uint8))
+    box = dict(image_id=1, category_id=1, bbox=[2, 2, 20, 20], area=400, iscrowd=0)
+    masked = dict(box, id=1, segmentation=[[2, 2, 22, 2, 22, 22]])
+    content = dict(
+        images=[dict(id=1, file_name="a.png", height=32, width=32)],
+        categories=[dict(id=1, name="cell")],
+        annotations=[masked, dict(box, id=2)],
+    )
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    dataset = CocoDataset(
+        ann_file=str(tmp_path / "a.json"),
+        data_prefix=dict(img=f"{tmp_path}/"),
+        metainfo=dict(classes=("cell",)),
+        pipeline=[dict(type="LoadImageFromFile"), LoadAnnotations(with_mask=True)],
+    )
+    loader = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=dataset))
+    BrokenImageHook().before_train(loader)
+    with pytest.raises(UserError, match="1 of its 2 annotations have no 'segmentation'"):
+        dataset[0]
