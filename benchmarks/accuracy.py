@@ -18,6 +18,7 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,10 @@ def config(track: str, arm: str, seed: int) -> Config:
     return cfg
 
 
-def swept(track: str, arm: str, seed: int, split: str) -> dict[str, Any] | None:
-    """Tests a run on ``split`` at every T, and at every D if its arm names several.
+def swept(
+    track: str, arm: str, seed: int, split: str, time_steps: Sequence[int] = STEPS
+) -> dict[str, Any] | None:
+    """Tests a run on ``split`` at ``time_steps``, and at every D if its arm names several.
 
     The result is kept, for `test` in benchmarks/results. Returns None if there is no run.
     """
@@ -138,7 +141,7 @@ def swept(track: str, arm: str, seed: int, split: str) -> dict[str, Any] | None:
         cfg = config(track, arm, seed)
         TRACKS[track].read(cfg, split)
         cfg.work_dir, cfg.log_level = str(RUNS / track / "sweeps"), "WARNING"
-        steps = None if arm == "teacher" else STEPS
+        steps = None if arm == "teacher" else time_steps
         counts = ARMS[arm].get("read_counts")
         if counts:
             grid(cfg, str(file), counts, steps, timed_batches=0).to_json(out)
@@ -196,7 +199,9 @@ def cell(values: list[float], digits: int) -> str:
     return f"{statistics.mean(values):.{digits}f}{spread}"
 
 
-def table(track: str, arms: list[str], seeds: list[int], split: str) -> str:
+def table(
+    track: str, arms: list[str], seeds: list[int], split: str, time_steps: Sequence[int]
+) -> str:
     """Returns a Markdown table of the metric by T and the firing rate.
 
     The metric is the mean ± standard deviation over seeds.
@@ -205,7 +210,9 @@ def table(track: str, arms: list[str], seeds: list[int], split: str) -> str:
     lines = ["| arm | seeds | " + " | ".join(f"T = {t}" for t in STEPS) + " | firing rate |"]
     lines.append("|---" * (len(STEPS) + 3) + "|")
     for arm in arms:
-        runs = [r for r in (swept(track, arm, s, split) for s in seeds) if r is not None]
+        runs = [
+            r for r in (swept(track, arm, s, split, time_steps) for s in seeds) if r is not None
+        ]
         if not runs:
             continue
         rows = [row for run in runs for row in run["rows"]]
@@ -241,6 +248,9 @@ def main() -> None:
     parser.add_argument("arms", nargs="*", help="default for table: all")
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--split", choices=("val", "test"), default="test", help="for table")
+    parser.add_argument(
+        "--time-steps", type=int, nargs="+", default=STEPS, help="for table: T of a new test"
+    )
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     unknown = sorted(set(args.arms) - set(ARMS))
@@ -252,7 +262,7 @@ def main() -> None:
         return
     torch.set_num_threads(args.threads)
     if args.what == "table":
-        print(table(args.track, args.arms or list(ARMS), args.seed, args.split))
+        print(table(args.track, args.arms or list(ARMS), args.seed, args.split, args.time_steps))
         return
     if args.what == "publish":
         if not args.arms or "teacher" in args.arms:
