@@ -13,11 +13,13 @@ script needs 24 GiB.
 
 import argparse
 import json
+import os
 import re
-import resource
 import subprocess
 import sys
+import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +153,7 @@ def run(config: str, iterations: int, folder: Path, coco: Path) -> dict[str, Any
     seconds = time.perf_counter() - start
     found: dict[str, Any] = dict(config=config, batch=batch, trained=trained.returncode == 0)
     found["seconds_of_run"] = round(seconds)
-    found["peak_gib"] = round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 1)
+    found["peak_gib"] = trained.peak_gib
     times = re.findall(r"(?:Epoch|Iter)\(train\).* time: ([\d.]+)", trained.stdout)
     found["seconds_an_iteration"] = [float(t) for t in times]
     losses = re.findall(r"(loss\w*|\w+\.loss\w*): ([\d.naif-]+)", trained.stdout)
@@ -171,9 +173,27 @@ def run(config: str, iterations: int, folder: Path, coco: Path) -> dict[str, Any
     return found
 
 
-def tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+@dataclass
+class Ended:
+    """A tool's exit status, outputs and peak memory in GiB."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    peak_gib: float
+
+
+def tool(name: str, *arguments: str) -> Ended:
     command = [sys.executable, f"tools/{name}.py", *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)  # the usage of this child, not of all so far
+        process.returncode = os.waitstatus_to_exitcode(status)
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read())
+    return Ended(process.returncode, *texts, round(usage.ru_maxrss / 2**20, 1))
 
 
 def main() -> None:
