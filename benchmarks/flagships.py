@@ -167,7 +167,7 @@ def run(config: str, iterations: int, folder: Path, coco: Path) -> dict[str, Any
     two = ["--cfg-options", *first_images(cfg, "test_dataloader", 2)]
     tested = tool("test", file, str(checkpoint), *arguments, *two)
     found["tested"] = tested.returncode == 0
-    found["table"] = tested.stdout[-1500:]
+    found["table"] = tested.stdout.rpartition(str(checkpoint))[2].strip().splitlines()
     if tested.returncode:
         found["error"] = tested.stderr[-1500:]
     return found
