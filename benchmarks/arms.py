@@ -38,8 +38,9 @@ def sakd(weight: float = 8.0, features: dict[str, Any] = PKD, **hook: Any) -> di
 
 
 def early(**hook: Any) -> dict[str, Any]:
-    """Returns an arm with both levels that reads each image at a t of its own."""
-    return dict(hook=dict(features=PKD, prefixes="image", **hook))
+    """Returns an arm with both levels that only reads half of the images at a t < T."""
+    shared = dict(features=PKD, prefixes="image", prefix_share=0.5, prefix_weight=0.0)
+    return dict(hook={**shared, **hook})
 
 
 def neuron(cfg: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -236,7 +237,13 @@ ARMS: dict[str, dict[str, Any]] = {
     "sakd-init-analogue": dict(sakd(), **INIT, **ANALOGUE),
     "response-cwd-init-analogue": dict(sakd(2.0, responses=CLASSWISE), **INIT, **ANALOGUE),
     "image-init-0.75": dict(early(prefix_share=0.75), **INIT),
-    "image-cwd-init-0.75": dict(early(responses=CLASSWISE, prefix_share=0.75), **INIT),
+    "image-cwd-init-0.75": dict(early(prefix_share=0.75, responses=CLASSWISE), **INIT),
+    # With all features taught at a random t as well, as the hook does by default.
+    "image-init-features": dict(early(prefix_weight=8.0), **INIT),
+    "image-init-features-0.75": dict(early(prefix_share=0.75, prefix_weight=8.0), **INIT),
+    "image-cwd-init-features-0.75": dict(
+        early(prefix_share=0.75, prefix_weight=8.0, responses=CLASSWISE), **INIT
+    ),
     "image-cwd-init": dict(early(responses=CLASSWISE), **INIT),
     "sakd-init-0.4": dict(sakd(), backbone=dict(neuron=dict(LIF, v_init=0.4))),
     "sakd-init-0.6": dict(sakd(), backbone=dict(neuron=dict(LIF, v_init=0.6))),

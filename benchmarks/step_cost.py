@@ -50,8 +50,8 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     "features, responses": dict(prefixes=None),
     "the same, teacher in bfloat16": dict(prefixes=None, teacher=dict(dtype="bfloat16")),
     "features, responses, one random prefix": dict(prefixes="random"),
-    "features, responses, half of the images early": dict(prefixes="image"),
-    "half of the images early, teacher in bfloat16": dict(
+    "features, responses, images read early": dict(prefixes="image"),
+    "images read early, teacher in bfloat16": dict(
         prefixes="image", teacher=dict(dtype="bfloat16")
     ),
 }

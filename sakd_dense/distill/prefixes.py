@@ -5,7 +5,8 @@ equals the backbone's output with ``time_steps=t``. The student's own neck and h
 second time and are taught there as well, so that one checkpoint serves every T.
 
 ``prefixes='image'`` needs no second pass. Each image of a batch is read at its own t, some at T,
-some earlier. Neck, head and loss run once, and labels and teacher teach each image at its t.
+some earlier. Neck, head and loss run once, and labels and teacher teach each image at its t. The
+features of all images are taught at one more t < T, which costs a mean over time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,7 @@ def draw(prefixes: str | int | None, time_steps: int, seed: int, iteration: int)
     The draw depends only on seed and iteration. It is the same on every process (one graph for
     DDP) and the same after a resume.
     """
-    if prefixes in (None, "image") or time_steps < 2:
+    if prefixes is None or time_steps < 2:
         return ()
     if prefixes == "all":
         return range(1, time_steps)

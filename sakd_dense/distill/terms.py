@@ -154,9 +154,14 @@ class Terms:
         return autocast(images.device.type, self.teacher_dtype)
 
     def _at_prefix(self, batch: Batch, t: int) -> Losses:
-        """Returns the terms of the student, read at its first ``t`` time steps."""
+        """Returns the terms of the student, read at its first ``t`` time steps.
+
+        If each image is read at a t of its own, neck and head do not run again.
+        """
         losses: Losses = {}
         features = rates = prefix_rates(batch.sequences, t)
+        if self.backbone.clock.reads is not None:
+            return self._features(batch, rates)
         if self.backbone.output == "sequence":
             features = tuple(s[:t] for s in batch.sequences)
         with norms_as_in_test(self.student, self.backbone):
@@ -189,20 +194,26 @@ class Terms:
         """Compares the student's rates and response, at T or at a prefix, with the teacher's."""
         losses: Losses = {}
         judged = self._judge(batch, rates)
+        losses.update(self._features(batch, rates))
         # Half precision is too coarse for sums over many pixels.
         with torch.autocast(rates[0].device.type, enabled=False):
-            weight = self.feature_weight.at(batch.progress)
-            if self.feature_loss is not None and weight:
-                adapted = rates if self.adaptors is None else self.adaptors(rates)
-                pairs = zip(adapted, batch.teacher_features, strict=True)
-                stages = [self.feature_loss(s, t) for s, t in pairs]
-                losses["loss_sakd_feat"] = weight * sum(stages) / len(stages)
             losses.update(self._responses(batch, response, "loss_sakd_"))
             if judged is not None:
                 weight = self.judge.at(batch.progress)
                 for name, value in self._responses(batch, judged, "loss_sakd_judge_").items():
                     losses[name] = weight * value
         return losses
+
+    def _features(self, batch: Batch, rates: tuple[Tensor, ...]) -> Losses:
+        """Returns the weighted term between ``rates`` and the teacher's features."""
+        weight = self.feature_weight.at(batch.progress)
+        if self.feature_loss is None or not weight:
+            return {}
+        with torch.autocast(rates[0].device.type, enabled=False):
+            adapted = rates if self.adaptors is None else self.adaptors(rates)
+            pairs = zip(adapted, batch.teacher_features, strict=True)
+            stages = [self.feature_loss(s, t) for s, t in pairs]
+            return {"loss_sakd_feat": weight * sum(stages) / len(stages)}
 
     def _responses(self, batch: Batch, response: Any, prefix: str) -> Losses:
         """Returns the weighted terms between ``response`` and the teacher's."""

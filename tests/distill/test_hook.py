@@ -134,20 +134,24 @@ def test_load_from_wins_over_level_1(make_runner, tmp_path):
 
 
 def test_images_read_early_take_no_second_pass(make_runner):
-    """Without a share of them the run is that without prefixes; with one it is another."""
-    states = []
-    for hook in (
-        dict(prefixes=None),
-        dict(prefixes="image", prefix_share=0.0),
-        dict(prefixes="image", prefix_share=1.0),
-    ):
+    """Features at a prefix are those of a second pass; without them and a share it is no prefix."""
+    runs = {}
+    for name, hook in dict(
+        none=dict(prefixes=None),
+        unused=dict(prefixes="image", prefix_share=0.0, prefix_weight=0.0),
+        features=dict(prefixes="image", prefix_share=0.0),
+        random=dict(prefixes="random"),
+        early=dict(prefixes="image", prefix_share=1.0),
+    ).items():
         runner = make_runner(hook)
         logs = train(runner).logs
-        assert not any("prefix" in name for log in logs for name in log)
         assert runner.model.backbone.clock.reads is None
-        states.append(weights(runner))
-    assert all(torch.equal(v, states[1][k]) for k, v in states[0].items())
-    assert not all(torch.equal(v, states[2][k]) for k, v in states[0].items())
+        runs[name] = logs, weights(runner)
+    assert all(torch.equal(v, runs["unused"][1][k]) for k, v in runs["none"][1].items())
+    assert not all(torch.equal(v, runs["early"][1][k]) for k, v in runs["features"][1].items())
+    first, again = runs["features"][0][0], runs["random"][0][0]
+    assert [n for n in first if "prefix" in n] == ["loss_sakd_prefix_feat"]
+    assert first["loss_sakd_prefix_feat"] == again["loss_sakd_prefix_feat"]
 
 
 def test_a_backbone_alone_teaches_features(make_runner, teacher_file, tmp_path):
