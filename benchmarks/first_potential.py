@@ -115,7 +115,7 @@ def main() -> None:
     cfg = config(args.track, args.arm, args.seed)
     TRACKS[args.track].read(cfg, "val")
     cfg.test_cfg = dict(type="TimeStepTestLoop", time_steps=STEPS)
-    name = f"{args.track}_{args.arm}{'-learned' * args.learn}-seed{args.seed}"
+    name = f"{args.track}_{args.arm}{'-learned' * args.learn}_{args.seed}"
     out, metric = OUT / f"{name}.json", TRACKS[args.track].metric
     if args.learn:
         cfg.work_dir = f"work_dirs/{args.track}/{args.arm}-learned/seed{args.seed}"
