@@ -6,7 +6,7 @@
   python benchmarks/first_potential.py cifar10-small sakd-init --seed 0 --learn
 
 A layer starts at a share of its threshold. The shares are the same for all layers, or the mean
-potential of each layer after T time steps, measured on some training batches (the start of
+potential of each layer after T time steps, measured on some training batches (the idea of
 MP-Init). BatchNorm keeps its statistics, or they are measured again with the new start. The
 student is not trained again, so the table shows how much it depends on the start it learned with.
 With --learn the arm is trained instead, with one share for each layer as a weight of the student.

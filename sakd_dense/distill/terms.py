@@ -159,8 +159,11 @@ class Terms:
         If each image is read at a t of its own, neck and head do not run again.
         """
         losses: Losses = {}
+        features_only = self.backbone.clock.reads is not None
+        if features_only and self.feature_loss is None:
+            return losses
         features = rates = prefix_rates(batch.sequences, t)
-        if self.backbone.clock.reads is not None:
+        if features_only:
             return self._features(batch, rates)
         if self.backbone.output == "sequence":
             features = tuple(s[:t] for s in batch.sequences)
