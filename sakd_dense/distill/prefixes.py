@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..neurons.clock import Clock
+from ..neurons.clock import Clock, mean_up_to
 from ..runtime.errors import UserError
 
 KINDS = ("random", "all", "image")
@@ -121,4 +121,4 @@ def norms_as_in_test(model: nn.Module, backbone: nn.Module) -> Iterator[None]:
 
 def prefix_rates(sequences: tuple[Tensor, ...], t: int) -> tuple[Tensor, ...]:
     """Averages the first t steps of every stage, ``[T, B, C, H, W]`` -> rates ``[B, C, H, W]``."""
-    return tuple(s[:t].mean(0) for s in sequences)
+    return tuple(mean_up_to(s, torch.full((s.shape[1],), t)) for s in sequences)

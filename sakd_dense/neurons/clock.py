@@ -1,6 +1,7 @@
 """Time of a forward: the state that its neurons share, and the firing rate of a sequence."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,12 +51,7 @@ class Clock:
         last = self.reads(batch, steps)
         if bool((last == steps).all()):  # on the CPU, so no wait for a GPU
             return rate(sequence)
-        last = last.to(sequence.device)
-        read = torch.arange(steps, device=last.device).view(-1, 1) < last  # [T, B]
-        ones = (1,) * (sequence.dim() - 2)
-        # One product: its gradient is written once, that of T slices T times.
-        sums = (sequence * read.view(steps, batch, *ones)).sum(0)
-        return (sums / last.view(-1, *ones)).contiguous()
+        return mean_up_to(sequence, last)
 
     def start(self, time_steps: int) -> None:
         """Starts a forward of ``time_steps`` time steps."""
@@ -95,4 +91,51 @@ def rate(sequence: Tensor) -> Tensor:
     return sequence.mean(0)
 
 
-__all__ = ["Clock", "rate", "repeat_in_time"]
+def mean_up_to(sequence: Tensor, last: Tensor) -> Tensor:
+    """Returns the firing rate ``[B, ...]`` of each image over its own first time steps.
+
+    The result is contiguous.
+
+    Args:
+        sequence: ``[T, B, ...]``.
+        last: number of time steps of each image, 1..T, ``[B]``, on the CPU.
+
+    Example:
+        >>> import torch
+        >>> from sakd_dense.neurons.clock import mean_up_to
+        >>> mean_up_to(torch.tensor([[1.0, 1.0], [0.0, 0.0]]), torch.tensor([1, 2]))  # T = 2, B = 2
+        tensor([1.0000, 0.5000])
+    """
+    return _MeanUpTo.apply(sequence, last).contiguous()
+
+
+class _MeanUpTo(torch.autograd.Function):
+    # One time step after another, in the order of memory: a sum across the strides of channels
+    # last takes several times as long, and the gradient of T slices T times the memory.
+
+    @staticmethod
+    def forward(ctx: Any, sequence: Tensor, last: Tensor) -> Tensor:
+        steps, batch = sequence.shape[:2]
+        longest = int(last.max())
+        read = torch.arange(longest).view(-1, 1) < last.cpu()
+        read = read.to(sequence).view(longest, batch, *(1,) * (sequence.dim() - 2))
+        last = last.to(sequence).view(read.shape[1:])
+        ctx.save_for_backward(read, last)
+        ctx.like = torch.empty_like(sequence, device="meta")  # its layout, for the gradient
+        total = sequence[0].clone()  # each image is read at least at the first step
+        for step in range(1, longest):
+            total.addcmul_(sequence[step], read[step])
+        return total.div_(last)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        read, last = ctx.saved_tensors
+        grads = torch.empty_like(ctx.like, device=grad.device)
+        share = torch.div(grad, last, out=torch.empty_like(grads[0]))
+        for step, seen in enumerate(read):
+            torch.mul(share, seen, out=grads[step])
+        grads[len(read) :] = 0
+        return grads, None
+
+
+__all__ = ["Clock", "mean_up_to", "rate", "repeat_in_time"]

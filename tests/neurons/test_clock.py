@@ -8,7 +8,7 @@ from sakd_dense.neurons import Clock
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("last", [[1, 3, 2], [4, 4, 1], [4, 4, 4]])
+@pytest.mark.parametrize("last", [[1, 3, 2], [4, 4, 1], [2, 2, 2], [4, 4, 4]])
 def test_rates_and_gradients_of_images_read_early(last, layout, dtype):
     clock = Clock(time_steps=4)
     clock.reads = lambda batch, steps: torch.tensor(last)
