@@ -145,7 +145,8 @@ def estimate(file: Path, gpus: dict[str, Gpu]) -> Run | None:
     t, most = spiking.time_steps, spiking.get("neuron", {}).get("D", 1)
     backbone, rest = counted(cfg, SIZES[data])
     images = images_of(cfg, data)
-    twice = t > 1 and sakd_hook(cfg).get("prefixes", "random") == "random"
+    # A classifier's second pass, 'auto' as well, runs almost nothing.
+    twice = t > 1 and sakd_hook(cfg).get("prefixes", "auto") == "random"
     hours = {}
     for name, has in gpus.items():
         each = images * 1e9 / has.rate / 3600

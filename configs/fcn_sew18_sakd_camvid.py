@@ -13,7 +13,6 @@ custom_hooks = [
         teacher=dict(checkpoint="work_dirs/fcn_r18_camvid/epoch_60.pth"),
         # Chosen on val (docs/notebook.md): where each class is seen, so that rare ones count.
         responses=dict(loss="cwd", tau=4.0, decode=3.0, aux=1.2),
-        prefix_weight=2.0,
     )
 ]
 

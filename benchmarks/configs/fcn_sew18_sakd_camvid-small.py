@@ -12,6 +12,5 @@ custom_hooks = [
         type="SAKDHook",
         teacher=dict(checkpoint="work_dirs/fcn_r18_camvid-small/epoch_60.pth"),
         responses=dict(loss="cwd", tau=4.0, decode=3.0, aux=1.2),
-        prefix_weight=2.0,
     )
 ]

@@ -8,7 +8,6 @@ custom_hooks = [
         type="SAKDHook",
         teacher=dict(checkpoint="work_dirs/unet_camvid/epoch_60.pth"),
         responses=dict(loss="cwd", tau=4.0, decode=3.0, aux=1.2),
-        prefix_weight=2.0,
     )
 ]
 

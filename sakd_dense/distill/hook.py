@@ -25,7 +25,7 @@ from ..transfer.thresholds import calibrate_on
 from .adaptors import KEY, Adaptors, channels_of, join_optimizer, kernel_size_of, resume
 from .arguments import DTYPES, check_arguments
 from .frames import stacks_frames, summed_over_frames
-from .prefixes import check, draw, draw_count, draw_reads, read_at
+from .prefixes import check, choose, draw, draw_count, draw_reads, read_at
 from .responses import Response, find_response
 from .schedule import Weight
 from .teacher import build_teacher, check_classes, resized_outside_backbone
@@ -81,16 +81,17 @@ class SAKDHook(Hook):
         judge: weight of a second comparison (:mod:`.judge`); 0: off. The teacher's frozen neck and
             head process the student's features. The terms of ``responses`` compare their
             predictions with those from the teacher's own features. Not measured yet.
-        prefixes: prefixes that are taught beside T: ``'random'`` (one t < T per iteration),
-            ``'all'``, one t (an int), or None. ``'image'``: a share ``prefix_share`` of the images
-            is read at a random t < T instead of T, by the same neck, head and losses, without a
-            second pass. Only the features of all images are taught at one more t < T.
+        prefixes: prefixes that are taught beside T. ``'image'``: a share ``prefix_share`` of the
+            images is read at a random t < T instead of T, by the same neck, head and losses. Only
+            the features of all images are taught at one more t < T. ``'random'`` (one t < T per
+            iteration), ``'all'`` and one t (an int) run neck and head once more for each t.
+            ``'auto'``: ``'random'`` for classifiers and event frames, else ``'image'``. None: off.
         prefix_share: share of the images read at a prefix with ``prefixes='image'``, from 0 to 1.
         prefix_weight: weight of all terms at prefixes; with ``'image'`` that of the features.
         counts: values of D to teach, for neurons that fire integers. The hook draws one of them in
             each iteration, so that one checkpoint serves all of them. None: only the config's D.
-        prefix_targets: targets at prefixes: ``'teacher'``, or the controls ``'labels'`` and
-            ``'both'``. It does not apply to ``'image'``.
+        prefix_targets: targets of a second pass: ``'teacher'``, or the controls ``'labels'`` and
+            ``'both'``. With ``'image'`` both teach, so there is nothing to choose.
 
     A weight is a number or a schedule ``dict(start=1.0, stop=0.0, begin=0.5, end=1.0)`` over the
     completed fraction of the run.
@@ -108,7 +109,7 @@ class SAKDHook(Hook):
         >>> hook = SAKDHook(
         ...     teacher=dict(checkpoint="retinanet_r50.pth"),  # read when training starts
         ...     responses=dict(cls=1.0, box=1.0),
-        ...     prefixes="random",
+        ...     prefixes="image",
         ... )
 
         In a config: ``custom_hooks=[dict(type='SAKDHook', teacher=dict(checkpoint=...))]``.
@@ -122,7 +123,7 @@ class SAKDHook(Hook):
         calibrate: int = 10,
         features: Mapping[str, Any] | None = DEFAULT_FEATURES,
         responses: Mapping[str, Any] | None = {},
-        prefixes: str | int | None = "random",
+        prefixes: str | int | None = "auto",
         prefix_weight: float | Mapping[str, Any] = DEFAULT_PREFIX_WEIGHT,
         prefix_targets: str = "teacher",
         counts: Sequence[int] | None = None,
@@ -130,7 +131,7 @@ class SAKDHook(Hook):
         judge: float | Mapping[str, Any] = 0.0,
     ) -> None:
         check_arguments(teacher, transfer, calibrate, features, prefix_share, prefix_targets)
-        check(prefixes)
+        check(prefixes, prefix_targets)
         self.teacher_args = dict(teacher)
         self.teacher_dtype = DTYPES[teacher.get("dtype")]
         self.transfer = transfer
@@ -167,6 +168,7 @@ class SAKDHook(Hook):
                 "none: build it with Runner.from_cfg(cfg), or pass cfg=Config(dict(model=...))"
             )
         student = self._student(runner)
+        self.prefixes = choose(self.prefixes, student)
         response = self._find_response(student, runner)
         checkpoint = read_checkpoint(
             self.teacher_args["checkpoint"], self.teacher_args.get("weights", "auto")

@@ -1,12 +1,13 @@
 """Prefixes: the first t < T time steps of the student's forward, taught beside T.
 
 One forward of the backbone provides the features at every t: the running mean of the first t steps
-equals the backbone's output with ``time_steps=t``. The student's own neck and head run on it a
-second time and are taught there as well, so that one checkpoint serves every T.
+equals the backbone's output with ``time_steps=t``. One checkpoint that is taught at them serves
+every T.
 
-``prefixes='image'`` needs no second pass. Each image of a batch is read at its own t, some at T,
-some earlier. Neck, head and loss run once, and labels and teacher teach each image at its t. The
-features of all images are taught at one more t < T, which costs a mean over time.
+``prefixes='image'`` reads each image of a batch at its own t, some at T, some earlier. Neck, head
+and loss run once, and labels and teacher teach each image at its t. The features of all images are
+taught at one more t < T, which costs a mean over time. The other kinds run the student's own neck
+and head a second time at the prefix and teach them there.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,20 +17,45 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..config.types import package_of
 from ..neurons.clock import Clock, mean_up_to
 from ..runtime.errors import UserError
 
-KINDS = ("random", "all", "image")
+KINDS = ("auto", "random", "all", "image")
 
 
-def check(prefixes: str | int | None) -> None:
-    """Raises UserError unless ``prefixes`` is None, one of ``KINDS`` or a t >= 1."""
+def check(prefixes: str | int | None, targets: str = "teacher") -> None:
+    """Raises UserError unless ``prefixes`` is None, one of ``KINDS`` or a t >= 1.
+
+    Args:
+        prefixes: the hook's ``prefixes``.
+        targets: the hook's ``prefix_targets``.
+    """
     steps = prefixes if isinstance(prefixes, int) and not isinstance(prefixes, bool) else 0
     if prefixes is not None and prefixes not in KINDS and steps < 1:
         raise UserError(
             f"SAKDHook: prefixes={prefixes!r}: must be None, {', '.join(map(repr, KINDS))} or a "
             "number of steps >= 1"
         )
+    if prefixes in ("auto", "image") and targets != "teacher":
+        raise UserError(
+            f"SAKDHook: prefix_targets={targets!r} chooses the targets of a second pass, but "
+            f"prefixes={prefixes!r} may have none: set prefixes='random', 'all' or a t"
+        )
+
+
+def choose(prefixes: str | int | None, student: nn.Module) -> str | int | None:
+    """Returns ``prefixes``, or what ``'auto'`` stands for.
+
+    Neck and head of a detector or segmentor cost up to half of a step, and reading each image at a
+    t of its own gives what a second pass through them gives. The second pass was better for
+    classifiers, whose head costs little, and for event frames, of which an early t sees only a part
+    (docs/notebook.md).
+    """
+    if prefixes != "auto":
+        return prefixes
+    frames = getattr(getattr(student, "data_preprocessor", None), "time", None) == "first"
+    return "random" if frames or package_of(type(student)) == "mmpretrain" else "image"
 
 
 def draw(prefixes: str | int | None, time_steps: int, seed: int, iteration: int) -> Sequence[int]:

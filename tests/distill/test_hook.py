@@ -12,7 +12,7 @@ from sakd_dense.config.twins import ann_of
 from sakd_dense.distill.teacher import build_teacher
 from sakd_dense.transfer import read_state_dict
 from tests.helpers.scenes import build, retinanet, write_checkpoint
-from tests.helpers.watched_runs import NAMES, train, weights
+from tests.helpers.watched_runs import NAMES, SECOND_PASS, train, weights
 
 
 def hook_of(runner):
@@ -36,9 +36,10 @@ def test_terms_are_in_the_log_and_finite(make_runner):
         (dict(responses=dict(box=0)), {n for n in NAMES if "box" not in n}),
         (dict(prefixes=None), {n for n in NAMES if "prefix" not in n}),
         (dict(prefix_weight=0.0), {n for n in NAMES if "prefix" not in n}),
-        (dict(prefixes="all"), NAMES),
+        (dict(prefixes="random"), SECOND_PASS),
+        (dict(prefixes="all"), SECOND_PASS),
         (
-            dict(prefix_targets="labels"),
+            dict(prefixes="random", prefix_targets="labels"),
             {n for n in NAMES if "prefix" not in n}
             | {"loss_sakd_prefix_label_cls", "loss_sakd_prefix_label_bbox"},
         ),

@@ -1,11 +1,16 @@
 """Which prefixes are taught, and how neck and head see them."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from mmdet.models import RetinaNet
+from mmpretrain.models import ImageClassifier
 from torch import nn
 
 from sakd_dense.backbones import SEWResNet, SpikingResNet
 from sakd_dense.distill.prefixes import (
+    choose,
     draw,
     draw_reads,
     norms_as_in_test,
@@ -35,6 +40,22 @@ def test_a_random_prefix_is_shorter_than_t_and_the_same_everywhere():
 )
 def test_prefixes(prefixes, steps, expected):
     assert tuple(draw(prefixes, steps, 0, 0)) == expected
+
+
+@pytest.mark.parametrize(
+    "model,time,chosen",
+    [
+        (RetinaNet, None, "image"),
+        (RetinaNet, "first", "random"),  # event frames
+        (RetinaNet, "mean", "image"),
+        (ImageClassifier, None, "random"),
+    ],
+)
+def test_the_default_depends_on_the_task(model, time, chosen):
+    student = model.__new__(model)
+    student.__dict__["data_preprocessor"] = SimpleNamespace(time=time)
+    assert choose("auto", student) == chosen
+    assert [choose(p, student) for p in (None, 2, "all")] == [None, 2, "all"]
 
 
 def test_rates_of_a_prefix_are_its_running_mean():

@@ -23,6 +23,7 @@ from tests.helpers.scenes import build, retinanet, write_checkpoint
         (dict(prefixes=True), ValueError, "prefixes=True"),
         (dict(prefixes="image", prefix_share=1.5), ValueError, "prefix_share=1.5"),
         (dict(prefix_targets="me"), ValueError, "prefix_targets='me'"),
+        (dict(prefix_targets="labels"), ValueError, "prefixes='auto' may have none"),
         (dict(features=dict(weight=1.0)), ValueError, "no type"),
         (dict(features=dict(type="FeatureMSE", weight=-1)), ValueError, "start=-1"),
         (dict(responses=dict(seg=1.0)), ValueError, "seg is not a term"),
@@ -49,7 +50,7 @@ def test_a_runner_without_a_config_is_refused(make_runner):
 
 
 def test_psn_neurons_have_no_prefixes(make_runner):
-    with pytest.raises(ValueError, match="prefixes='random'"):
+    with pytest.raises(ValueError, match="prefixes='image' needs neurons"):
         make_runner(backbone=dict(neuron="PSN")).train()
 
 

@@ -54,7 +54,7 @@ HOOK = arguments(
     calibrate=[0, 10],
     features=[None, dict(type="FeatureMSE", scale="channel", weight=2.0)],
     responses=[None, {}, dict(cls=1.0, box=0.5)],
-    prefixes=["random", "all", "image", 1, None],
+    prefixes=["auto", "random", "all", "image", 1, None],
     prefix_weight=[8.0, dict(start=1.0, stop=0.0, begin=0.5, end=1.0)],
     prefix_targets=["teacher", "labels"],
     counts=[None, [1, 2]],

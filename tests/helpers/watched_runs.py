@@ -6,7 +6,9 @@ import torch
 from mmengine.hooks import Hook
 
 TERMS = ["feat", "cls", "box"]
-NAMES = {f"loss_sakd_{t}" for t in TERMS} | {f"loss_sakd_prefix_{t}" for t in TERMS}
+#: The terms of a detector by default, and with a second pass through neck and head.
+NAMES = {f"loss_sakd_{t}" for t in [*TERMS, "prefix_feat"]}
+SECOND_PASS = NAMES | {f"loss_sakd_prefix_{t}" for t in TERMS}
 
 
 class Watch(Hook):
