@@ -16,7 +16,7 @@ install:  ## make .venv with everything in it (quick when nothing changed)
 		exit 1; fi
 	@$(PYTHON) tools/install.py
 
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test: install lint  ## install, lint, run the tests (but the slow ones)
 	$(PYTEST) -m "not slow"

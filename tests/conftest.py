@@ -1,4 +1,9 @@
-"""What every test gets: a fixed seed, and no state of MMEngine left over by the test before."""
+"""What every test gets: a fixed seed, and no state of MMEngine left over by the test before.
+
+Files with slow tests run first, so that no worker waits for a long file at the end.
+"""
+
+from collections import Counter
 
 import pytest
 import torch
@@ -8,6 +13,14 @@ from tests.helpers.runs import forget_runs
 
 # Tensors are tiny here: threads only wait for each other, the more so beside other work.
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)  # before slow tests are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    tests = Counter(item.path for item in items)
+    # Of the slow files, those with few tests have the longest ones.
+    items.sort(key=lambda i: (i.path not in slow, tests[i.path] * (1 if i.path in slow else -1)))
 
 
 @pytest.fixture(autouse=True)
