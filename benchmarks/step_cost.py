@@ -13,7 +13,9 @@ the process holds between two steps, and the live memory after iteration 5 and a
 """
 
 import argparse
+import atexit
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -33,6 +35,7 @@ from sakd_dense.config.models import with_preprocessor
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.twins import ann_of
 from sakd_dense.distill import SAKDHook
+from sakd_dense.distill.cache import FeatureCache
 from sakd_dense.distill.prefixes import draw_reads, read_at
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.teacher import build_teacher
@@ -53,6 +56,9 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     "features, responses, images read early": dict(prefixes="image"),
     "images read early, teacher in bfloat16": dict(
         prefixes="image", teacher=dict(dtype="bfloat16")
+    ),
+    "images read early, teacher's features cached": dict(
+        prefixes="image", teacher=dict(cache="a temporary folder")
     ),
 }
 
@@ -94,6 +100,10 @@ def stepper(args: argparse.Namespace, variant: str) -> Callable[[], None]:
             given = dict(options)
             hook = SAKDHook(dict(checkpoint=file.name, **given.pop("teacher", {})), **given)
             hook.teacher = build_teacher(ann_of(model_cfg), file.name, model)
+        if "cache" in hook.teacher_args:
+            folder = tempfile.mkdtemp(prefix="teacher-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            hook.cache = FeatureCache(folder, hook.teacher)
         response = None if hook.responses is None else find_response(model, **hook.responses)
         hook._terms = Terms(
             model,
@@ -103,6 +113,7 @@ def stepper(args: argparse.Namespace, variant: str) -> Callable[[], None]:
             hook.prefix_weight,
             "teacher",
             hook.teacher_dtype,
+            cache=hook.cache,
         )
         on_loss(model, hook._add_terms)
 

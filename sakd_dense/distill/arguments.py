@@ -9,6 +9,7 @@ from ..runtime.errors import UserError
 
 #: Values of the teacher's ``dtype`` and their torch types.
 DTYPES = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+TEACHER = {"checkpoint", "config", "dtype", "weights", "cache", "cache_gib"}
 TARGETS = ("teacher", "labels", "both")
 
 
@@ -32,19 +33,24 @@ def check_arguments(
         Traceback (most recent call last):
         sakd_dense.runtime.errors.UserError: SAKDHook: prefix_share=2.0: must be a number ...
     """
-    unknown = sorted(set(teacher) - {"checkpoint", "config", "dtype", "weights"})
+    unknown = sorted(set(teacher) - TEACHER)
     if unknown or not teacher.get("checkpoint"):
         raise UserError(
             f"SAKDHook: teacher={dict(teacher)!r}: must be dict(checkpoint='...'). Add "
             "config='...' if the teacher cannot be derived from the student's config, "
-            "dtype='bfloat16' to compute in that type, and weights='ema' (or 'raw', or a name) if "
-            "the checkpoint holds several sets of weights"
+            "dtype='bfloat16' to compute in that type, weights='ema' (or 'raw', or a name) if the "
+            "checkpoint holds several sets of weights, and cache='FOLDER' to keep its features"
         )
     if teacher.get("dtype") not in DTYPES:
         raise UserError(
             f"SAKDHook: teacher=dict(dtype={teacher['dtype']!r}): must be one of "
             + ", ".join(map(repr, DTYPES))
         )
+    gib = teacher.get("cache_gib", 1)
+    if isinstance(gib, bool) or not isinstance(gib, int | float) or not gib > 0:
+        raise UserError(f"SAKDHook: teacher=dict(cache_gib={gib!r}): must be a size in GiB above 0")
+    if not isinstance(teacher.get("cache") or "", str):
+        raise UserError(f"SAKDHook: teacher=dict(cache={teacher['cache']!r}): must be a folder")
     if transfer not in (True, False, "head"):
         raise UserError(f"SAKDHook: transfer={transfer!r}: must be True, False or 'head'")
     if isinstance(calibrate, bool) or not isinstance(calibrate, int) or calibrate < 0:

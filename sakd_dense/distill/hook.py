@@ -24,6 +24,7 @@ from ..transfer.read import Checkpoint, read_checkpoint
 from ..transfer.thresholds import calibrate_on
 from .adaptors import KEY, Adaptors, channels_of, join_optimizer, kernel_size_of, resume
 from .arguments import DTYPES, check_arguments
+from .cache import FeatureCache
 from .frames import stacks_frames, summed_over_frames
 from .prefixes import check, choose, draw, draw_count, draw_reads, read_at
 from .responses import Response, find_response
@@ -53,13 +54,15 @@ class SAKDHook(Hook):
     DDP, AMP, gradient accumulation and EMA see one forward and one loss.
 
     Args:
-        teacher: ``dict(checkpoint=..., config=None, dtype=None, weights='auto')``. Without
-            ``config`` the hook derives the teacher from the student's config by restoring the ANN
-            backbone. For event frames the teacher sees the mean, or all T frames if its config's
-            ``data_preprocessor`` has ``time='channels'`` (:mod:`.frames`). ``dtype``
-            (``'bfloat16'``, ``'float16'``) sets the teacher's precision; None: the student's.
-            ``weights`` chooses among several sets of weights in the checkpoint, as in
-            :func:`sakd_dense.transfer.transfer`.
+        teacher: ``dict(checkpoint=..., config=None, dtype=None, weights='auto', cache=None,
+            cache_gib=10.0)``. Without ``config`` the hook derives the teacher from the student's
+            config by restoring the ANN backbone. For event frames the teacher sees the mean, or
+            all T frames if its config's ``data_preprocessor`` has ``time='channels'``
+            (:mod:`.frames`). ``dtype`` (``'bfloat16'``, ``'float16'``) sets the teacher's
+            precision; None: the student's. ``weights`` chooses among several sets of weights in
+            the checkpoint, as in :func:`sakd_dense.transfer.transfer`. ``cache``: a
+            folder for the features of images that the teacher sees again (:mod:`.cache`), up to
+            ``cache_gib`` GiB.
         transfer: level 1. True: the student starts from the teacher's weights. ``'head'``: only
             its neck and head do; the backbone starts from its ``init_cfg``, for example a
             distilled classifier's
@@ -152,6 +155,7 @@ class SAKDHook(Hook):
         self._iteration = ExitStack()
         self.teacher: nn.Module | None = None
         self.adaptors: Adaptors | None = None
+        self.cache: FeatureCache | None = None
         self._response: Response | None = None
         self._terms: Terms | None = None
         self._unhook: Callable[[], None] | None = None
@@ -209,6 +213,9 @@ class SAKDHook(Hook):
             )
         if self.transfer is True and self.calibrate and not _continues(runner):
             calibrate_on(runner.train_dataloader, student, self.calibrate)
+        if self.teacher_args.get("cache"):
+            gib = self.teacher_args.get("cache_gib", 10.0)
+            self.cache = FeatureCache(self.teacher_args["cache"], self.teacher, gib)
         for count in self.counts or ():
             with at_counts(student, count):  # raises if neurons fire no integers
                 pass
@@ -222,6 +229,7 @@ class SAKDHook(Hook):
             self.teacher_dtype,
             self.adaptors,
             self.judge,
+            self.cache,
         )
         self._unhook = on_loss(self._model(runner), self._add_terms)
         self._seed = runner.seed or 0
@@ -244,6 +252,8 @@ class SAKDHook(Hook):
     def after_train(self, runner: Any) -> None:
         """Removes every hook; the student is the plain detector again."""
         self._iteration.close()
+        if self.cache is not None:
+            print_log(f"SAKDHook: {self.cache.summary()}", runner.logger)
         if self._unhook is not None:
             self._unhook()
         if self._terms is not None:

@@ -13,6 +13,7 @@ from ..backbones import SpikingBackbone
 from ..runtime.amp import autocast
 from ..runtime.patching import outputs_as_in_training, replaced_forward
 from .adaptors import Adaptors
+from .cache import FeatureCache
 from .frames import frames_for
 from .judge import as_teacher
 from .prefixes import norms_as_in_test, prefix_rates
@@ -57,6 +58,7 @@ class Terms:
         teacher_dtype: precision of the teacher; None: the student's.
         adaptors: modules between the student's rates and the feature loss, or None.
         judge: weight of the teacher's response to the student's features; None: 0.
+        cache: the teacher's features on disk, or None.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Terms:
         teacher_dtype: torch.dtype | None = None,
         adaptors: Adaptors | None = None,
         judge: Weight | None = None,
+        cache: FeatureCache | None = None,
     ) -> None:
         self.student, self.teacher, self.response = student, teacher, response
         self.backbone: SpikingBackbone = student.backbone
@@ -81,6 +84,7 @@ class Terms:
         self.teacher_dtype = teacher_dtype
         self.adaptors = adaptors
         self.judge = judge or Weight(0.0, "judge")
+        self.cache = cache
         self._inputs = Tap(self.backbone)
         self._readout = Tap(self.backbone.readout)
         self._heads = response.taps(student) if response is not None else []
@@ -140,13 +144,17 @@ class Terms:
             return (), None
         with torch.no_grad(), self._precision(images):
             # The student's backbone's input; frames_for adapts event frames [T, B, C, H, W].
-            inputs = self._inputs.take()[0].inputs[0]
-            with outputs_as_in_training(self.teacher.backbone):  # like the student's
-                features = self.teacher.backbone(frames_for(self.teacher, inputs))
-            features = (features,) if isinstance(features, Tensor) else tuple(features)
+            inputs = frames_for(self.teacher, self._inputs.take()[0].inputs[0])
+            compute = self._teacher_features
+            features = compute(inputs) if self.cache is None else self.cache(inputs, compute)
             if self.response is None:
                 return features, None
             return features, self.response.run(self.teacher, features, response, samples)
+
+    def _teacher_features(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        with outputs_as_in_training(self.teacher.backbone):  # like the student's
+            features = self.teacher.backbone(inputs)
+        return (features,) if isinstance(features, Tensor) else tuple(features)
 
     def _precision(self, images: Tensor) -> AbstractContextManager[Any]:
         if self.teacher_dtype is None:

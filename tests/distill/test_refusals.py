@@ -19,6 +19,8 @@ from tests.helpers.scenes import build, retinanet, write_checkpoint
         (dict(teacher=dict(checkpoint="a", dtype="int8")), ValueError, "dtype='int8'.*'bfloat16'"),
         (dict(transfer="tail"), ValueError, "transfer='tail'"),
         (dict(prefixes="some"), ValueError, "prefixes='some'"),
+        (dict(teacher=dict(checkpoint="x", cache=3)), ValueError, "cache=3"),
+        (dict(teacher=dict(checkpoint="x", cache_gib=0)), ValueError, "cache_gib=0"),
         (dict(prefixes=0), ValueError, "prefixes=0"),
         (dict(prefixes=True), ValueError, "prefixes=True"),
         (dict(prefixes="image", prefix_share=1.5), ValueError, "prefix_share=1.5"),
