@@ -212,6 +212,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x2-cwd": counts(2, responses=CLASSWISE),
     "counts-1x4-cwd": counts(4, responses=CLASSWISE),
     "counts-1x8-cwd": counts(8, responses=CLASSWISE),
+    "counts-1x4-cwd-judge": counts(4, responses=CLASSWISE, judge=1.0),
     "counts-1x4-sew-cwd": counts(4, SEW, responses=CLASSWISE),
     "counts-1x4-cwd-48ep": dict(counts(4, responses=CLASSWISE), epochs=48),
     # Level 1 starts from a trained detector, so half of the schedule.

@@ -83,7 +83,8 @@ class SAKDHook(Hook):
             trained on other classes.
         judge: weight of a second comparison (:mod:`.judge`); 0: off. The teacher's frozen neck and
             head process the student's features. The terms of ``responses`` compare their
-            predictions with those from the teacher's own features. Not measured yet.
+            predictions with those from the teacher's own features. It brought nothing where it was
+            measured (docs/notebook.md).
         prefixes: prefixes that are taught beside T. ``'image'``: a share ``prefix_share`` of the
             images is read at a random t < T instead of T, by the same neck, head and losses. Only
             the features of all images are taught at one more t < T. ``'random'`` (one t < T per
