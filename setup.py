@@ -124,7 +124,7 @@ setup(
         "docs": ["mkdocs-material>=9.6", "mkdocstrings-python>=2.0"],
         "dev": [
             "pytest>=8",
-            "pytest-xdist>=3.6",
+            "pytest-xdist>=3.8",
             "hypothesis>=6.100",
             "ruff>=0.9",
             "mypy>=1.13",
