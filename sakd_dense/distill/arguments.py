@@ -9,6 +9,7 @@ from ..runtime.errors import UserError
 
 #: Values of the teacher's ``dtype`` and their torch types.
 DTYPES = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+#: Keys of ``teacher``.
 TEACHER = {"checkpoint", "config", "dtype", "weights", "cache", "cache_gib"}
 TARGETS = ("teacher", "labels", "both")
 

@@ -19,6 +19,8 @@ from ..runtime.errors import UserError
 from ..runtime.files import replacing
 
 Features = tuple[Tensor, ...]
+#: Size in GiB above which no file is added.
+DEFAULT_GIB = 10.0
 
 
 class FeatureCache:
@@ -52,7 +54,7 @@ class FeatureCache:
         ((1, 8, 4, 4), 2, 1)
     """
 
-    def __init__(self, folder: str | Path, teacher: nn.Module, gib: float = 10.0) -> None:
+    def __init__(self, folder: str | Path, teacher: nn.Module, gib: float = DEFAULT_GIB) -> None:
         self.folder = Path(folder) / _fingerprint(teacher.backbone)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -120,12 +122,17 @@ def _fingerprint(backbone: nn.Module) -> str:
 def _names(inputs: Tensor) -> list[str]:
     kind = inputs.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else inputs.dtype
-    what = f"{dtype} {tuple(inputs.shape[1:])}".encode()
-    return [hashlib.blake2b(what + _content(x), digest_size=16).hexdigest() for x in inputs]
+    digest = hashlib.blake2b(f"{dtype} {tuple(inputs.shape[1:])}".encode(), digest_size=16)
+    names = []
+    for image in inputs:
+        own = digest.copy()
+        own.update(_content(image))
+        names.append(own.hexdigest())
+    return names
 
 
-def _content(value: Tensor) -> bytes:
-    return value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+def _content(value: Tensor) -> memoryview:
+    return value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
 
 
-__all__ = ["FeatureCache"]
+__all__ = ["DEFAULT_GIB", "FeatureCache"]

@@ -24,7 +24,7 @@ from ..transfer.read import Checkpoint, read_checkpoint
 from ..transfer.thresholds import calibrate_on
 from .adaptors import KEY, Adaptors, channels_of, join_optimizer, kernel_size_of, resume
 from .arguments import DTYPES, check_arguments
-from .cache import FeatureCache
+from .cache import DEFAULT_GIB, FeatureCache
 from .frames import stacks_frames, summed_over_frames
 from .prefixes import check, choose, draw, draw_count, draw_reads, read_at
 from .responses import Response, find_response
@@ -215,7 +215,7 @@ class SAKDHook(Hook):
         if self.transfer is True and self.calibrate and not _continues(runner):
             calibrate_on(runner.train_dataloader, student, self.calibrate)
         if self.teacher_args.get("cache"):
-            gib = self.teacher_args.get("cache_gib", 10.0)
+            gib = self.teacher_args.get("cache_gib", DEFAULT_GIB)
             self.cache = FeatureCache(self.teacher_args["cache"], self.teacher, gib)
         for count in self.counts or ():
             with at_counts(student, count):  # raises if neurons fire no integers

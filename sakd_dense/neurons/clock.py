@@ -117,7 +117,7 @@ class _MeanUpTo(torch.autograd.Function):
     def forward(ctx: Any, sequence: Tensor, last: Tensor) -> Tensor:
         steps, batch = sequence.shape[:2]
         longest = int(last.max())
-        read = torch.arange(longest).view(-1, 1) < last.cpu()
+        read = torch.arange(longest).view(-1, 1) < last
         read = read.to(sequence).view(longest, batch, *(1,) * (sequence.dim() - 2))
         last = last.to(sequence).view(read.shape[1:])
         ctx.save_for_backward(read, last)
