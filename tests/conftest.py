@@ -3,6 +3,7 @@
 Files with slow tests run first, so that no worker waits for a long file at the end.
 """
 
+import os
 from collections import Counter
 
 import pytest
@@ -11,8 +12,10 @@ import torch
 from sakd_dense.neurons import compiling
 from tests.helpers.runs import forget_runs
 
-# Tensors are tiny here: threads only wait for each other, the more so beside other work.
+# Tensors are tiny here: threads only wait for each other, the more so beside other work. The same
+# holds for the processes that tests start.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.hookimpl(tryfirst=True)  # before slow tests are left out
