@@ -1,12 +1,13 @@
 r"""Level 1 for neurons that fire integers: thresholds that lose the least of the activations.
 
 A ``NILIFNode`` (:mod:`sakd_dense.neurons.counts`) at T = 1 is its teacher's ReLU, clipped at
-:math:`\theta` and rounded to :math:`D` steps. The threshold of every channel minimises the squared
-error
+:math:`\theta` and rounded to :math:`D` steps. Without a leak, its mean over T time steps of one
+input has :math:`L = T D` steps. (With a leak, :math:`L = D`.) The threshold of every channel
+minimises the squared error
 
 .. math::
-    \sum_x \left(\operatorname{relu}(x) - \tfrac{\theta}{D}
-    \operatorname{round}(\operatorname{clip}(x D / \theta, 0, D))\right)^2
+    \sum_x \left(\operatorname{relu}(x) - \tfrac{\theta}{L}
+    \operatorname{round}(\operatorname{clip}(x L / \theta, 0, L))\right)^2
 
 over the channel's inputs for some images. Meanwhile all neurons act as a ReLU, so the inputs are
 those of the ANN. Neurons share their thresholds if their outputs are summed (SEW's ADD, the levels
@@ -28,7 +29,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-from ..neurons.counts import NILIFNode
+from ..neurons.counts import NO_LEAK, NILIFNode
 from ..neurons.steps import WorthOfSpikes, reads
 from ..runtime.errors import UserError
 from ..runtime.random_state import untouched_random_state
@@ -50,9 +51,11 @@ class _Seen:
     def __init__(self, most: int) -> None:
         self.samples: list[Tensor] = []
         self.most = most
+        self.levels = 1
 
     def __call__(self, node: nn.Module, args: tuple[Tensor, ...], _out: Tensor) -> Tensor:
         positive = args[0].relu()
+        self.levels = node.D * (len(positive) if node.tau == NO_LEAK else 1)
         values = positive.transpose(0, 2).flatten(1)  # [C, B * T * H * W]
         values = values if node.threshold.dim() else values.reshape(1, -1)
         stride = max(1, values.shape[1] // self.most)
@@ -192,23 +195,22 @@ def _fit(group: Sequence[NILIFNode], seen: dict[NILIFNode, _Seen], by: str) -> l
     whole = by == "layer" or group[0].threshold.dim() == 0
     # A channel that never fires takes the largest value of its layer.
     largest = torch.where((largest > 0) & (not whole), largest, largest.amax().clamp(min=1e-6))
+    levels = seen[group[0]].levels
     shares = torch.arange(1, CANDIDATES + 1, device=largest.device) / CANDIDATES
     losses = torch.stack(
-        [torch.stack([_loss(x, largest * s, group[0].D) for x in samples]).sum(0) for s in shares]
+        [torch.stack([_loss(x, largest * s, levels) for x in samples]).sum(0) for s in shares]
     )  # [candidates, C]
     losses = losses.sum(1, keepdim=True).expand_as(losses) if whole else losses
     best = largest * shares[losses.argmin(0)]
     for node in group:
         node.threshold.data.copy_(best if node.threshold.dim() else best[0])
     power = [x.square().sum().clamp(min=1e-12) for x in samples]
-    return [
-        float(_loss(x, best, group[0].D).sum() / p) for x, p in zip(samples, power, strict=True)
-    ]
+    return [float(_loss(x, best, levels).sum() / p) for x, p in zip(samples, power, strict=True)]
 
 
-def _loss(x: Tensor, threshold: Tensor, most: int) -> Tensor:
-    step = (threshold / most).unsqueeze(1)
-    return (x - (x / step).clamp(max=most).round() * step).square().sum(1)
+def _loss(x: Tensor, threshold: Tensor, levels: int) -> Tensor:
+    step = (threshold / levels).unsqueeze(1)
+    return (x - (x / step).clamp(max=levels).round() * step).square().sum(1)
 
 
 __all__ = ["calibrate"]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from spikingjelly.activation_based.functional import reset_net
 from torch import nn
 
 from sakd_dense.backbones import SEWResNet, SpikingResNet
@@ -32,14 +33,16 @@ def relative_error(x, threshold, most):
 
 
 class OneLayer(nn.Module):
-    """What its neuron receives is the model's input."""
+    """What its neuron receives is the model's input, at every time step."""
 
-    def __init__(self, most, channels=3):
+    def __init__(self, most, channels=3, time_steps=1, **neuron):
         super().__init__()
-        self.node = NILIFNode(D=most, channels=channels)
+        self.node = NILIFNode(D=most, channels=channels, **neuron)
+        self.time_steps = time_steps
 
     def forward(self, x):
-        return self.node(x.unsqueeze(0))
+        reset_net(self)
+        return self.node(x.expand(self.time_steps, *x.shape))
 
 
 @pytest.mark.parametrize("most", [1, 2, 4, 16])
@@ -55,6 +58,19 @@ def test_no_threshold_is_better(most):
         best = min(relative_error(channel, t, most) for t in others)
         assert found <= 1.05 * best
     assert model.node.threshold[0] < model.node.threshold[1] < model.node.threshold[2]
+
+
+@pytest.mark.parametrize(("most", "time_steps"), [(1, 4), (2, 2), (4, 1)])
+def test_slots_of_several_time_steps_count_as_those_of_one(most, time_steps):
+    """The mean over time of a constant input has T D steps."""
+    x = torch.randn(16, 3, 8, 8)
+    thresholds, means = [], []
+    for model in (OneLayer(most, time_steps=time_steps), OneLayer(most * time_steps)):
+        calibrate(model, [(x,)], 1)
+        thresholds.append(model.node.threshold)
+        means.append(model(x).mean(0))
+    torch.testing.assert_close(*thresholds)
+    torch.testing.assert_close(*means)
 
 
 @pytest.mark.parametrize("kind", [SpikingResNet, SEWResNet])
