@@ -79,10 +79,12 @@ def official(adaptor: int = 3, epochs: int = 16, **hook: Any) -> dict[str, Any]:
     )
 
 
-def untrained(most: int, kind: str = "SpikingResNet", reestimate: bool = True) -> dict[str, Any]:
+def untrained(
+    most: int, kind: str = "SpikingResNet", reestimate: bool = True, time_steps: int = 1
+) -> dict[str, Any]:
     """Returns an arm with level 1 only: ``tools/transfer.py`` with its arguments, no iteration."""
     arguments = ["--calibrate", "10", *(["--reestimate-bn", "10"] if reestimate else [])]
-    return dict(counts(most, kind), epochs=0, untrained=arguments)
+    return dict(counts(most, kind, time_steps=time_steps), epochs=0, untrained=arguments)
 
 
 def imagenet(arm: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -166,6 +168,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4": counts(4),
     "counts-1x8": counts(8),
     "counts-2x2": counts(2, time_steps=2),
+    # Binary neurons without a leak, with thresholds fitted to T slots.
+    "counts-4x1": counts(1, time_steps=4),
     # One checkpoint for every D.
     "counts-several": several(),
     "counts-several-sew": several(SEW),
@@ -198,6 +202,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4-untrained-as-is": untrained(4, reestimate=False),
     "counts-1x4-sew-untrained": untrained(4, SEW),
     "counts-1x8-untrained": untrained(8),
+    "counts-4x1-untrained": untrained(1, time_steps=4),
     # About the time of four epochs at T = 4.
     "counts-1x4-16ep": dict(counts(4), epochs=16),
     "counts-1x4-16ep-lr3": dict(counts(4), epochs=16, lr=3e-4),
