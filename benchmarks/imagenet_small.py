@@ -79,12 +79,13 @@ def minutes(home: Path) -> float:
     return sum(gap * seconds[step] for gap, step in zip(gaps, steps, strict=True)) / 60
 
 
-def run(arm: str, epochs: int, threads: int) -> dict[str, object]:
+def run(arm: str, epochs: int, seed: int, threads: int) -> dict[str, object]:
     """Returns the accuracy of an arm before and after its distillation, and its cost."""
     changes, time_steps = ARMS[arm]
     home, level1 = RUNS / arm, RUNS / arm / "level1.pth"
     schedule = {"train_cfg.max_epochs": epochs, "train_cfg.val_interval": epochs}
     changes = {**changes, **schedule, "param_scheduler.1.T_max": epochs, "load_from": level1}
+    changes["randomness.seed"] = seed
     options = ["--cfg-options", *(f"{key}={value}" for key, value in changes.items())]
     home.mkdir(parents=True, exist_ok=True)
     if not level1.is_file():
@@ -108,11 +109,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--seed", type=int, default=0, help="of the 250 images (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of split and training (default: 0)")
     args = parser.parse_args()
     write_lists(args.folder, args.seed)
     for arm in args.arms:
-        result = run(arm, args.epochs, torch.get_num_threads())
+        result = run(arm, args.epochs, args.seed, torch.get_num_threads())
         write_json(RESULTS / f"{arm}.json", result)
         print(f"{arm}: level 1 {result['level1']}, distilled {result['distilled']}", flush=True)
 

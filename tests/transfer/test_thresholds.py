@@ -73,6 +73,14 @@ def test_slots_of_several_time_steps_count_as_those_of_one(most, time_steps):
     torch.testing.assert_close(*means)
 
 
+def test_with_a_leak_only_the_slots_of_one_time_step_count():
+    x = torch.randn(16, 3, 8, 8)
+    leaky, single = OneLayer(2, time_steps=4, tau=2.0), OneLayer(2)
+    for model in (leaky, single):
+        calibrate(model, [(x,)], 1)
+    torch.testing.assert_close(leaky.node.threshold, single.node.threshold)
+
+
 @pytest.mark.parametrize("kind", [SpikingResNet, SEWResNet])
 @pytest.mark.parametrize("depth", [18, 50])
 @pytest.mark.parametrize("by", ["channel", "layer"])
