@@ -116,6 +116,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "official": official(),
     "official-both": official(responses=dict(cls=1.0, tau=4.0), transfer=True),
     "both-16ep": dict(both(), epochs=16),
+    "official-12ep": official(epochs=12),
+    "official-both-12ep": official(responses=dict(cls=1.0, tau=4.0), transfer=True, epochs=12),
     # Weight, choice and teacher of the prefixes.
     "image": early(),
     "image-cwd": early(responses=CLASSWISE),
@@ -222,8 +224,12 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4-cwd-48ep": dict(counts(4, responses=CLASSWISE), epochs=48),
     # Level 1 starts from a trained detector, so half of the schedule.
     "counts-1x4-2ep": dict(counts(4), epochs=2),
+    "image-init-features-0.75-2ep": dict(
+        early(prefix_share=0.75, prefix_weight=8.0), **INIT, epochs=2
+    ),
     # From ImageNet's weights instead of a detector's, without a teacher, as others must.
     "imagenet": imagenet(),
+    "imagenet-init-2ep": dict(imagenet(INIT), epochs=2),
     "counts-1x4-imagenet": imagenet(counts(4)),
     # The IF neuron with the main recipe, and other neurons with level 1 only.
     "scratch-if": dict(backbone=dict(neuron=IF)),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS, VISUALIZERS, init_default_scope
 from mmengine.runner import Runner
@@ -16,6 +17,13 @@ from sakd_dense.neurons.layer import SpikingNeuron
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 STUDENTS = [f for f in FILES if "sakd" in f.stem]
 SEGMENTORS = ("fcn", "pspnet", "deeplabv3", "deeplabv3plus", "upernet")
+
+
+@pytest.fixture(autouse=True)
+def no_random_weights(monkeypatch):
+    """Names and shapes are tested here: drawing the weights of whole models takes minutes."""
+    for name in ("kaiming_uniform_", "uniform_", "normal_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
 
 
 def load(file: Path) -> Config:

@@ -17,7 +17,7 @@ from sakd_dense.distill.teacher import ready
 from sakd_dense.neurons.activations import ACTIVATIONS
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.transfer import calibrate, transfer
-from tests.helpers.upstream_backbones import CASES, NAMES, built, config, images, lively
+from tests.helpers.upstream_backbones import CASES, NAMES, ann, built, config, images, lively
 
 COUNTS = dict(type="NILIFNode", D=4)
 #: What the default run tries.
@@ -56,14 +56,13 @@ def test_every_declared_backbone_is_tested():
 @pytest.mark.parametrize("name", FAMILY)
 def test_parameters_are_the_anns_and_no_activation_is_left(name):
     package, kind = name.split(".")
-    model = lively(name)
-    model_cfg = dict(type="Model", backbone=config(name))
-    twin = built(ann_of(model_cfg)["backbone"], package)
+    model, twin = lively(name), ann(name)
     assert type(twin).__name__ == kind and not isinstance(twin, UpstreamBackbone)
     shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (model, twin)]
     prelus = [n for n, m in twin.named_modules() if isinstance(m, nn.PReLU)]
     assert shapes[0] == {k: v for k, v in shapes[1].items() if k.rpartition(".")[0] not in prelus}
     assert model.neurons and not [m for m in model.modules() if isinstance(m, ACTIVATIONS)]
+    model_cfg = dict(type="Model", backbone=config(name))
     again = spiking_of(ann_of(model_cfg), 3, package)["backbone"]
     assert again["type"] == f"Spiking{kind}"
 
@@ -124,8 +123,7 @@ def test_every_t_is_a_prefix_of_one_pass(name):
 @pytest.mark.parametrize("alone", [False, True], ids=["model", "backbone alone"])
 @pytest.mark.parametrize("name", FAMILY)
 def test_level_1_takes_the_anns_checkpoint_and_says_what_it_leaves(name, alone, tmp_path):
-    twin = built(ann_of(dict(type="Model", backbone=config(name)))["backbone"], name.split(".")[0])
-    twin, model = (nn.ModuleDict(dict(backbone=m)) for m in (twin, lively(name)))
+    twin, model = (nn.ModuleDict(dict(backbone=m)) for m in (ann(name), lively(name)))
     saved = twin["backbone"] if alone else twin
     torch.save(saved.state_dict(), tmp_path / "ann.pth")
     report = transfer(model, str(tmp_path / "ann.pth"))
@@ -183,7 +181,7 @@ def test_folding_batchnorm_keeps_the_features(name):
 @torch.no_grad()
 @pytest.mark.parametrize("name", FAMILY)
 def test_a_teacher_made_quick_keeps_its_features(name):
-    twin = built(ann_of(dict(type="Model", backbone=config(name)))["backbone"], name.split(".")[0])
+    twin = copy.deepcopy(ann(name))
     twin.load_state_dict(lively(name).state_dict(), strict=False)
     twin, x = twin.double(), images().double()
     twin.eval()  # mmdet's gives None

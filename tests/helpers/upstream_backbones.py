@@ -7,6 +7,8 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from sakd_dense.config.twins import ann_of
+
 BN = dict(type="BN")
 R18 = dict(
     type="ResNetV1c",
@@ -112,7 +114,14 @@ CASES = {
     ),
     ("mmpretrain", "EfficientNetV2"): dict(arch="b0"),
     ("mmpretrain", "HRNet"): _hrnet(),
-    ("mmpretrain", "MobileOne"): dict(arch="s0"),
+    ("mmpretrain", "MobileOne"): dict(
+        arch=dict(
+            num_blocks=[1, 1, 1, 1],
+            width_factor=[0.25, 0.25, 0.25, 0.25],
+            num_conv_branches=[2, 2, 2, 2],
+            num_se_blocks=[0, 0, 0, 1],
+        )
+    ),
     ("mmpretrain", "RegNet"): dict(arch="regnetx_400mf"),
     ("mmpretrain", "RepVGG"): dict(arch="A0"),
     ("mmpretrain", "SEResNeXt"): dict(depth=50, base_channels=16, width_per_group=4, groups=8),
@@ -159,6 +168,12 @@ def _lively(name):
 def lively(name):
     """A spiking backbone whose layers fire, in eval mode; the same at every call."""
     return copy.deepcopy(_lively(name))
+
+
+@functools.cache
+def ann(name):
+    """The ANN twin of :func:`config`; one for all callers, who leave it as it is."""
+    return built(ann_of(dict(type="Model", backbone=config(name)))["backbone"], name.split(".")[0])
 
 
 def images(size=64):

@@ -1,5 +1,7 @@
 """Neurons that fire integers: their formulas, and the fused pass with BatchNorm and shortcut."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
@@ -112,19 +114,25 @@ LEARNED = dict(type="NILIFNode", D=3, tau=4 / 3, detach_reset=False, learn_thres
 
 #: What differs in its kernel.
 COMPILED = [NODES[0], NODES[-1], LEARNED]
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+SHORTCUTS = [None, "behind", "before"]
+TRAINING = [True, False, None]  # None: without a BatchNorm
+# A compiled case takes seconds: each kernel with one layout and one T.
+KERNELS = [
+    (training, LAYOUTS[i % 2], (3, 1)[i // 2 % 2], shortcut, node, True)
+    for i, (node, shortcut, training) in enumerate(product(COMPILED, SHORTCUTS, TRAINING))
+]
 
 
 @pytest.mark.parametrize(
-    ("node", "compiled"),
-    [(node, False) for node in (*NODES, LEARNED)]
-    + [pytest.param(node, True, marks=pytest.mark.slow) for node in COMPILED],
+    ("training", "layout", "time_steps", "shortcut", "node", "compiled"),
+    [
+        *product(TRAINING, LAYOUTS, (1, 3), SHORTCUTS, [*NODES, LEARNED], [False]),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in KERNELS),
+    ],
 )
-@pytest.mark.parametrize("shortcut", [None, "behind", "before"])
-@pytest.mark.parametrize("time_steps", [1, 3])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("training", [True, False, None])  # None: without a BatchNorm
 def test_norm_neuron_and_shortcut_in_one_pass(
-    node, shortcut, time_steps, layout, training, compiled
+    training, layout, time_steps, shortcut, node, compiled
 ):
     neuron = layer(node, time_steps)
     norms = [None, None] if training is None else [a_norm(training), a_norm(training)]
