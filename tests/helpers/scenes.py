@@ -107,9 +107,15 @@ def build(cfg: dict[str, Any], seed: int = 0) -> nn.Module:
     model.init_weights()
     core = getattr(model, "module", model)
     core.backbone.train()
+    norms = [m for m in core.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
+    usual = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = None  # the mean over all batches: a few are enough
     with torch.no_grad():
-        for _ in range(20):
+        for _ in range(3):
             core.backbone(torch.randn(4, 3, 64, 64))
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
     return model.eval()
 
 
