@@ -22,6 +22,10 @@ class CPUAmpOptimWrapper(OptimWrapper):
     those of ``OptimWrapper``. Weights, gradients and optimizer states stay float32. mmcv's
     operators (NMS, RoIAlign) compute in float32, since their CPU kernels do not support bfloat16.
 
+    With PyTorch 2.12 on a CPU with AMX, a strided convolution of an image one pixel wide gets a
+    wrong weight gradient in bfloat16: oneDNN reads memory that it has not written. The last level
+    of an FPN is such a convolution where its input is at most 64 pixels wide.
+
     Example:
         >>> from mmengine.registry import OPTIM_WRAPPERS
         >>> from torch import nn, optim

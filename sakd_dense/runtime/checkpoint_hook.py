@@ -176,8 +176,8 @@ class WholeCheckpointHook(CheckpointHook):
             raise UserError(
                 f"iteration {iteration}: {len(bad)} weights or statistics are NaN or infinite "
                 f"({', '.join(bad[:3])}{', ...' if len(bad) > 3 else ''}); no checkpoint was "
-                f"written, {kept}. Try a lower learning rate, "
-                "optim_wrapper.clip_grad=dict(max_norm=10) or a longer warm-up"
+                f"written, {kept}. Try optim_wrapper.clip_grad=dict(max_norm=10), a lower learning "
+                "rate, a longer warm-up or, with --amp, float32"
             )
 
     def _resume_random_state(self, loaded: dict[str, Any], runner: Any) -> None:
