@@ -94,6 +94,21 @@ def _narrow(value: Any) -> Any:
     return max(value // 8, 32) if isinstance(value, int) and value >= 128 else value
 
 
+def _shorten(model: ConfigDict) -> None:
+    """Leaves two of the like layers and stages that a model repeats, and fewer sampled points."""
+    for part in dicts(model):
+        if part.get("num_layers", 0) > 3:  # of transformers
+            part["num_layers"] = 2
+        if part.get("num_points", 0) > 1000:
+            part["num_points"] = 1000
+    stages = model.get("roi_head", {}).get("num_stages", 0)
+    if stages > 3:
+        for part, key in [(p, k) for p in dicts(model) for k in p]:
+            if isinstance(part[key], list) and len(part[key]) == stages:
+                part[key] = part[key][:2]
+        model.roi_head.num_stages = 2
+
+
 def shrunk(name: str, size: int = 64) -> tuple[str, ConfigDict]:
     """(the package, the model of :data:`FAMILIES`' ``name`` for images of ``size``, an ANN)"""
     scope, _, file = name.rpartition("::")
@@ -112,6 +127,7 @@ def shrunk(name: str, size: int = 64) -> tuple[str, ConfigDict]:
                 part[key] = _narrow(value)
             if key == "norm_cfg" and isinstance(value, dict) and value.get("type") == "SyncBN":
                 value["type"] = "BN"
+    _shorten(model)
     drop_checkpoints(model)
     if not resnet:
         changes = {f"model.{key}": value for key, value in FAMILIES[name][1].items()}
