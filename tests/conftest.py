@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 import torch
+from yapf.yapflib import yapf_api
 
 from sakd_dense.neurons import compiling
 from tests.helpers.runs import forget_runs
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def fixed_seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_config_is_laid_out(monkeypatch) -> None:
+    """MMEngine's call of yapf: six times a run, and half of a small one. It changes blanks only."""
+    monkeypatch.setattr(yapf_api, "FormatCode", lambda text, **_: (text, True))
 
 
 @pytest.fixture(autouse=True)

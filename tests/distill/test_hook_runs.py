@@ -90,7 +90,7 @@ def test_ema_averages_the_student_alone(make_runner):
 
 def test_no_tensor_outlives_its_iteration(make_runner):
     cfg = dict(type="IterBasedTrainLoop", max_iters=12)
-    tensors = train(make_runner(train_cfg=cfg)).tensors
+    tensors = train(make_runner(train_cfg=cfg), count_tensors=True).tensors
     assert tensors[-1] == tensors[4]
 
 

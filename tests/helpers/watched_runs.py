@@ -12,23 +12,23 @@ SECOND_PASS = NAMES | {f"loss_sakd_prefix_{t}" for t in TERMS}
 
 
 class Watch(Hook):
-    """Keeps what a run says of itself."""
+    """Keeps what a run says of itself, and the numbers in its graphs' tensors where asked for."""
 
     priority = "VERY_LOW"
 
-    def __init__(self) -> None:
-        self.logs, self.tensors, self.grads = [], [], []
+    def __init__(self, count_tensors: bool = False) -> None:
+        self.logs, self.tensors, self.count_tensors = [], [], count_tensors
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.logs.append({k: v.item() for k, v in outputs.items()})
-        gc.collect()
-        self.tensors.append(
-            sum(o.numel() for o in gc.get_objects() if type(o) is torch.Tensor and not o.is_leaf)
-        )
+        if self.count_tensors:
+            gc.collect()
+            found = (o for o in gc.get_objects() if type(o) is torch.Tensor and not o.is_leaf)
+            self.tensors.append(sum(o.numel() for o in found))
 
 
-def train(runner) -> Watch:
-    watch = Watch()
+def train(runner, count_tensors: bool = False) -> Watch:
+    watch = Watch(count_tensors)
     runner.register_hook(watch)
     runner.train()
     return watch
