@@ -23,8 +23,9 @@ class CPUAmpOptimWrapper(OptimWrapper):
     operators (NMS, RoIAlign) compute in float32, since their CPU kernels do not support bfloat16.
 
     With PyTorch 2.12 on a CPU with AMX, a strided convolution of an image one pixel wide gets a
-    wrong weight gradient in bfloat16: oneDNN reads memory that it has not written. The last level
-    of an FPN is such a convolution where its input is at most 64 pixels wide.
+    wrong weight gradient in bfloat16, because oneDNN reads memory that it has not written
+    (pytorch/pytorch#169688 is of the same kind). The last level of an FPN is such a convolution
+    where the network's input is at most 64 pixels wide.
 
     Example:
         >>> from mmengine.registry import OPTIM_WRAPPERS

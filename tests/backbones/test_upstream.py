@@ -276,3 +276,22 @@ def test_a_backbone_of_your_own_is_declared_in_one_line(declare):
     model = built(dict(type="SpikingMyNet", width=6, time_steps=2), "mmdet")
     assert [type(m) for m in (model.act, model.again)] == [SpikingNeuron] * 2
     assert [f.shape for f in model(images(16))] == [(2, 6, 16, 16)] * 2
+
+
+def test_ssds_neck_has_a_gradient_where_no_neuron_fires():
+    from mmdet.models.necks.ssd_neck import L2Norm
+
+    norm = L2Norm(6)
+    nn.init.uniform_(norm.weight, 10.0, 20.0)
+    x = torch.rand(2, 6, 4, 4)
+    want = norm.weight.detach()[:, None, None] * nn.functional.normalize(x)
+    x[0, :, 1, 2] = want[0, :, 1, 2] = 0.0
+    x.requires_grad_()
+    built(config("mmdet.SSDVGG"), "mmdet")
+    out = norm(x)
+    torch.testing.assert_close(out.detach(), want)
+    out.square().sum().backward()
+    assert x.grad.isfinite().all() and norm.weight.grad.isfinite().all()
+    x.grad = None
+    norm(x).sum().backward()
+    torch.testing.assert_close(x.grad[0, :, 1, 2], norm.weight.detach())
