@@ -224,6 +224,9 @@ ARMS: dict[str, dict[str, Any]] = {
     "counts-1x4-cwd-48ep": dict(counts(4, responses=CLASSWISE), epochs=48),
     # Level 1 starts from a trained detector, so half of the schedule.
     "counts-1x4-2ep": dict(counts(4), epochs=2),
+    # Eight and two images a batch.
+    "counts-1x4-1ep": dict(counts(4), epochs=1),
+    "counts-1x4-batch2-1ep": dict(counts(4), batch_size=2, epochs=1),
     "image-init-features-0.75-2ep": dict(
         early(prefix_share=0.75, prefix_weight=8.0), **INIT, epochs=2
     ),
