@@ -7,7 +7,6 @@ from torch import nn
 
 from ..config.types import BACKBONE_TWINS
 from ..runtime.errors import UserError
-from .silence import normalise_silence
 from .upstream import UpstreamBackbone
 
 #: Convolutional backbones of mmdet, mmseg and mmpretrain whose activations are modules. A name that
@@ -55,8 +54,6 @@ UPSTREAM = [
     "VGG",
 ]
 
-#: What the neck of a backbone needs before it receives spikes.
-_PREPARATIONS = {"SSDVGG": normalise_silence}
 _CLASSES: dict[type[nn.Module], type[UpstreamBackbone]] = {}
 
 
@@ -79,8 +76,6 @@ def declare_backbone(upstream: type[nn.Module] | str) -> None:
     name = upstream if isinstance(upstream, str) else upstream.__name__
 
     def build(**arguments: Any) -> UpstreamBackbone:
-        if name in _PREPARATIONS:
-            _PREPARATIONS[name]()
         return _class_of(_found(name) if isinstance(upstream, str) else upstream)(**arguments)
 
     MODELS.register_module(name=f"Spiking{name}", module=build)

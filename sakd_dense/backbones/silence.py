@@ -7,6 +7,7 @@ hardly ever all 0 at a position; neurons are.
 
 from typing import Any
 
+from mmdet.models.necks.ssd_neck import L2Norm
 from torch import Tensor
 
 
@@ -26,8 +27,6 @@ def normalise_silence() -> None:
         >>> silent.grad.isfinite().all()
         tensor(True)
     """
-    from mmdet.models.necks.ssd_neck import L2Norm
-
     L2Norm.forward = _forward
 
 
