@@ -30,6 +30,8 @@ class Case:
         configs: paths relative to the package's folder of configs, sorted.
         model: the config of the model without checkpoints; None if the config could not be read.
         error: the error that reading the config raised; empty by default.
+        scope: the package in whose registry the model is: the config's ``default_scope``. Default:
+            ``package``. RTMDet's classifiers are configs of mmdet, but models of mmpretrain.
 
     Example:
         >>> from sakd_dense.compat import Case
@@ -42,9 +44,11 @@ class Case:
     configs: list[str]
     model: dict[str, Any] | None
     error: str = ""
+    scope: str = ""
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
+        self.scope = self.scope or self.package
         text = json.dumps([self.package, self.model or self.configs], sort_keys=True, default=str)
         self.key = hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -141,7 +145,7 @@ def _read(package: str, file: Path, name: str) -> Iterator[Case]:
     drop_checkpoints(model)
     if model.get("teacher_config"):  # upstream's path is relative to its repository
         model["teacher_config"] = str(config_folder(package).parent / model["teacher_config"])
-    yield Case(package, [name], model)
+    yield Case(package, [name], model, scope=cfg.get("default_scope") or package)
 
 
 def _detector(model: dict[str, Any]) -> dict[str, Any]:

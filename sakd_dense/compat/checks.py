@@ -97,7 +97,7 @@ def _check(
     torch.manual_seed(0)
     outcomes: dict[str, str] = {}
     model_cfg = ConfigDict(scaled(case.model or {}, size))
-    scope = case.package
+    scope = case.scope
     # A Runner reports its progress here; the warm-up of BoxInst reads it.
     MessageHub.get_current_instance().update_info_dict(dict(iter=0, max_iters=1, epoch=0))
     state: dict[str, Any] = {}
@@ -208,7 +208,7 @@ def _data(
     model: nn.Module, case: Case, cfg: dict[str, Any], size: int, training: bool
 ) -> dict[str, Any]:
     torch.manual_seed(1)
-    return model.data_preprocessor(batch_for(cfg, case.package, size, training), training)
+    return model.data_preprocessor(batch_for(cfg, case.scope, size, training), training)
 
 
 def _check_step(model: nn.Module, losses: dict[str, Any], spiking: bool) -> None:

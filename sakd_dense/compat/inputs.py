@@ -41,7 +41,7 @@ def scaled(model: dict[str, Any], size: int) -> dict[str, Any]:
 
 
 def batch_for(
-    model: dict[str, Any], package: str, size: int, training: bool = True
+    model: dict[str, Any], scope: str, size: int, training: bool = True
 ) -> dict[str, Any]:
     """Returns a batch of random images and labels, as a dataloader does.
 
@@ -56,7 +56,7 @@ def batch_for(
     kinds = dict(mmdet=_boxes, mmseg=_pixels, mmpretrain=_labels, BaseReID=_people)
     kinds["Mask2FormerVideo"] = _clips
     name = type_name(model["type"])
-    batch = kinds.get(name, kinds[package])(model, size)
+    batch = kinds.get(name, kinds[scope])(model, size)
     if not training:
         return {key: part[:1] for key, part in batch.items()}
     return _branches(batch) if name == "SoftTeacher" else batch

@@ -117,10 +117,10 @@ COMPILED = [NODES[0], NODES[-1], LEARNED]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 SHORTCUTS = [None, "behind", "before"]
 TRAINING = [True, False, None]  # None: without a BatchNorm
-# A compiled case takes seconds: each kernel with one layout and one T.
+# A compiled case takes seconds: every pair of neuron, shortcut and mode of BatchNorm, once each.
 KERNELS = [
-    (training, LAYOUTS[i % 2], (3, 1)[i // 2 % 2], shortcut, node, True)
-    for i, (node, shortcut, training) in enumerate(product(COMPILED, SHORTCUTS, TRAINING))
+    (TRAINING[(i + j) % 3], LAYOUTS[(i + j) % 2], (3, 1)[i % 2], SHORTCUTS[j], node, True)
+    for (i, node), j in product(enumerate(COMPILED), range(3))
 ]
 
 
