@@ -7,5 +7,5 @@ model = dict(
     backbone=dict(act_cfg=act_cfg), neck=dict(act_cfg=act_cfg), bbox_head=dict(act_cfg=act_cfg)
 )
 custom_hooks = [
-    dict(type="SAKDHook", teacher=dict(checkpoint="work_dirs/yolox-relu_bccd/epoch_60.pth"))
+    dict(type="SAKDHook", teacher=dict(checkpoint="work_dirs/yolox-relu_bccd/epoch_150.pth"))
 ]

@@ -33,3 +33,18 @@ model = dict(
     train_cfg=dict(assigner=dict(type="SimOTAAssigner", center_radius=2.5)),
     test_cfg=dict(score_thr=0.01, nms=dict(type="nms", iou_threshold=0.65)),
 )
+
+# After 60 epochs, as the other models have, mAP still rises.
+max_epochs = 150
+train_cfg = dict(max_epochs=max_epochs, val_interval=10)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=50),
+    dict(
+        type="CosineAnnealingLR",
+        T_max=max_epochs,
+        begin=0,
+        end=max_epochs,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]

@@ -3,7 +3,9 @@
 _base_ = "./yolox_bccd.py"
 
 model = dict(backbone=dict(type="SpikingCSPDarknet", time_steps=4))
-custom_hooks = [dict(type="SAKDHook", teacher=dict(checkpoint="work_dirs/yolox_bccd/epoch_60.pth"))]
+custom_hooks = [
+    dict(type="SAKDHook", teacher=dict(checkpoint="work_dirs/yolox_bccd/epoch_150.pth"))
+]
 
 max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs, val_interval=4)
