@@ -46,7 +46,7 @@ def check(
     size: int = 128,
     time_steps: int = 2,
     tell: Callable[[str, str], None] = lambda name, outcome: None,
-    factors: Sequence[float] = (1, 3, 1.75),
+    factors: Sequence[float] = (1, 3.5, 1.75),
 ) -> dict[str, str]:
     """Runs the checks on one model and returns their outcomes.
 
@@ -60,8 +60,8 @@ def check(
             outcome.
         factors: multiples of ``size`` to try in turn. If a check fails, all checks run again with
             the next factor, and the round that passes most checks counts. Some models need larger
-            images: 900 queries need as many places, VGG's classifiers 224 pixels. A model that this
-            package refuses to build is not tried again.
+            images: LRASPP pools 392 pixels, 900 queries need as many places, VGG's classifiers 224
+            pixels. A model that this package refuses to build is not tried again.
 
     Returns:
         The outcomes of ``build``, ``train``, ``predict`` and ``load``, and for a spiking model

@@ -24,7 +24,7 @@ The command takes every config of the installed packages {which}. It builds the 
 step, predicts one image, loads its checkpoint strictly, and trains one SAKD step with a randomly
 initialised teacher that is derived from the config. Images and weights are random, and detectors
 use few proposals. As level 1 does, the command first measures the statistics of BatchNorm in the
-spiking backbone. It repeats a failed check on images of 3 and 1.75 times the size. The
+spiking backbone. It repeats a failed check on images of 3.5 and 1.75 times the size. The
 architecture is upstream's. Configs with equal models count separately and run once. For trackers
 the detector is run, for mmpretrain the classifiers. A config that fails is also run with its
 upstream backbone. The shares in the last row refer to configs that run with it.
