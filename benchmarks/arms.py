@@ -145,6 +145,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "prefix-w2-12ep": dict(sakd(2.0), epochs=12),
     "level1-12ep": dict(level1=True, epochs=12),
     "scratch-24ep": dict(epochs=24),
+    "scratch-30ep": dict(epochs=30),
+    "level1-30ep": dict(level1=True, epochs=30),
     # Short schedules and few labels, where level 2 can contribute more.
     "level1-3ep": dict(level1=True, epochs=3),
     "sakd-3ep": dict(sakd(), epochs=3),
@@ -258,6 +260,9 @@ ARMS: dict[str, dict[str, Any]] = {
     "image-init-features-0.75": dict(early(prefix_share=0.75, prefix_weight=8.0), **INIT),
     "image-cwd-init-features-0.75": dict(
         early(prefix_share=0.75, prefix_weight=8.0, responses=CLASSWISE), **INIT
+    ),
+    "image-init-features-0.75-30ep": dict(
+        early(prefix_share=0.75, prefix_weight=8.0), **INIT, epochs=30
     ),
     "image-cwd-init": dict(early(responses=CLASSWISE), **INIT),
     "sakd-init-0.4": dict(sakd(), backbone=dict(neuron=dict(LIF, v_init=0.4))),

@@ -15,6 +15,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from ..runtime.errors import UserError
+from .losses.base import as_maps
 
 #: Key of the adaptors in a checkpoint of a run.
 KEY = "sakd_adaptors"
@@ -45,8 +46,12 @@ class Adaptors(nn.ModuleList):
             parameter.register_hook(_mean_over_processes)
 
     def __call__(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Maps the features ``[B, C, H, W]`` of each stage to the same shapes, in float32."""
-        return tuple(f(x.float()) for f, x in zip(self, features, strict=True))
+        """Maps the features of each stage to the same shapes, in float32.
+
+        The features are ``[B, C, H, W]``, or ``[B, C]`` if the backbone pools them.
+        """
+        pairs = zip(self, features, strict=True)
+        return tuple(f(as_maps(x).float()).view_as(x) for f, x in pairs)
 
 
 def _adaptor(channels: int, kernel_size: int) -> nn.Module:

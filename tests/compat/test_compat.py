@@ -57,6 +57,8 @@ def test_configs_without_such_a_backbone_are_left_out():
         ("mmdet", "retinanet/retinanet_r18_fpn_1x_coco.py"),
         ("mmseg", "fcn/fcn_r18-d8_4xb2-80k_cityscapes-512x1024.py"),
         ("mmpretrain", "resnet/resnet18_8xb32_in1k.py"),
+        # Its backbone pools the features.
+        ("mmpretrain", "convnext_v2/convnext-v2-atto_32xb32_in1k.py"),
         # A config of mmdet whose model is one of mmpretrain.
         ("mmdet", "rtmdet/classification/cspnext-tiny_8xb256-rsb-a1-600e_in1k.py"),
     ],

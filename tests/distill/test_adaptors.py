@@ -64,6 +64,12 @@ def test_the_adapted_features_are_compared():
     assert all(a[1].bias.grad.any() for a in adaptors)
 
 
+def test_pooled_features_are_maps_of_one_pixel():
+    adaptors, pooled = Adaptors([8], 3), torch.rand(4, 8)
+    (adapted,) = adaptors((pooled,))
+    assert torch.equal(adapted, adaptors((pooled.view(4, 8, 1, 1),))[0].view(4, 8))
+
+
 @pytest.mark.parametrize("size", [0, -1, 2, 1.0, True, "3"])
 def test_a_kernel_size_is_odd(make_runner, size):
     with pytest.raises(UserError, match=r"adaptor=.*odd kernel size"):

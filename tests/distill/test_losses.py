@@ -62,6 +62,14 @@ def test_half_precision_is_computed_in_float32(cfg):
 
 
 @pytest.mark.parametrize("cfg", LOSSES)
+def test_pooled_features_are_maps_of_one_pixel(cfg):
+    loss, (student, teacher) = MODELS.build(cfg), pair(8, 5)
+    maps = [x.view(8, 5, 1, 1) for x in (student, teacher)]
+    torch.testing.assert_close(loss(student, teacher), loss(*maps))
+    assert (loss(student, teacher) > 1e-3) == (cfg["type"] != "FeatureCWD")
+
+
+@pytest.mark.parametrize("cfg", LOSSES)
 def test_other_shapes_are_refused_with_both(cfg):
     with pytest.raises(ValueError, match=r"\(2, 5, 6, 7\).*\(2, 5, 3, 7\)"):
         MODELS.build(cfg)(torch.rand(2, 5, 6, 7), torch.rand(2, 5, 3, 7))

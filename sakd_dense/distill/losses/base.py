@@ -7,11 +7,20 @@ from torch import Tensor, nn
 from ...runtime.errors import UserError
 
 
+def as_maps(features: Tensor) -> Tensor:
+    """Returns features ``[B, C]``, which a backbone has pooled, as ``[B, C, 1, 1]``.
+
+    Features ``[B, C, H, W]`` are returned as they are.
+    """
+    return features.view(*features.shape, *(1,) * (4 - features.dim()))
+
+
 class FeatureLoss(nn.Module, ABC):
     """Base class of losses between the features of student and teacher.
 
-    ``forward`` takes the firing rates and the activations of one stage, both ``[B, C, H, W]``, and
-    returns a scalar.
+    ``forward`` takes the firing rates and the activations of one stage and returns a scalar. Both
+    are ``[B, C, H, W]``, or ``[B, C]`` from a backbone that pools its features, as ConvNeXt in
+    mmpretrain.
     """
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
@@ -21,8 +30,8 @@ class FeatureLoss(nn.Module, ABC):
                 f"teacher's {tuple(teacher.shape)} differ in shape: teacher and student must share "
                 "their architecture"
             )
-        return self.compare(student.float(), teacher.detach().float())
+        return self.compare(as_maps(student).float(), as_maps(teacher).detach().float())
 
     @abstractmethod
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Returns the loss between two float32 features of the same shape."""
+        """Returns the loss between two float32 features ``[B, C, H, W]`` of the same shape."""

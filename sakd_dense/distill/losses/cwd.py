@@ -6,7 +6,7 @@ Knowledge Distillation for Dense Prediction", ICCV 2021, eq. 3 and 4).
 
 The softmax runs over the pixels of a channel. The offset of the activations therefore drops out,
 and their scale only sharpens the target. The loss is averaged over images and channels, so its
-value does not grow with the resolution.
+value does not grow with the resolution. It is zero for features of one pixel.
 """
 
 from mmengine.registry import MODELS
