@@ -71,7 +71,7 @@ def student_of(name: str, size: int) -> Student:
     for part in built:
         reestimate(part.backbone, [torch.randn(2, 3, size, size)], 1)
     batch = batch_for(model_cfg, cfg.default_scope, size)
-    return Student(name, student.train(), ready(teacher), batch)
+    return Student(name, student.train(), ready(teacher, student), batch)
 
 
 def losses(

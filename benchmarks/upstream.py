@@ -72,7 +72,8 @@ def compare(name: str, args: argparse.Namespace) -> dict[str, Any]:
         if work is inference:
             turns[SPIKING] = inference(*folded(*sides[SPIKING]))
             teacher = nn.ModuleDict(dict(backbone=copy.deepcopy(twin)))
-            turns[TEACHER] = inference(ready(teacher).backbone, images)
+            student = nn.ModuleDict(dict(backbone=ours))
+            turns[TEACHER] = inference(ready(teacher, student).backbone, images)
         seconds = in_turns(turns, args.rounds)
         found[title] = {side: 1000 * statistics.median(s) for side, s in seconds.items()}
         found[title]["ratio"] = ratio(seconds, SPIKING, TWIN)

@@ -59,13 +59,18 @@ def _norm_is_elsewhere(order: tuple[str, ...]) -> bool:
     return order.index("norm") != order.index("conv") + 1
 
 
-def optimize_for_inference(backbone: nn.Module) -> nn.Module:
+def optimize_for_inference(backbone: nn.Module, channels_last: bool = True) -> nn.Module:
     """Speeds up an ANN backbone for inference, in place, and returns it.
 
     The backbone cannot be trained afterwards. Its features stay the same up to rounding.
 
     :func:`fold_batchnorm` folds BatchNorm. On CPUs, images are channels last inside the backbone
     and its features are contiguous.
+
+    Args:
+        backbone: the ANN backbone.
+        channels_last: whether it runs on images that are channels last (default). VGG with a
+            classifier does not: it reads them as vectors, with ``.view``.
 
     Example:
         >>> import torch
@@ -78,7 +83,7 @@ def optimize_for_inference(backbone: nn.Module) -> nn.Module:
     backbone.eval()  # mmdet's eval() returns None
     fold_batchnorm(backbone)
     guard_operators(backbone)
-    return leave_contiguous(take_channels_last(backbone))
+    return leave_contiguous(take_channels_last(backbone) if channels_last else backbone)
 
 
 __all__ = ["fold_batchnorm", "optimize_for_inference"]

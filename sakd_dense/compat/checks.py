@@ -134,7 +134,7 @@ def _check(
     def sakd(response: Any) -> None:
         model = _in_mode(state["model"], training=True)
         student = student_of(model)
-        teacher = ready(_build(ann_of(student_config(state["cfg"]))))
+        teacher = ready(_build(ann_of(student_config(state["cfg"]))), student)
         terms = Terms(student, teacher, DEFAULT_FEATURES, response, Weight(1.0, "w"), "teacher")
         added: dict[str, Any] = {}
 

@@ -16,7 +16,7 @@ TITLES = dict(
     responses="SAKD, responses",
 )
 INTRODUCTION = """\
-# Compatibility
+# {title}
 
 `make compat` (`tools/compat.py`) writes this page; do not edit it.
 
@@ -37,6 +37,7 @@ WHICH = dict(
         "(compatibility.md), and puts `Spiking` before its type"
     ),
 )
+PAGE_TITLES = dict(resnet="Compatibility", other="Compatibility of other backbones")
 Row = dict[str, Any]
 
 
@@ -59,7 +60,7 @@ def share(rows: Iterable[Row], name: str) -> tuple[int, int]:
 
 
 def markdown(result: dict[str, Any], backbones: str = "resnet") -> str:
-    """Returns the page ``docs/compatibility.md``, or its sibling for ``backbones='other'``.
+    """Returns ``docs/compatibility.md``, or ``docs/compatibility_other.md`` for ``'other'``.
 
     Example:
         >>> from sakd_dense.compat import markdown
@@ -71,7 +72,7 @@ def markdown(result: dict[str, Any], backbones: str = "resnet") -> str:
     known = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     how = ", ".join(f"{name}={value}" for name, value in result["options"].items())
     lines = [
-        *INTRODUCTION.format(which=WHICH[backbones]).splitlines(),
+        *INTRODUCTION.format(title=PAGE_TITLES[backbones], which=WHICH[backbones]).splitlines(),
         f"{known}; {how}.",
         "",
     ]

@@ -48,13 +48,16 @@ def build_teacher(
     if source.note:
         print_log(f"SAKDHook: teacher checkpoint {source}: {source.note}", "current")
     teacher.sakd_classes = _classes(source.meta)
-    return ready(teacher).to(next(student.parameters()).device)
+    return ready(teacher, student).to(next(student.parameters()).device)
 
 
-def ready(teacher: nn.Module) -> nn.Module:
-    """Freezes a loaded teacher and optimises its ANN backbone for inference, in place."""
+def ready(teacher: nn.Module, student: nn.Module) -> nn.Module:
+    """Freezes a loaded teacher and optimises its ANN backbone for inference, in place.
+
+    Its images are channels last if those of the student, which has the same backbone, can be.
+    """
     if type_name(type(teacher.backbone)) in ann_types():
-        optimize_for_inference(teacher.backbone)
+        optimize_for_inference(teacher.backbone, getattr(student.backbone, "channels_last", True))
     teacher.requires_grad_(False).eval()
     return teacher
 

@@ -187,7 +187,7 @@ def test_a_teacher_made_quick_keeps_its_features(name):
     twin.eval()  # mmdet's gives None
     before = features(twin, x)
     layers = [type(m) for m in twin.modules()]
-    ready(Model(twin))
+    ready(Model(twin), Model(lively(name)))
     folded = sum(isinstance(m, PackedConv2d) for m in twin.modules())
     assert folded or nn.BatchNorm2d not in layers or name in UNFOLDED
     for a, b in zip(before, features(twin, x), strict=True):
@@ -276,6 +276,24 @@ def test_a_backbone_of_your_own_is_declared_in_one_line(declare):
     model = built(dict(type="SpikingMyNet", width=6, time_steps=2), "mmdet")
     assert [type(m) for m in (model.act, model.again)] == [SpikingNeuron] * 2
     assert [f.shape for f in model(images(16))] == [(2, 6, 16, 16)] * 2
+
+
+class Viewing(MyNet):
+    """Reads images as vectors, as VGG with a classifier."""
+
+    def forward(self, x):
+        last = super().forward(x)[-1]
+        return last, last.view(len(last), -1)
+
+
+@torch.no_grad()
+def test_a_teacher_that_reads_images_as_vectors_keeps_their_layout(declare):
+    declare(Viewing)
+    student, teacher = built(dict(type="SpikingViewing", time_steps=2), "mmdet"), Viewing().eval()
+    before = teacher(images(16))
+    ready(Model(teacher), Model(student))
+    torch.testing.assert_close(teacher(images(16)), before)
+    assert not student.channels_last and student(images(16))[1].shape == before[1].shape
 
 
 def test_ssds_neck_has_a_gradient_where_no_neuron_fires():
