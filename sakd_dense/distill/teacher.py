@@ -57,7 +57,7 @@ def ready(teacher: nn.Module, student: nn.Module) -> nn.Module:
     Its images are channels last if those of the student, which has the same backbone, can be.
     """
     if type_name(type(teacher.backbone)) in ann_types():
-        optimize_for_inference(teacher.backbone, getattr(student.backbone, "channels_last", True))
+        optimize_for_inference(teacher.backbone, student.backbone.channels_last)
     teacher.requires_grad_(False).eval()
     return teacher
 

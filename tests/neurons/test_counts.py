@@ -117,9 +117,17 @@ COMPILED = [NODES[0], NODES[-1], LEARNED]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 SHORTCUTS = [None, "behind", "before"]
 TRAINING = [True, False, None]  # None: without a BatchNorm
-# A compiled case takes seconds: every pair of neuron, shortcut and mode of BatchNorm, once each.
+# A compiled case takes seconds: every pair of neuron, shortcut and mode of BatchNorm, once each,
+# and each neuron with both layouts and both T.
 KERNELS = [
-    (TRAINING[(i + j) % 3], LAYOUTS[(i + j) % 2], (3, 1)[i % 2], SHORTCUTS[j], node, True)
+    (
+        TRAINING[(i + j) % 3],
+        LAYOUTS[(i + (j > 0)) % 2],
+        (3, 1)[(i + j) % 2],
+        SHORTCUTS[j],
+        node,
+        True,
+    )
     for (i, node), j in product(enumerate(COMPILED), range(3))
 ]
 
