@@ -156,6 +156,21 @@ def _compiled(kernel: Callable[..., Any], dynamics: Hashable) -> Callable[..., A
     return torch.compile(of_this_neuron, dynamic=True, fullgraph=True, **extra)
 
 
+def _with_constants(kernel: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Returns ``kernel(*args)``; if that compiles it, the neuron's floats become constants.
+
+    By default every float becomes an input: a tensor that each call creates, and arithmetic that
+    the compiler cannot simplify. There is no option of ``torch.compile`` for it.
+    """
+    config: Any = torch._dynamo.config
+    before = config.specialize_float
+    config.specialize_float = True
+    try:
+        return kernel(*args)
+    finally:
+        config.specialize_float = before
+
+
 def run(kernel: Callable[..., Any], dynamics: Hashable, compiled: bool, *args: Any) -> Any:
     """Returns ``kernel(dynamics, *args)``, compiled by ``torch.compile`` if that works.
 
@@ -167,7 +182,7 @@ def run(kernel: Callable[..., Any], dynamics: Hashable, compiled: bool, *args: A
     """
     if compiled and not Payback.broken:
         try:
-            return _compiled(kernel, dynamics)(*args)
+            return _with_constants(_compiled(kernel, dynamics), args)
         except Exception as error:  # no compiler, or it fails: run step by step
             Payback.broken = True
             reason = (str(error).strip() or repr(error)).splitlines()[0]

@@ -201,19 +201,4 @@ def join(steps: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     return torch.stack([x.to(dtype) for x in steps])
 
 
-def fill(into: Steps, spikes: Sequence[Tensor], identity: Steps | None) -> None:
-    """Writes spikes, plus the shortcut of a SEW block if it has one, ``into`` T tensors.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.dynamics import fill
-        >>> out = [torch.zeros(2)]  # T = 1
-        >>> fill(out, [torch.tensor([0.0, 1.0])], identity=[torch.ones(2)])
-        >>> out
-        [tensor([1., 2.])]
-    """
-    for t, spike in enumerate(spikes):
-        into[t].copy_(spike if identity is None else spike + identity[t].float())
-
-
-__all__ = ["Dynamics", "Steps", "each_step", "fill", "join", "start_of"]
+__all__ = ["Dynamics", "Steps", "each_step", "join", "start_of"]

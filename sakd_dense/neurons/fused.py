@@ -32,13 +32,12 @@ from torch.autograd.function import once_differentiable
 from . import batchnorm
 from .batchnorm import Statistics
 from .compiling import run
-from .dynamics import Dynamics, Steps, each_step, fill, join
+from .dynamics import Dynamics, Steps, each_step, join
 from .sequences import (
     as_separate_steps,
     from_grid,
     grid,
     laid_out_as,
-    output_buffer,
     unrepeated,
 )
 
@@ -74,19 +73,52 @@ def _charge(currents: Steps, affine: Affine, before: Steps | None) -> list[Tenso
     return charge if affine.step is None else [x / affine.step for x in charge]
 
 
-def _write(
+def _outputs(
     dynamics: Dynamics,
-    into: Steps,
+    currents: Steps,
+    affine: Affine,
+    before: Steps | None,
+    behind: Steps | None,
+) -> list[Tensor]:
+    """Returns O for Y at every t, ``[R, C, M]``, in float32."""
+    outputs, _ = dynamics.potentials(_charge(currents, affine, before))
+    if affine.step is not None:
+        outputs = [s * affine.step for s in outputs]
+    if behind is not None:
+        outputs = [s + i.float() for s, i in zip(outputs, behind, strict=True)]
+    return outputs
+
+
+def _new(
+    dynamics: Dynamics,
+    y: Tensor,
+    affine: Affine,
+    before: Tensor | None,
+    behind: Tensor | None,
+    steps: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Returns O in new memory, ``[T, R, C, M]``."""
+    sums = (None if i is None else list(i.unbind(0)) for i in (before, behind))
+    return join(_outputs(dynamics, _each(y, steps), affine, *sums), dtype)
+
+
+def _overwrite(
+    dynamics: Dynamics,
     currents: Steps,
     affine: Affine,
     before: Steps | None,
     behind: Steps | None,
 ) -> None:
-    """Writes O for Y at every t, ``[R, C, M]``, ``into`` T tensors, which may be the Y."""
-    spikes, _ = dynamics.potentials(_charge(currents, affine, before))
-    if affine.step is not None:
-        spikes = [s * affine.step for s in spikes]
-    fill(into, spikes, behind)
+    """Writes O over Y, T tensors ``[R, C, M]``."""
+    outputs = _outputs(dynamics, currents, affine, before, behind)
+    for y, o in zip(currents, outputs, strict=True):
+        y.copy_(o)
+
+
+def _each(y: Tensor, steps: int) -> Steps:
+    """Splits Y, ``[T, ...]`` or ``[1, ...]`` for the same at every t, into T tensors."""
+    return [y[t if y.shape[0] == steps else 0] for t in range(steps)]
 
 
 def _recomputed(
@@ -94,8 +126,7 @@ def _recomputed(
 ) -> tuple[Steps, Steps, Steps, Steps]:
     """Returns the gradients with respect to O and X, the spikes and X / s, at every t."""
     steps = grad.shape[0]
-    currents = [y[t if y.shape[0] == steps else 0] for t in range(steps)]
-    charge = _charge(currents, affine, None if before is None else list(before.unbind(0)))
+    charge = _charge(_each(y, steps), affine, None if before is None else list(before.unbind(0)))
     spikes, above = dynamics.potentials(charge)
     grads = each_step(grad, steps)
     return grads, dynamics.gradients(grads, above), spikes, charge
@@ -168,14 +199,15 @@ def _affine(
 def _forward(
     y: Tensor, affine: Affine, identity: Tensor | None, options: _Pass, owned: bool
 ) -> Tensor:
-    steps = options.steps
+    steps, dynamics, compiled = options.steps, options.dynamics, options.compiled
     stored, shortcut = options.inputs(y), options.outputs(identity)
-    out = output_buffer(stored, steps, shortcut, owned)
-    currents = as_separate_steps(stored, steps)
-    into = currents if out is stored else as_separate_steps(out, steps)
-    added = None if shortcut is None else as_separate_steps(shortcut, steps)
-    sums = (added, None) if options.before else (None, added)
-    run(_write, options.dynamics, options.compiled, into, currents, affine, *sums)
+    dtype = y.dtype if identity is None else torch.promote_types(y.dtype, identity.dtype)
+    sums = (shortcut, None) if options.before else (None, shortcut)
+    if owned and options.stored_steps == steps and y.dtype == dtype:
+        separate = (None if i is None else as_separate_steps(i) for i in sums)
+        run(_overwrite, dynamics, compiled, as_separate_steps(stored), affine, *separate)
+        return y
+    out = run(_new, dynamics, compiled, stored, affine, *sums, steps, dtype)
     return from_grid(out, y)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack, to_dlpack
 
 from .dynamics import Steps
 
@@ -128,8 +129,8 @@ def from_grid(out: Tensor, like: Tensor) -> Tensor:
     return out.view(-1, *like.shape[1:])
 
 
-def as_separate_steps(x: Tensor, steps: int) -> Steps:
-    """Splits ``[T, ...]``, or ``[1, ...]`` for the same at every t, into T writable tensors.
+def as_separate_steps(x: Tensor) -> Steps:
+    """Splits ``[T, ...]`` into T writable tensors.
 
     The tensors share the memory of ``x`` but are not views of it, because a compiled kernel copies
     views of one storage before it writes to them.
@@ -137,29 +138,13 @@ def as_separate_steps(x: Tensor, steps: int) -> Steps:
     Example:
         >>> import torch
         >>> from sakd_dense.neurons.sequences import as_separate_steps
-        >>> [tuple(step.shape) for step in as_separate_steps(torch.zeros(2, 3, 8), steps=2)]
+        >>> [tuple(step.shape) for step in as_separate_steps(torch.zeros(2, 3, 8))]
         [(3, 8), (3, 8)]
     """
-    if steps == 1:  # one view holds all of the storage; DLPack is slower
+    if len(x) == 1:  # one view holds all of the storage; DLPack is slower
         return [x.detach()[0]]
-    stored = [torch.from_dlpack(step) for step in x.detach()]
-    return stored * (steps // len(stored))
-
-
-def output_buffer(x: Tensor, steps: int, identity: Tensor | None, owned: bool) -> Tensor:
-    """Returns memory for spikes ``[T, ...]``: ``x`` if it is ``owned`` and fits, or new memory.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.sequences import output_buffer
-        >>> x = torch.zeros(2, 3, 8)
-        >>> output_buffer(x, steps=2, identity=None, owned=True) is x
-        True
-    """
-    dtype = x.dtype if identity is None else torch.promote_types(x.dtype, identity.dtype)
-    if owned and x.shape[0] == steps and x.dtype == dtype:
-        return x
-    return x.new_empty((steps, *x.shape[1:]), dtype=dtype)
+    # With to_dlpack, torch.from_dlpack takes a fifth of the time.
+    return [from_dlpack(to_dlpack(step)) for step in x.detach().unbind(0)]
 
 
 __all__ = [
@@ -169,6 +154,5 @@ __all__ = [
     "from_grid",
     "grid",
     "laid_out_as",
-    "output_buffer",
     "unrepeated",
 ]

@@ -86,6 +86,16 @@ def test_every_kind_of_batchnorm(kwargs, training):
     assert_alike(3 * torch.randn(2 * T, 6, 5, 7), lambda: norm(training, **kwargs))
 
 
+@pytest.mark.parametrize("images", [8, 4])  # pixels in all that are a multiple of 8, and not
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("training", [True, False])
+def test_large_images_of_any_number_of_channels(images, shared, affine, training):
+    """PyTorch's backward processes 6 channels one by one, and multiples of 8 together."""
+    x = 3 * torch.randn(images, 6, 75, 75).to(memory_format=torch.channels_last)
+    assert_alike(x, lambda: norm(training, affine=affine), shared)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_layout_stays(layout):
     x = torch.randn(2 * T, 6, 5, 7).to(memory_format=layout)

@@ -50,6 +50,25 @@ def test_many_neurons_are_compiled_in_one_process(monkeypatch):
     assert not Payback.broken
 
 
+def test_a_kernel_takes_tensors_only_and_no_setting_of_pytorch_changes(monkeypatch):
+    """A float of the neuron would become a tensor that every call creates."""
+    inputs = []
+
+    def look(graph, given, **_):
+        inputs.extend(given)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=look))
+    monkeypatch.setattr(Payback, "broken", False)
+    compiling._compiled.cache_clear()
+    before = torch._dynamo.config.specialize_float
+    layer(type="LIFNode", tau=3.0, v_threshold=0.7, backend="compiled")(torch.randn(8, 3, 5, 5))
+    compiling._compiled.cache_clear()
+    assert torch._dynamo.config.specialize_float == before
+    tensors = [v for v in inputs if isinstance(v, torch.Tensor)]
+    assert tensors and all(v.dtype == torch.float32 for v in tensors)
+
+
 def test_a_kernel_is_due_once_it_has_paid(monkeypatch):
     monkeypatch.setattr(Payback, "elements", 100)
     pay = Payback()
