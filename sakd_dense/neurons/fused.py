@@ -23,7 +23,7 @@ BatchNorm and the neuron run one after the other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,8 @@ from torch.autograd.function import once_differentiable
 from . import batchnorm
 from .batchnorm import Statistics
 from .compiling import run
-from .dynamics import Dynamics, Steps, each_step, join
+from .dynamics import Dynamics
+from .kernels import Affine, gradient, gradient_and_step, outputs, overwrite, summed_gradient
 from .sequences import (
     as_separate_steps,
     from_grid,
@@ -40,123 +41,6 @@ from .sequences import (
     laid_out_as,
     unrepeated,
 )
-
-
-class Affine(NamedTuple):
-    """Scale, shift and step that are applied to Y before the neuron, each ``[C, 1]`` or None."""
-
-    scale: Tensor | None
-    shift: Tensor | None
-    step: Tensor | None
-
-
-def _normed(currents: Steps, scale: Tensor, shift: Tensor) -> list[Tensor]:
-    # PyTorch's BatchNorm rounds once, after multiplication and addition, to the input's dtype.
-    if torch.compiler.is_compiling():
-        # One instruction; converting to double and back took two thirds of the kernel's time.
-        from torch._inductor.inductor_prims import fma
-
-        normed = [fma(y.float(), scale.expand_as(y), shift.expand_as(y)) for y in currents]
-    else:
-        normed = [y.double() * scale.double() + shift.double() for y in currents]
-    return [x.to(y.dtype).float() for x, y in zip(normed, currents, strict=True)]
-
-
-def _charge(currents: Steps, affine: Affine, before: Steps | None) -> list[Tensor]:
-    """Returns the input of the neuron, in units of its step."""
-    if affine.scale is None or affine.shift is None:
-        charge = [y.float() for y in currents]
-    else:
-        charge = _normed(currents, affine.scale, affine.shift)
-    if before is not None:
-        charge = [x + i.float() for x, i in zip(charge, before, strict=True)]
-    return charge if affine.step is None else [x / affine.step for x in charge]
-
-
-def _outputs(
-    dynamics: Dynamics,
-    currents: Steps,
-    affine: Affine,
-    before: Steps | None,
-    behind: Steps | None,
-) -> list[Tensor]:
-    """Returns O for Y at every t, ``[R, C, M]``, in float32."""
-    outputs, _ = dynamics.potentials(_charge(currents, affine, before))
-    if affine.step is not None:
-        outputs = [s * affine.step for s in outputs]
-    if behind is not None:
-        outputs = [s + i.float() for s, i in zip(outputs, behind, strict=True)]
-    return outputs
-
-
-def _new(
-    dynamics: Dynamics,
-    y: Tensor,
-    affine: Affine,
-    before: Tensor | None,
-    behind: Tensor | None,
-    steps: int,
-    dtype: torch.dtype,
-) -> Tensor:
-    """Returns O in new memory, ``[T, R, C, M]``."""
-    sums = (None if i is None else list(i.unbind(0)) for i in (before, behind))
-    return join(_outputs(dynamics, _each(y, steps), affine, *sums), dtype)
-
-
-def _overwrite(
-    dynamics: Dynamics,
-    currents: Steps,
-    affine: Affine,
-    before: Steps | None,
-    behind: Steps | None,
-) -> None:
-    """Writes O over Y, T tensors ``[R, C, M]``."""
-    outputs = _outputs(dynamics, currents, affine, before, behind)
-    for y, o in zip(currents, outputs, strict=True):
-        y.copy_(o)
-
-
-def _each(y: Tensor, steps: int) -> Steps:
-    """Splits Y, ``[T, ...]`` or ``[1, ...]`` for the same at every t, into T tensors."""
-    return [y[t if y.shape[0] == steps else 0] for t in range(steps)]
-
-
-def _recomputed(
-    dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
-) -> tuple[Steps, Steps, Steps, Steps]:
-    """Returns the gradients with respect to O and X, the spikes and X / s, at every t."""
-    steps = grad.shape[0]
-    charge = _charge(_each(y, steps), affine, None if before is None else list(before.unbind(0)))
-    spikes, above = dynamics.potentials(charge)
-    grads = each_step(grad, steps)
-    return grads, dynamics.gradients(grads, above), spikes, charge
-
-
-def _backward(
-    dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
-) -> Tensor:
-    """Returns the gradient with respect to X, of the shape of that of O, ``[T, R, C, M]``."""
-    _, by_current, _, _ = _recomputed(dynamics, grad, y, affine, before)
-    return join(by_current, y.dtype)
-
-
-def _summed_backward(
-    dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
-) -> Tensor:
-    """Returns the gradient with respect to X, ``[1, R, C, M]``, for a Y repeated in time."""
-    return _backward(dynamics, grad, y, affine, before).sum(0, keepdim=True)
-
-
-def _backward_and_step(
-    dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Returns the result of :func:`_backward`, and the gradient with respect to s, ``[C]``."""
-    parts = zip(*_recomputed(dynamics, grad, y, affine, before), strict=True)
-    by_current, by_step = [], []
-    for by_output, by_x, spikes, charge in parts:
-        by_current.append(by_x)
-        by_step.append(by_output * spikes - by_x * charge)
-    return join(by_current, y.dtype), sum(by_step).sum((0, 2))
 
 
 @dataclass(frozen=True)
@@ -205,9 +89,9 @@ def _forward(
     sums = (shortcut, None) if options.before else (None, shortcut)
     if owned and options.stored_steps == steps and y.dtype == dtype:
         separate = (None if i is None else as_separate_steps(i) for i in sums)
-        run(_overwrite, dynamics, compiled, as_separate_steps(stored), affine, *separate)
+        run(overwrite, dynamics, compiled, as_separate_steps(stored), affine, *separate)
         return y
-    out = run(_new, dynamics, compiled, stored, affine, *sums, steps, dtype)
+    out = run(outputs, dynamics, compiled, stored, affine, *sums, steps, dtype)
     return from_grid(out, y)
 
 
@@ -236,9 +120,9 @@ class _Fire(torch.autograd.Function):
         y, weight, before, *affine = ctx.saved_tensors
         needs_y, needs_weight, needs_bias, needs_identity, needs_step, *_ = ctx.needs_input_grad
         options: _Pass = ctx.options
-        kernel: Any = _backward if options.stored_steps == options.steps else _summed_backward
+        kernel: Any = gradient if options.stored_steps == options.steps else summed_gradient
         found = run(
-            _backward_and_step if needs_step else kernel,
+            gradient_and_step if needs_step else kernel,
             options.dynamics,
             options.compiled,
             options.outputs(laid_out_as(grad, y)),
