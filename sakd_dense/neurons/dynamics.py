@@ -177,7 +177,7 @@ def _window(grad: Tensor, u: Tensor, *, grad_min: float, grad_max: float, **_: A
 
 
 def each_step(x: Tensor, steps: int) -> list[Tensor]:
-    """Splits ``[T, ...]``, or ``[1, ...]`` for the same at every t, into T float32 tensors.
+    """Splits ``[T, ...]``, or ``[1, ...]`` for the same at every t, into T tensors.
 
     Example:
         >>> import torch
@@ -185,7 +185,7 @@ def each_step(x: Tensor, steps: int) -> list[Tensor]:
         >>> each_step(torch.tensor([[1.0, 2.0]]), 2)
         [tensor([1., 2.]), tensor([1., 2.])]
     """
-    return [x[t if x.shape[0] == steps else 0].float() for t in range(steps)]
+    return [x[t if x.shape[0] == steps else 0] for t in range(steps)]
 
 
 def join(steps: Sequence[Tensor], dtype: torch.dtype) -> Tensor:

@@ -2,6 +2,18 @@
 
 Y, X, O, I, S and s are those of :mod:`.fused`. Tensors are in the order of memory
 (:func:`.sequences.grid`): ``[T, R, C, M]``, and Y is ``[1, R, C, M]`` if it is the same at every t.
+
+Example:
+    >>> import torch
+    >>> from sakd_dense.neurons import build_node
+    >>> from sakd_dense.neurons.dynamics import Dynamics
+    >>> from sakd_dense.neurons.kernels import Affine, gradient, outputs
+    >>> dynamics = Dynamics.of(build_node("IFNode", time_steps=2))
+    >>> y, affine = torch.full((2, 1, 1, 1), 0.6), Affine(None, None, None)
+    >>> outputs(dynamics, y, affine, None, None, steps=2, dtype=y.dtype).flatten()
+    tensor([0., 1.])
+    >>> tuple(gradient(dynamics, torch.ones_like(y), y, affine, None).shape)
+    (2, 1, 1, 1)
 """
 
 from __future__ import annotations
@@ -15,13 +27,7 @@ from .dynamics import Dynamics, Steps, each_step, join
 
 
 class Affine(NamedTuple):
-    """Scale, shift and step that are applied to Y before the neuron, each ``[C, 1]`` or None.
-
-    Example:
-        >>> from sakd_dense.neurons.kernels import Affine
-        >>> Affine(scale=None, shift=None, step=None).step is None
-        True
-    """
+    """Scale, shift and step that are applied to Y before the neuron, each ``[C, 1]`` or None."""
 
     scale: Tensor | None
     shift: Tensor | None
@@ -86,19 +92,9 @@ def outputs(
         behind: Shortcut that is added to the spikes, or None.
         steps: T.
         dtype: Type of O.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons import build_node
-        >>> from sakd_dense.neurons.dynamics import Dynamics
-        >>> from sakd_dense.neurons.kernels import Affine, outputs
-        >>> dynamics = Dynamics.of(build_node("IFNode", time_steps=2))
-        >>> y = torch.full((2, 1, 1, 1), 0.6)
-        >>> outputs(dynamics, y, Affine(None, None, None), None, None, 2, y.dtype).flatten()
-        tensor([0., 1.])
     """
     sums = (None if i is None else list(i.unbind(0)) for i in (before, behind))
-    return join(_each_output(dynamics, _each(y, steps), affine, *sums), dtype)
+    return join(_each_output(dynamics, each_step(y, steps), affine, *sums), dtype)
 
 
 def overwrite(
@@ -108,27 +104,10 @@ def overwrite(
     before: Steps | None,
     behind: Steps | None,
 ) -> None:
-    """Writes O over Y, T tensors ``[R, C, M]``.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons import build_node
-        >>> from sakd_dense.neurons.dynamics import Dynamics
-        >>> from sakd_dense.neurons.kernels import Affine, overwrite
-        >>> dynamics = Dynamics.of(build_node("IFNode", time_steps=2))
-        >>> y = torch.full((2, 1, 1, 1), 0.6)
-        >>> overwrite(dynamics, list(y), Affine(None, None, None), None, None)
-        >>> y.flatten()
-        tensor([0., 1.])
-    """
+    """Writes O over Y, T tensors ``[R, C, M]``."""
     written = _each_output(dynamics, currents, affine, before, behind)
     for y, o in zip(currents, written, strict=True):
         y.copy_(o)
-
-
-def _each(y: Tensor, steps: int) -> Steps:
-    """Splits Y, ``[T, ...]`` or ``[1, ...]`` for the same at every t, into T tensors."""
-    return [y[t if y.shape[0] == steps else 0] for t in range(steps)]
 
 
 def _recomputed(
@@ -136,27 +115,17 @@ def _recomputed(
 ) -> tuple[Steps, Steps, Steps, Steps]:
     """Returns the gradients with respect to O and X, the spikes and X / s, at every t."""
     steps = grad.shape[0]
-    charge = _charge(_each(y, steps), affine, None if before is None else list(before.unbind(0)))
+    sums = None if before is None else list(before.unbind(0))
+    charge = _charge(each_step(y, steps), affine, sums)
     spikes, above = dynamics.potentials(charge)
-    grads = each_step(grad, steps)
+    grads = [g.float() for g in grad.unbind(0)]
     return grads, dynamics.gradients(grads, above), spikes, charge
 
 
 def gradient(
     dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
 ) -> Tensor:
-    """Returns the gradient with respect to X, of the shape of that of O, ``[T, R, C, M]``.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons import build_node
-        >>> from sakd_dense.neurons.dynamics import Dynamics
-        >>> from sakd_dense.neurons.kernels import Affine, gradient
-        >>> dynamics = Dynamics.of(build_node("IFNode", time_steps=2))
-        >>> y = torch.full((2, 1, 1, 1), 0.6)
-        >>> tuple(gradient(dynamics, torch.ones_like(y), y, Affine(None, None, None), None).shape)
-        (2, 1, 1, 1)
-    """
+    """Returns the gradient with respect to X, of the shape of that of O, ``[T, R, C, M]``."""
     _, by_current, _, _ = _recomputed(dynamics, grad, y, affine, before)
     return join(by_current, y.dtype)
 
@@ -164,38 +133,14 @@ def gradient(
 def summed_gradient(
     dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
 ) -> Tensor:
-    """Returns the gradient with respect to X, ``[1, R, C, M]``, for a Y repeated in time.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons import build_node
-        >>> from sakd_dense.neurons.dynamics import Dynamics
-        >>> from sakd_dense.neurons.kernels import Affine, summed_gradient
-        >>> dynamics = Dynamics.of(build_node("IFNode", time_steps=2))
-        >>> y = torch.full((1, 1, 1, 1), 0.6)
-        >>> by_o = torch.ones(2, 1, 1, 1)
-        >>> tuple(summed_gradient(dynamics, by_o, y, Affine(None, None, None), None).shape)
-        (1, 1, 1, 1)
-    """
+    """Returns the gradient with respect to X, ``[1, R, C, M]``, for a Y repeated in time."""
     return gradient(dynamics, grad, y, affine, before).sum(0, keepdim=True)
 
 
 def gradient_and_step(
     dynamics: Dynamics, grad: Tensor, y: Tensor, affine: Affine, before: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Returns the result of :func:`gradient`, and the gradient with respect to s, ``[C]``.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons import build_node
-        >>> from sakd_dense.neurons.dynamics import Dynamics
-        >>> from sakd_dense.neurons.kernels import Affine, gradient_and_step
-        >>> dynamics = Dynamics.of(build_node("IFNode", time_steps=2))
-        >>> y = torch.full((2, 1, 1, 1), 0.6)
-        >>> affine = Affine(None, None, step=torch.ones(1, 1))
-        >>> tuple(gradient_and_step(dynamics, torch.ones_like(y), y, affine, None)[1].shape)
-        (1,)
-    """
+    """Returns the result of :func:`gradient`, and the gradient with respect to s, ``[C]``."""
     parts = zip(*_recomputed(dynamics, grad, y, affine, before), strict=True)
     by_current, by_step = [], []
     for by_output, by_x, spikes, charge in parts:

@@ -1,10 +1,12 @@
 """BatchNorm and neuron in one pass give what they give one after the other."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from sakd_dense.neurons.batchnorm import fits
+from sakd_dense.neurons.batchnorm import fits, gradients, take_statistics
 from sakd_dense.neurons.clock import Clock
 from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
@@ -18,9 +20,9 @@ FMA = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 
-def norm(training=True, **kwargs):
+def norm(training=True, channels=6, **kwargs):
     torch.manual_seed(1)
-    made = nn.BatchNorm2d(6, **kwargs)
+    made = nn.BatchNorm2d(channels, **kwargs)
     if made.affine:
         nn.init.uniform_(made.weight, 0.5, 2.0)
         nn.init.normal_(made.bias)
@@ -86,14 +88,31 @@ def test_every_kind_of_batchnorm(kwargs, training):
     assert_alike(3 * torch.randn(2 * T, 6, 5, 7), lambda: norm(training, **kwargs))
 
 
-@pytest.mark.parametrize("images", [8, 4])  # pixels in all that are a multiple of 8, and not
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("channels", [6, 7, 8, 12])  # 7: its rows do not fill 4 x 75 x 75 pixels
 @pytest.mark.parametrize("affine", [False, True])
 @pytest.mark.parametrize("training", [True, False])
-def test_large_images_of_any_number_of_channels(images, shared, affine, training):
-    """PyTorch's backward processes 6 channels one by one, and multiples of 8 together."""
-    x = 3 * torch.randn(images, 6, 75, 75).to(memory_format=torch.channels_last)
-    assert_alike(x, lambda: norm(training, affine=affine), shared)
+def test_gradients_of_large_images_are_those_of_float64(channels, affine, training):
+    x, by_output = (3 * torch.randn(2, 4, channels, 75, 75)).unbind()
+    x, by_output = (v.to(memory_format=torch.channels_last) for v in (x, by_output))
+    made = norm(training, channels, affine=affine).requires_grad_(False)
+    reference = copy.deepcopy(made).double().requires_grad_(affine)
+    wide = x.double().requires_grad_()
+    out = reference(wide)
+    out.backward(by_output.double())
+    statistics = take_statistics(made, x)
+    found = gradients(by_output, x, made.weight, statistics, [True, affine, affine])
+    torch.testing.assert_close(found[0].double(), wide.grad, rtol=1e-5, atol=1e-5)
+    assert found[0].stride() == x.stride()
+    if not affine:
+        assert found[1:] == (None, None)
+        return
+    normed = (out - reference.bias.view(-1, 1, 1)) / reference.weight.view(-1, 1, 1)
+    # Float32 rounds every term of a sum, so the bound grows with the terms, not with the sum.
+    for sums, parameter, terms in (
+        (found[1], reference.weight, by_output * normed),
+        (found[2], reference.bias, by_output),
+    ):
+        assert ((sums - parameter.grad).abs() <= 1e-6 * terms.abs().sum((0, 2, 3))).all()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
