@@ -17,7 +17,6 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from sakd_dense.backbones import SpikingBackbone
-from sakd_dense.compat.inputs import batch_for, scaled
 from sakd_dense.config.models import with_preprocessor
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.twins import ann_of
@@ -30,6 +29,7 @@ from sakd_dense.distill.wrappers import on_loss
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.runtime.amp import autocast
 from sakd_dense.transfer import reestimate
+from tools.compat.inputs import batch_for, scaled
 
 #: Detectors, segmentors and classifiers, with binary neurons and with counts.
 CONFIGS = (

@@ -10,7 +10,7 @@ from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner, ValLoop
 
-from sakd_dense.runtime import checkpoint_hook
+from sakd_dense.guards import checkpoint_hook
 
 
 def die(*args: Any, **kwargs: Any) -> None:

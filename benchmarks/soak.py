@@ -27,8 +27,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
-from sakd_dense.commands.guards import guard_run
 from sakd_dense.config.twins import ann_of
+from sakd_dense.guards.run import guard_run
 from tests.helpers.tasks import TASKS
 
 KINDS = {"detector": "faster", "segmentor": "fcn", "two-stage": "mask"}

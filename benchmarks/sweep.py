@@ -27,9 +27,9 @@ from sakd_dense.backbones.time_steps import at_time_steps
 from sakd_dense.config.models import without_checkpoints
 from sakd_dense.config.scopes import load_config
 from sakd_dense.firing import SpikeCounter
+from sakd_dense.loading.load import load_for_test
 from sakd_dense.neurons.compiling import Payback
 from sakd_dense.timesteps import PrefixReader
-from sakd_dense.transfer.load import load_for_test
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -24,15 +24,8 @@ from .version import __version__
 patch_config_scopes()
 
 # Modules that register classes.
-from . import backbones, distill, firing, parts, timesteps, transfer  # noqa: E402, F401
-from .runtime import (  # noqa: E402, F401
-    amp,
-    broken_images,
-    checkpoint_hook,
-    finite,
-    heap,
-    known_classes,
-)
+from . import backbones, distill, firing, guards, parts, timesteps, transfer  # noqa: E402, F401
+from .runtime import amp, heap  # noqa: E402, F401
 
 if find_spec("mmdet") is not None:  # the data sets need mmdet, which users of mmseg may lack
     from . import datasets  # noqa: F401
@@ -57,7 +50,7 @@ _ROOM_OF = {
     "sweep": "timesteps",
     "to_sakd": "config",
 }
-_LATER = ("commands", "compat", "energy", "export", "report")  # subpackages that register nothing
+_LATER = ("commands", "energy", "export", "report")  # subpackages that register nothing
 
 __all__ = [
     "SAKDHook",

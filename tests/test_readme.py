@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from sakd_dense.compat import Case, check
-from sakd_dense.compat.checks import OK
 from sakd_dense.config.models import drop_checkpoints, with_preprocessor
 from sakd_dense.config.twins import ann_of
 from sakd_dense.config.types import ann_type, spiking_backbone_cfgs
 from sakd_dense.energy import measure
 from tests.helpers.scenes import build, detection_batch
+from tools.compat import Case, check
+from tools.compat.checks import OK
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

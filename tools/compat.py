@@ -17,10 +17,10 @@ from pathlib import Path
 
 import _startup  # noqa: F401 - before torch is loaded
 import torch
+from compat import find_cases, markdown, run_cases
+from compat.cases import BACKBONES, PACKAGES
 
 from sakd_dense.commands.arguments import add_time_steps, file_name, reported
-from sakd_dense.compat import find_cases, markdown, run_cases
-from sakd_dense.compat.cases import BACKBONES, PACKAGES
 from sakd_dense.runtime.errors import UserError
 from sakd_dense.runtime.files import replacing
 

@@ -19,11 +19,11 @@ from sakd_dense.commands.arguments import (
     file_name,
     reported,
 )
-from sakd_dense.commands.data_errors import data_and_disk_named
 from sakd_dense.commands.prepare import apply_run_arguments
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.teacher import teacher_file
 from sakd_dense.energy import COSTS, ESTIMATORS, study
+from sakd_dense.guards.data_errors import data_and_disk_named
 from sakd_dense.report.figures import save_energy
 from sakd_dense.transfer import verify_checkpoint
 

@@ -25,8 +25,8 @@ from sakd_dense.commands.arguments import add_config_arguments, add_time_steps, 
 from sakd_dense.commands.prepare import apply_run_arguments
 from sakd_dense.config.scopes import load_config
 from sakd_dense.export import RawModel, export_nir, export_onnx, first_image, unroll
+from sakd_dense.loading import build_for_test
 from sakd_dense.runtime import UserError
-from sakd_dense.transfer import build_for_test
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

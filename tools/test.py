@@ -25,10 +25,10 @@ from sakd_dense.commands.arguments import (
     file_name,
     reported,
 )
-from sakd_dense.commands.data_errors import data_and_disk_named
 from sakd_dense.commands.prepare import apply_run_arguments, keep_freed_memory, start_processes
 from sakd_dense.commands.tta import draw_to, use_tta
 from sakd_dense.config.scopes import load_config
+from sakd_dense.guards.data_errors import data_and_disk_named
 from sakd_dense.report.figures import save_readings
 from sakd_dense.runtime.processes import leaving_process_group
 from sakd_dense.timesteps import CountGrid, SweepResult, grid, sweep

@@ -25,8 +25,6 @@ from sakd_dense.commands.arguments import (
     add_sakd_arguments,
     reported,
 )
-from sakd_dense.commands.data_errors import data_and_disk_named
-from sakd_dense.commands.guards import guard_run, tidy
 from sakd_dense.commands.prepare import (
     apply_run_arguments,
     apply_sakd,
@@ -39,6 +37,8 @@ from sakd_dense.commands.prepare import (
 from sakd_dense.config.policy import check_norm_policy
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.teacher import sakd_hook
+from sakd_dense.guards.data_errors import data_and_disk_named
+from sakd_dense.guards.run import guard_run, tidy
 from sakd_dense.runtime.processes import leaving_process_group
 
 

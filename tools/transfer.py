@@ -20,13 +20,13 @@ from torch import nn
 
 from sakd_dense import __version__
 from sakd_dense.commands.arguments import CONFIG_HELP, file_name, reported
-from sakd_dense.commands.data_errors import data_and_disk_named
 from sakd_dense.config.models import with_preprocessor, without_checkpoints
 from sakd_dense.config.scopes import load_config
+from sakd_dense.guards.data_errors import data_and_disk_named
+from sakd_dense.loading.load import build_model, initialize
 from sakd_dense.runtime import UserError
 from sakd_dense.transfer import TransferError, calibrate, read_checkpoint, reestimate, transfer
 from sakd_dense.transfer.apply import SCOPES_OF_TRANSFER
-from sakd_dense.transfer.load import build_model, initialize
 from sakd_dense.transfer.save import save_checkpoint
 
 

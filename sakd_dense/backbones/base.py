@@ -24,14 +24,6 @@ class Readout(nn.Module):
     the firing rates, a tuple of ``[B, C, H, W]`` (``output='rate'``). The readout is a separate
     module that runs once per forward, so a PyTorch forward hook on it sees every time step. The
     sweep and level 2 read prefixes with such a hook.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.backbones.base import Readout
-        >>> from sakd_dense.neurons import Clock
-        >>> readout = Readout(Clock(time_steps=4))
-        >>> tuple(readout((torch.ones(4, 2, 8, 4, 4),))[0].shape)
-        (2, 8, 4, 4)
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -39,30 +39,14 @@ CONNECTS = ("ADD", "AND", "IAND")
 
 
 def connect(out: Tensor, identity: Tensor, kind: str) -> Tensor:
-    """Returns the SEW function g of two tensors of the same shape.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.backbones.blocks import connect
-        >>> spikes, identity = torch.tensor([0.0, 1.0, 1.0]), torch.tensor([1.0, 0.0, 1.0])
-        >>> connect(spikes, identity, "ADD"), connect(spikes, identity, "IAND")
-        (tensor([1., 1., 2.]), tensor([1., 0., 0.]))
-    """
+    """Returns the SEW function g of two tensors of the same shape."""
     if kind == "ADD":
         return out + identity
     return out * identity if kind == "AND" else identity * (1.0 - out)
 
 
 class ResidualBlock(BaseModule):
-    """Base class of the basic and bottleneck blocks: connection, checkpointing, names of norms.
-
-    Example:
-        >>> from sakd_dense import SEWResNet
-        >>> from sakd_dense.backbones.blocks import ResidualBlock
-        >>> block = SEWResNet(18, base_channels=8, stem_channels=8).layer1[0]
-        >>> isinstance(block, ResidualBlock), block.connect
-        (True, 'ADD')
-    """
+    """Base class of the basic and bottleneck blocks: connection, checkpointing, names of norms."""
 
     expansion: int
     last_norm: str

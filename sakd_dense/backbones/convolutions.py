@@ -14,14 +14,7 @@ from .saved_spikes import SavedInput
 
 
 class BasicBlock(ResidualBlock):
-    """Residual block of two 3x3 convolutions, for depths 18 and 34.
-
-    Example:
-        >>> from sakd_dense import SEWResNet
-        >>> block = SEWResNet(18, base_channels=8, stem_channels=8).layer1[0]
-        >>> type(block).__name__, tuple(block.conv2.weight.shape)
-        ('BasicBlock', (8, 8, 3, 3))
-    """
+    """Residual block of two 3x3 convolutions, for depths 18 and 34."""
 
     expansion = 1
     last_norm = "norm2"
@@ -81,12 +74,6 @@ class Bottleneck(ResidualBlock):
         dcn: Config of the deformable convolution (``dict(type='DCNv2', ...)``) that replaces the
             3x3 convolution. None (default) keeps the 3x3 convolution.
         plugins: Plugins, each a ``dict(cfg=dict(type=...), position='after_conv2')``.
-
-    Example:
-        >>> from sakd_dense import SEWResNet
-        >>> block = SEWResNet(50, base_channels=8, stem_channels=8).layer1[0]
-        >>> type(block).__name__, tuple(block.conv3.weight.shape)
-        ('Bottleneck', (32, 8, 1, 1))
     """
 
     expansion = 4

@@ -96,14 +96,6 @@ def examine(backbone: "UpstreamBackbone", channels: int) -> None:
     Raises:
         UserError: The backbone calls an activation as a function, has attention, or fails with all
             sizes of images that are tried.
-
-    Example:
-        >>> from mmengine.registry import MODELS
-        >>> from sakd_dense.backbones.examine import examine
-        >>> backbone = MODELS.build(dict(type="SpikingMobileNetV2", _scope_="mmdet"))
-        >>> examine(backbone, channels=3)
-        >>> backbone.repeats_images, backbone.channels_last
-        (False, True)
     """
     training = {m: m.training for m in backbone.modules()}
     steps = backbone.time_steps

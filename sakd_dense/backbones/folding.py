@@ -21,14 +21,6 @@ def fold_batchnorm(module: nn.Module) -> None:
 
     A BatchNorm follows a convolution if the convolution is registered as the child right before it.
     Other norms, and BatchNorms behind any other layer, stay unchanged.
-
-    Example:
-        >>> from torch import nn
-        >>> from sakd_dense.backbones.folding import fold_batchnorm
-        >>> stem = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8))
-        >>> fold_batchnorm(stem)
-        >>> [type(layer).__name__ for layer in stem]
-        ['PackedConv2d', 'Identity']
     """
     before: str | None = None
     for name, child in list(module.named_children()):
@@ -71,14 +63,6 @@ def optimize_for_inference(backbone: nn.Module, channels_last: bool = True) -> n
         backbone: the ANN backbone.
         channels_last: whether it runs on images that are channels last (default). VGG with a
             classifier does not: it reads them as vectors, with ``.view``.
-
-    Example:
-        >>> import torch
-        >>> from mmdet.models import ResNet
-        >>> from sakd_dense.backbones.folding import optimize_for_inference
-        >>> backbone = optimize_for_inference(ResNet(18, base_channels=8, stem_channels=8))
-        >>> type(backbone.norm1).__name__, len(backbone(torch.rand(1, 3, 64, 64)))
-        ('Identity', 4)
     """
     backbone.eval()  # mmdet's eval() returns None
     fold_batchnorm(backbone)

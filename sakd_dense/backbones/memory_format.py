@@ -15,12 +15,6 @@ def plain_convolutions(module: nn.Module) -> Iterator[nn.Conv2d]:
     """Yields the convolutions in ``module`` that may be channels last.
 
     Convolutions inside mmcv's operators are left out.
-
-    Example:
-        >>> from torch import nn
-        >>> from sakd_dense.backbones.memory_format import plain_convolutions
-        >>> len(list(plain_convolutions(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))))
-        1
     """
     if type(module) in PLAIN:
         if not _wants_contiguous(module):
@@ -36,14 +30,6 @@ def guard_operators(module: nn.Module) -> None:
     ``DCNv2`` reads any other layout as if it were contiguous, without an error. ``DCN`` rejects
     T*B = 36, because it processes 32 images at a time. Strided 1x1 convolutions of few channels get
     contiguous images too.
-
-    Example:
-        >>> from torch import nn
-        >>> from sakd_dense.backbones.memory_format import guard_operators
-        >>> strided = nn.Conv2d(8, 16, 1, stride=2)
-        >>> guard_operators(strided)
-        >>> len(strided._forward_pre_hooks)
-        1
     """
     for part in module.modules():
         if type(part) in PLAIN and _wants_contiguous(part):
@@ -69,59 +55,25 @@ def _wants_contiguous(conv: nn.Conv2d) -> bool:
 
 
 def take_channels_last(module: nn.Module) -> nn.Module:
-    """Makes the images that enter ``module`` channels last on CPUs, and returns ``module``.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.backbones.memory_format import take_channels_last
-        >>> x = take_channels_last(nn.Identity())(torch.zeros(1, 3, 4, 4))
-        >>> x.is_contiguous(memory_format=torch.channels_last)
-        True
-    """
+    """Makes the images that enter ``module`` channels last on CPUs, and returns ``module``."""
     module.register_forward_pre_hook(_channels_last)
     return module
 
 
 def give_contiguous(module: nn.Module) -> nn.Module:
-    """Makes the images that enter ``module`` contiguous, and returns ``module``.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.backbones.memory_format import give_contiguous
-        >>> images = torch.zeros(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
-        >>> give_contiguous(nn.Identity())(images).is_contiguous()
-        True
-    """
+    """Makes the images that enter ``module`` contiguous, and returns ``module``."""
     module.register_forward_pre_hook(_contiguous)
     return module
 
 
 def leave_contiguous(module: nn.Module) -> nn.Module:
-    """Makes the features that leave a backbone contiguous, since heads call ``.view``.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.backbones.memory_format import leave_contiguous
-        >>> features = torch.zeros(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
-        >>> leave_contiguous(nn.Identity())(features).is_contiguous()
-        True
-    """
+    """Makes the features that leave a backbone contiguous, since heads call ``.view``."""
     module.register_forward_hook(_contiguous_features)
     return module
 
 
 def laid_out(x: Tensor) -> Tensor:
-    """Returns images ``[B, C, H, W]`` in the layout of a backbone: channels last on CPUs.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.backbones.memory_format import laid_out
-        >>> laid_out(torch.zeros(1, 3, 4, 4)).stride()
-        (48, 1, 12, 3)
-    """
+    """Returns images ``[B, C, H, W]`` in the layout of a backbone: channels last on CPUs."""
     return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 
 

@@ -13,14 +13,6 @@ class PackedConv2d(nn.Conv2d):
     them in the first call and keeps the result until the weights change, which doubles the memory
     of the weights. On any other input it equals the convolution that it was made from, whose
     parameters it holds.
-
-    Example:
-        >>> from torch import nn
-        >>> from sakd_dense.backbones.packing import PackedConv2d
-        >>> conv = nn.Conv2d(3, 8, 3)
-        >>> packed = PackedConv2d.of(conv)
-        >>> packed.weight is conv.weight
-        True
     """
 
     @classmethod

@@ -26,14 +26,6 @@ class SavedInput:
     Args:
         x: Spikes or sums of spikes.
         compressed: Whether to save bytes. If False, modules are called without any change.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.backbones.saved_spikes import SavedInput
-        >>> spikes = torch.ones(1, 3, 8, 8)
-        >>> tuple(SavedInput(spikes, compressed=True).into(nn.Conv2d(3, 8, 3)).shape)
-        (1, 8, 6, 6)
     """
 
     def __init__(self, x: Tensor, compressed: bool) -> None:
@@ -114,15 +106,6 @@ def checkpointed(
         *args: Further arguments of ``run``.
         of: Module whose BatchNorms count the batch only once.
         compressed: Whether to save ``x``, which then holds spikes, as bytes.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.backbones.saved_spikes import checkpointed
-        >>> conv, spikes = nn.Conv2d(3, 8, 3), torch.ones(1, 3, 8, 8)
-        >>> out = checkpointed(lambda given: conv(given()), spikes, of=conv, compressed=True)
-        >>> tuple(out.shape)
-        (1, 8, 6, 6)
     """
     return checkpoint(
         run,
@@ -138,14 +121,6 @@ def check_spikes(neurons: Iterable[SpikingNeuron], summands: int) -> None:
 
     Raises:
         UserError: The outputs of a neuron are not integers, or the sum exceeds 255.
-
-    Example:
-        >>> from sakd_dense.backbones.saved_spikes import check_spikes
-        >>> from sakd_dense.neurons import Clock, SpikingNeuron
-        >>> neuron = SpikingNeuron(dict(type="ILIFNode", D=200), Clock(1))
-        >>> check_spikes([neuron], summands=2)  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: compress_spikes=True: ILIFNode fires up to D=200, ...
     """
     for neuron in neurons:
         gradient = getattr(neuron.node, "surrogate_function", None)

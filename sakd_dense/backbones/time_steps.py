@@ -38,14 +38,6 @@ def spiking_backbones(model: nn.Module) -> dict[str, SpikingBackbone]:
 
     Returns:
         A dict from the name of each backbone's module to the backbone; empty for an ANN.
-
-    Example:
-        >>> from torch import nn
-        >>> from sakd_dense import SEWResNet
-        >>> from sakd_dense.backbones.time_steps import spiking_backbones
-        >>> model = nn.ModuleDict(dict(backbone=SEWResNet(18, base_channels=8, stem_channels=8)))
-        >>> list(spiking_backbones(model))
-        ['backbone']
     """
     return {n: m for n, m in model.named_modules() if isinstance(m, SpikingBackbone)}
 
@@ -86,14 +78,6 @@ def at_time_steps(model: nn.Module, t: int | None) -> Iterator[None]:
 
     Raises:
         UserError: A forward inside the block receives fewer than ``t`` event frames.
-
-    Example:
-        >>> from sakd_dense import SEWResNet
-        >>> from sakd_dense.backbones.time_steps import at_time_steps
-        >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8, time_steps=4)
-        >>> with at_time_steps(backbone, 2):
-        ...     backbone.time_steps
-        2
     """
     if t is None:
         yield

@@ -16,12 +16,12 @@ from ..config.sakd import to_sakd
 from ..config.scopes import config_file
 from ..config.teacher import sakd_hook
 from ..config.types import dicts, spiking_backbone_cfgs, type_name
+from ..guards.run import newest_whole_checkpoint, why_no_resume
 from ..runtime.amp import with_amp
 from ..runtime.errors import UserError
 from ..runtime.processes import join_process_group
 from ..transfer import verify_checkpoint
 from ..transfer.fetch import local_file
-from .guards import newest_whole_checkpoint, why_no_resume
 
 #: Types of norm layers that share their statistics across processes.
 SYNCED_NORMS = ("SyncBN", "MMSyncBN", "SyncBatchNorm")

@@ -32,11 +32,6 @@ def difference(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
 
     Raises:
         UserError: ``new`` lacks a key of the outermost level, which a config cannot express.
-
-    Example:
-        >>> from sakd_dense.config.write import difference
-        >>> difference(dict(a=1, b=dict(c=2)), dict(a=1, b=dict(c=3)))
-        {'b': {'c': 3}}
     """
     gone = sorted(set(base) - set(new))
     if gone:

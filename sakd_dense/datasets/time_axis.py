@@ -14,11 +14,6 @@ def check_time(time: str) -> str:
 
     Raises:
         UserError: if ``time`` is not one of :data:`TIME`.
-
-    Example:
-        >>> from sakd_dense.datasets.time_axis import check_time
-        >>> check_time("mean")
-        'mean'
     """
     if time not in TIME:
         raise UserError(f"time={time!r}: must be one of {TIME}")
@@ -39,13 +34,6 @@ def fold_time(inputs: Any, name: str, one_size: bool = False) -> tuple[list[Tens
     Raises:
         UserError: if the streams have other axes, or differ in T or C (with ``one_size`` also in H
             or W).
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.datasets.time_axis import fold_time
-        >>> images, steps = fold_time([torch.zeros(4, 2, 8, 8)], "Mine")
-        >>> images[0].shape, steps
-        (torch.Size([8, 8, 8]), 4)
     """
     streams = list(inputs)
     shapes = sorted({tuple(s.shape) for s in streams})
@@ -66,13 +54,6 @@ def unfold_time(images: Tensor, steps: int, time: str) -> Tensor:
         steps: number of time steps T.
         time: ``'first'``: ``[T, B, C, H, W]``, for a spiking backbone; ``'mean'``: the mean over T,
             ``[B, C, H, W]``; ``'channels'``: the batch unchanged. The last two are for an ANN.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.datasets.time_axis import unfold_time
-        >>> images = torch.zeros(3, 8, 16, 16)
-        >>> unfold_time(images, 4, "first").shape, unfold_time(images, 4, "mean").shape
-        (torch.Size([4, 3, 2, 16, 16]), torch.Size([3, 2, 16, 16]))
     """
     if time == "channels":
         return images

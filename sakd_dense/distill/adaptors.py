@@ -28,14 +28,6 @@ class Adaptors(nn.ModuleList):
         channels: number of channels C of each stage.
         kernel_size: kernel size k, odd. The authors use 1 on ImageNet and 3 on CIFAR.
         seed: seed of the initial weights, the same on every process. Default: 0.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.distill.adaptors import Adaptors
-        >>> adaptors = Adaptors([8, 16], kernel_size=1)
-        >>> features = torch.rand(2, 8, 4, 4), torch.rand(2, 16, 2, 2)
-        >>> [tuple(f.shape) for f in adaptors(features)]
-        [(2, 8, 4, 4), (2, 16, 2, 2)]
     """
 
     def __init__(self, channels: list[int], kernel_size: int, seed: int = 0) -> None:
@@ -73,11 +65,6 @@ def kernel_size_of(features: Mapping[str, Any]) -> int | None:
 
     Raises:
         UserError: ``adaptor`` is not a positive odd integer.
-
-    Example:
-        >>> from sakd_dense.distill.adaptors import kernel_size_of
-        >>> kernel_size_of(dict(type="FeatureMSE", adaptor=3))
-        3
     """
     size = features.get("adaptor")
     odd = isinstance(size, int) and not isinstance(size, bool) and size > 0 and size % 2 == 1
@@ -89,14 +76,7 @@ def kernel_size_of(features: Mapping[str, Any]) -> int | None:
 
 
 def channels_of(backbone: nn.Module) -> list[int]:
-    """Returns the number of channels C of each output of an ANN backbone.
-
-    Example:
-        >>> from mmdet.models import ResNet
-        >>> from sakd_dense.distill.adaptors import channels_of
-        >>> channels_of(ResNet(18, base_channels=8, stem_channels=8))
-        [8, 16, 32, 64]
-    """
+    """Returns the number of channels C of each output of an ANN backbone."""
     weight = next(p for p in backbone.parameters() if p.dim() == 4)
     with torch.no_grad():
         return [f.shape[1] for f in backbone(weight.new_zeros(1, weight.shape[1], 64, 64))]
@@ -110,17 +90,6 @@ def join_optimizer(runner: Any, adaptors: nn.Module) -> None:
 
     Raises:
         UserError: the runner has several optimizers.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> from mmengine.optim import OptimWrapper
-        >>> from torch import nn, optim
-        >>> from sakd_dense.distill.adaptors import Adaptors, join_optimizer
-        >>> sgd = optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
-        >>> runner = SimpleNamespace(optim_wrapper=OptimWrapper(sgd), param_schedulers=[])
-        >>> join_optimizer(runner, Adaptors([8], kernel_size=1))
-        >>> [group["lr"] for group in sgd.param_groups]
-        [0.1, 0.1]
     """
     wrapper = runner.optim_wrapper
     if not isinstance(wrapper, OptimWrapper):
@@ -141,13 +110,6 @@ def resume(adaptors: nn.Module, checkpoint: Mapping[str, Any]) -> None:
 
     Raises:
         UserError: the checkpoint has no adaptors, or adaptors of another shape.
-
-    Example:
-        >>> from sakd_dense.distill.adaptors import KEY, Adaptors, resume
-        >>> trained, fresh = Adaptors([8], 1, seed=0), Adaptors([8], 1, seed=1)
-        >>> resume(fresh, {KEY: trained.state_dict()})
-        >>> fresh[0][0].weight.equal(trained[0][0].weight)
-        True
     """
     state = checkpoint.get(KEY)
     try:

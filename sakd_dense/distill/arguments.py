@@ -26,13 +26,6 @@ def check_arguments(
 
     Raises:
         UserError: the hook cannot use a value.
-
-    Example:
-        >>> from sakd_dense.distill.arguments import check_arguments
-        >>> ann = dict(checkpoint="ann.pth")
-        >>> check_arguments(ann, True, 10, None, 2.0, "teacher")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: SAKDHook: prefix_share=2.0: must be a number ...
     """
     unknown = sorted(set(teacher) - TEACHER)
     if unknown or not teacher.get("checkpoint"):

@@ -40,18 +40,6 @@ class FeatureCache:
     Attributes:
         seen: number of images so far.
         found: number of images whose features were read.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.distill.cache import FeatureCache
-        >>> teacher = nn.ModuleDict(dict(backbone=nn.Conv2d(3, 8, 1)))
-        >>> cache = FeatureCache("teacher", teacher)
-        >>> with torch.no_grad():
-        ...     for _ in range(2):
-        ...         (feature,) = cache(torch.ones(1, 3, 4, 4), lambda x: (teacher.backbone(x),))
-        >>> tuple(feature.shape), cache.seen, cache.found
-        ((1, 8, 4, 4), 2, 1)
     """
 
     def __init__(self, folder: str | Path, teacher: nn.Module, gib: float = DEFAULT_GIB) -> None:

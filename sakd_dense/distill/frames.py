@@ -17,14 +17,7 @@ from ..transfer.weights import one_model
 
 
 def stacks_frames(teacher: nn.Module) -> bool:
-    """Returns whether the teacher sees the frames as channels.
-
-    Example:
-        >>> from torch import nn
-        >>> from sakd_dense.distill.frames import stacks_frames
-        >>> stacks_frames(nn.Identity())  # no data_preprocessor with time='channels'
-        False
-    """
+    """Returns whether the teacher sees the frames as channels."""
     return getattr(getattr(teacher, "data_preprocessor", None), "time", None) == "channels"
 
 
@@ -41,13 +34,6 @@ def frames_for(teacher: nn.Module, inputs: Tensor) -> Tensor:
 
     Raises:
         UserError: the teacher was trained on another number of frames.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.distill.frames import frames_for
-        >>> tuple(frames_for(nn.Identity(), torch.zeros(4, 2, 2, 8, 8)).shape)  # the mean over T
-        (2, 2, 8, 8)
     """
     if inputs.dim() != 5:
         return inputs
@@ -68,16 +54,6 @@ def summed_over_frames(checkpoint: Checkpoint, student: nn.Module) -> Checkpoint
     """Sums the first convolution's weights in a checkpoint over the stacked frames.
 
     The teacher of the checkpoint sees all frames at once, the student one at a time.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.distill.frames import summed_over_frames
-        >>> from sakd_dense.transfer import Checkpoint
-        >>> teacher = Checkpoint("ann.pth", {"0.weight": torch.ones(8, 4 * 2, 3, 3)})  # T = 4
-        >>> student = nn.Sequential(nn.Conv2d(2, 8, 3))
-        >>> tuple(summed_over_frames(teacher, student).state["0.weight"].shape)
-        (8, 2, 3, 3)
     """
     source = one_model(checkpoint)
     name, convolution = _first_convolution(student)

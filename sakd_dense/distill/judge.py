@@ -26,13 +26,6 @@ def as_teacher(student: Tensor, teacher: Tensor) -> Tensor:
     Args:
         student: firing rates ``[B, C, H, W]``.
         teacher: activations ``[B, C, H, W]``.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.distill.judge import as_teacher
-        >>> rates = torch.arange(8.0).view(2, 1, 2, 2) / 8
-        >>> f"{as_teacher(rates, 3 * rates + 1).mean():.2f}"  # the mean of the teacher
-        '2.31'
     """
     centred, variance, _ = _moments(student)
     _, target, mean = _moments(teacher.detach())

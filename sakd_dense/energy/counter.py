@@ -201,29 +201,13 @@ _DEFORMABLE = (
 
 
 def spiking_parts(model: nn.Module) -> list[nn.Module]:
-    """Returns the children of ``model`` (backbone, neck, head ...) that contain neurons.
-
-    Example:
-        >>> from torch import nn
-        >>> from sakd_dense import SEWResNet
-        >>> from sakd_dense.energy.counter import spiking_parts
-        >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8)
-        >>> len(spiking_parts(nn.Sequential(backbone, nn.Identity())))
-        1
-    """
+    """Returns the children of ``model`` (backbone, neck, head ...) that contain neurons."""
     children = list(model.children()) if not isinstance(model, SpikingBackbone) else [model]
     return [c for c in children if any(isinstance(m, SpikingNeuron) for m in c.modules())]
 
 
 def gates(model: nn.Module) -> list[str]:
-    """Returns the names of the modules in spiking parts whose outputs multiply spikes.
-
-    Example:
-        >>> from sakd_dense import SEWResNet
-        >>> from sakd_dense.energy.counter import gates
-        >>> gates(SEWResNet(18, base_channels=8, stem_channels=8))
-        []
-    """
+    """Returns the names of the modules in spiking parts whose outputs multiply spikes."""
     inside = {m for part in spiking_parts(model) for m in part.modules()}
     return [n for n, m in model.named_modules() if m in inside and isinstance(m, _GATES)]
 

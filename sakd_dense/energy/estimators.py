@@ -182,7 +182,7 @@ def estimate(
         >>> import torch
         >>> from sakd_dense.config import load_config
         >>> from sakd_dense.energy import cost_of, estimate
-        >>> from sakd_dense.transfer import build_for_test
+        >>> from sakd_dense.loading import build_for_test
         >>> model = build_for_test(load_config("sakd_dense::sew18_sakd_digits.py"), None)
         >>> batches = [dict(inputs=[torch.zeros(3, 40, 40)])]
         >>> list(estimate(model, batches, 1, cost_of("fp32"), ["simple"])["simple"])

@@ -77,7 +77,7 @@ def measure(model: BaseModel, batches: Sequence[Any], time_steps: int | None = N
         >>> import torch
         >>> from sakd_dense.config import load_config
         >>> from sakd_dense.energy import measure
-        >>> from sakd_dense.transfer import build_for_test
+        >>> from sakd_dense.loading import build_for_test
         >>> model = build_for_test(load_config("sakd_dense::sew18_sakd_digits.py"), None)
         >>> reading = measure(model, [dict(inputs=[torch.zeros(3, 40, 40)])], time_steps=1)
         >>> reading.images, reading.parts()

@@ -12,8 +12,8 @@ from torch import nn
 
 from ..backbones.time_steps import check_time_steps, find_spiking_backbone
 from ..config.models import check_test_loop
+from ..loading.load import build_for_test, load_for_test, runner_for_test
 from ..runtime.errors import UserError
-from ..transfer.load import build_for_test, load_for_test, runner_for_test
 from .conventions import cost_of
 from .counter import gates
 from .estimators import estimate

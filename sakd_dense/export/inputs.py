@@ -22,7 +22,7 @@ class RawModel(nn.Module):
         >>> import torch
         >>> from sakd_dense.config import load_config
         >>> from sakd_dense.export import RawModel
-        >>> from sakd_dense.transfer import build_for_test
+        >>> from sakd_dense.loading import build_for_test
         >>> model = build_for_test(load_config("sakd_dense::sew18_sakd_digits.py"), None)
         >>> RawModel(model)(torch.zeros(1, 3, 40, 40)).shape
         torch.Size([1, 10])
@@ -45,7 +45,7 @@ def first_image(cfg: Config, model: nn.Module) -> Tensor:
     Example:
         >>> from sakd_dense.config import load_config
         >>> from sakd_dense.export import first_image
-        >>> from sakd_dense.transfer import build_for_test
+        >>> from sakd_dense.loading import build_for_test
         >>> cfg = load_config("sakd_dense::sew18_sakd_digits.py")
         >>> cfg.test_dataloader.dataset.update(scenes=dict(counts=(1, 1, 1)), data_root="digits")
         >>> first_image(cfg, build_for_test(cfg, None)).shape

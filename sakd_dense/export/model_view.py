@@ -24,17 +24,6 @@ class ModelView(nn.Module):
 
     Raises:
         ExportError: if NIR cannot express the neck or head; see also :class:`StepView`.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.config import load_config
-        >>> from sakd_dense.export.model_view import ModelView
-        >>> from sakd_dense.transfer import build_for_test
-        >>> cfg = load_config("sakd_dense::sew18_sakd_digits.py")
-        >>> cfg.model.backbone.neuron = dict(type="IFNode", v_reset=0.0)  # NIR has no soft reset
-        >>> images = torch.zeros(1, 3, 40, 40)
-        >>> ModelView(build_for_test(cfg, None), images)(images).shape
-        torch.Size([1, 10])
     """
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:

@@ -95,14 +95,7 @@ def differing(outputs: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
 
 
 def flat(output: object) -> list[Tensor]:
-    """Returns every tensor of nested lists and tuples, in order.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.export.onnx import flat
-        >>> len(flat(([torch.ones(1), torch.ones(2)], torch.ones(3))))
-        3
-    """
+    """Returns every tensor of nested lists and tuples, in order."""
     if isinstance(output, Tensor):
         return [output]
     return [t for part in output for t in flat(part)]  # type: ignore[attr-defined]

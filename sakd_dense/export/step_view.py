@@ -116,15 +116,7 @@ class _Block(nn.Module):
 
 
 def folded(conv: nn.Module, norm: nn.Module | None) -> nn.Conv2d:
-    """Returns ``norm(conv(x))`` as a plain convolution with one group.
-
-    Example:
-        >>> from torch import nn
-        >>> from sakd_dense.export.step_view import folded
-        >>> conv = folded(nn.Conv2d(4, 8, 3, groups=2, bias=False), nn.BatchNorm2d(8))
-        >>> conv.groups, conv.bias is None
-        (1, False)
-    """
+    """Returns ``norm(conv(x))`` as a plain convolution with one group."""
     if norm is not None:
         conv = fuse_conv_bn_eval(conv.eval(), norm.eval())
     outputs, inputs = conv.out_channels // conv.groups, conv.in_channels // conv.groups
@@ -136,15 +128,7 @@ def folded(conv: nn.Module, norm: nn.Module | None) -> nn.Conv2d:
 
 
 def plain(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """Returns a convolution with the stride, padding and dilation of ``conv`` and another weight.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.export.step_view import plain
-        >>> plain(nn.Conv2d(4, 8, 3, stride=2), torch.zeros(8, 2, 3, 3), bias=None)
-        Conv2d(2, 8, kernel_size=(3, 3), stride=(2, 2), bias=False)
-    """
+    """Returns a convolution with the geometry of ``conv`` and another weight."""
     outputs, inputs, *kernel = weight.shape
     made = nn.Conv2d(
         inputs, outputs, kernel, conv.stride, conv.padding, conv.dilation, bias=bias is not None
@@ -155,14 +139,7 @@ def plain(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
 
 
 def single(layer: SpikingNeuron, pool: nn.MaxPool2d | None = None) -> nn.Module:
-    """Returns the neurons of ``layer`` in single-step mode, with max pooling of their spikes.
-
-    Example:
-        >>> from sakd_dense.export.step_view import single
-        >>> from sakd_dense.neurons import Clock, SpikingNeuron
-        >>> single(SpikingNeuron(dict(type="IFNode", v_reset=0.0), Clock(4))).step_mode
-        's'
-    """
+    """Returns the neurons of ``layer`` in single-step mode, with max pooling of their spikes."""
     if isinstance(layer.node, neuron.ILIFNode):
         return _Counts(layer, pool)
     node = copy.deepcopy(layer.node)
@@ -239,15 +216,7 @@ def _check_pooling(backbone: ResidualBackbone, images: Tensor) -> None:
 
 
 def check_layers(part: nn.Module) -> None:
-    """Raises :class:`ExportError` for the first layer that NIR cannot express.
-
-    Example:
-        >>> from sakd_dense import SEWResNet
-        >>> from sakd_dense.export.step_view import check_layers
-        >>> check_layers(SEWResNet(18, base_channels=8))  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        sakd_dense.export.step_view.ExportError: sn1: NIR has only the hard reset, ...
-    """
+    """Raises :class:`ExportError` for the first layer that NIR cannot express."""
     for name, module in part.named_modules():
         if isinstance(module, ResidualBlock):
             if module.connect in ("AND", "IAND"):

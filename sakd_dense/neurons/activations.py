@@ -34,16 +34,7 @@ ACTIVATIONS = (
 
 
 class SpikingConvModule(ConvModule):
-    """mmcv's ``ConvModule`` whose neuron computes the BatchNorm before it in the same pass.
-
-    Example:
-        >>> from mmcv.cnn import ConvModule
-        >>> from sakd_dense.neurons import Clock
-        >>> from sakd_dense.neurons.activations import replace_activations
-        >>> conv = ConvModule(3, 8, 3, norm_cfg=dict(type="BN"))
-        >>> replace_activations(conv, "LIFNode", Clock(4)), type(conv).__name__
-        (1, 'SpikingConvModule')
-    """
+    """mmcv's ``ConvModule`` whose neuron computes the BatchNorm before it in the same pass."""
 
     def forward(self, x: Tensor, activate: bool = True, norm: bool = True) -> Tensor:
         in_one_pass = (
@@ -69,14 +60,6 @@ class SpikingResidualBlock(nn.Module):
     :func:`replace_activations` derives a class from this one and the class of the block, for the
     blocks of ``HRNet``, ``RegNet``, ``HourglassNet`` and others. With plugins, checkpointing or
     active stochastic depth, upstream's forward runs.
-
-    Example:
-        >>> from mmdet.models.backbones.resnet import BasicBlock
-        >>> from sakd_dense.neurons import Clock
-        >>> from sakd_dense.neurons.activations import SpikingResidualBlock, replace_activations
-        >>> block = BasicBlock(8, 8)
-        >>> replace_activations(block, "LIFNode", Clock(4)), isinstance(block, SpikingResidualBlock)
-        (1, True)
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,14 +102,6 @@ def replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: 
     Returns:
         The number of replaced activations. An activation that several modules share becomes a
         separate layer in each of them.
-
-    Example:
-        >>> from torch import nn
-        >>> from sakd_dense.neurons import Clock
-        >>> from sakd_dense.neurons.activations import replace_activations
-        >>> layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.SiLU())
-        >>> replace_activations(layers, "LIFNode", Clock(4)), type(layers[1]).__name__
-        (2, 'SpikingNeuron')
     """
     count = 0
     # Outside of a ConvModule, an activation may be called on tensors of several widths.

@@ -18,15 +18,7 @@ Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
 class Statistics(NamedTuple):
-    """Statistics of a BatchNorm, ``[C]`` each, with the values that its gradient depends on.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.neurons.batchnorm import take_statistics
-        >>> take_statistics(nn.BatchNorm2d(2).eval(), torch.zeros(1, 2, 4, 4)).mean
-        tensor([0., 0.])
-    """
+    """Statistics of a BatchNorm, ``[C]`` each, with the values that its gradient depends on."""
 
     mean: Tensor
     variance: Tensor
@@ -39,14 +31,6 @@ def is_observed(module: nn.Module) -> bool:
     """Returns whether a forward hook needs the output of ``module``, which must then be called.
 
     A fused pass computes that output together with the following layers and never calls the module.
-
-    Example:
-        >>> from torch import nn
-        >>> from sakd_dense.neurons.batchnorm import is_observed
-        >>> norm = nn.BatchNorm2d(8)
-        >>> _ = norm.register_forward_hook(lambda *_: None)
-        >>> is_observed(norm)
-        True
     """
     return bool(module._forward_hooks)
 
@@ -56,14 +40,6 @@ def fits(norm: nn.Module | None, x: Tensor) -> bool:
 
     ``norm`` must be an ``nn.BatchNorm2d``, not a subclass, and have no forward hooks. In train mode
     ``x`` must contain more than one value per channel.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.neurons.batchnorm import fits
-        >>> x = torch.zeros(2, 8, 4, 4)
-        >>> fits(nn.BatchNorm2d(8), x), fits(nn.GroupNorm(2, 8), x)
-        (True, False)
     """
     if norm is None or type(norm) is not nn.BatchNorm2d:
         return False
@@ -78,14 +54,6 @@ def take_statistics(norm: nn.BatchNorm2d, x: Tensor) -> Statistics:
     """Returns the statistics that ``norm`` uses for ``x``.
 
     In train mode ``norm`` counts the batch, as in PyTorch.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.neurons.batchnorm import take_statistics
-        >>> norm = nn.BatchNorm2d(2)
-        >>> take_statistics(norm, torch.ones(1, 2, 4, 4)).mean, norm.num_batches_tracked
-        (tensor([1., 1.]), tensor(1))
     """
     if not norm.training and norm.running_mean is not None:
         mean, variance, of_batch = norm.running_mean, norm.running_var, False
@@ -108,17 +76,7 @@ def take_statistics(norm: nn.BatchNorm2d, x: Tensor) -> Statistics:
 def as_affine(
     statistics: Statistics, weight: Tensor | None, bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Returns scale and shift, ``[C]`` each, rounded as in PyTorch.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.neurons.batchnorm import as_affine, take_statistics
-        >>> norm = nn.BatchNorm2d(2, eps=0.0).eval()
-        >>> statistics = take_statistics(norm, torch.zeros(1, 2, 4, 4))
-        >>> as_affine(statistics, weight=torch.tensor([2.0, 3.0]), bias=torch.ones(2))
-        (tensor([2., 3.]), tensor([1., 1.]))
-    """
+    """Returns scale and shift, ``[C]`` each, rounded as in PyTorch."""
     inverse = statistics.inverse_std
     scale = inverse if weight is None else inverse * weight
     shift = -statistics.mean.double() * scale.double()
@@ -136,16 +94,6 @@ def gradients(
         weight: Weight of the BatchNorm, or None.
         statistics: Statistics of the forward.
         needed: Whether to compute each of the three gradients; the others are None.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.neurons.batchnorm import gradients, take_statistics
-        >>> norm, x = nn.BatchNorm2d(2, eps=0.0).eval(), torch.zeros(1, 2, 4, 4)
-        >>> statistics = take_statistics(norm, x)
-        >>> needed = [False, False, True]
-        >>> gradients(torch.ones_like(x), x, torch.ones(2), statistics, needed)[2]
-        tensor([16., 16.])
     """
     pixels = _pixels_in_a_row(x)
     if pixels > 1:

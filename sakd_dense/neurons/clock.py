@@ -99,12 +99,6 @@ def mean_up_to(sequence: Tensor, last: Tensor) -> Tensor:
     Args:
         sequence: ``[T, B, ...]``.
         last: number of time steps of each image, 1..T, ``[B]``, on the CPU.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.clock import mean_up_to
-        >>> mean_up_to(torch.tensor([[1.0, 1.0], [0.0, 0.0]]), torch.tensor([1, 2]))  # T = 2, B = 2
-        tensor([1.0000, 0.5000])
     """
     return _MeanUpTo.apply(sequence, last).contiguous()
 

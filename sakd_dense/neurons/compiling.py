@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..runtime.compile_cache import check_instructions_once, is_marked, mark
+from .compile_cache import check_instructions_once, is_marked, mark
 
 
 class Payback:
@@ -29,13 +29,6 @@ class Payback:
         cached: Share of ``elements`` after which a kernel in the cache is due.
         broken: Whether compiling has failed in this process, after which no kernel is due. It is
             set on the class.
-
-    Example:
-        >>> from sakd_dense.neurons.compiling import Payback
-        >>> payback = Payback()
-        >>> payback.count(time_steps=4, elements=1e6)
-        >>> payback.due(time_steps=4)
-        False
     """
 
     elements: float = 4e9
@@ -115,13 +108,6 @@ def saving(x: Tensor, integers: bool) -> float:
     Args:
         x: Input of a layer of neurons.
         integers: Whether the neurons fire integers.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.compiling import saving
-        >>> x = torch.zeros(4, 8, 16, 16)
-        >>> saving(x, integers=False), saving(x, integers=True)
-        (8192.0, 24576.0)
     """
     elements = x.numel() * (3.0 if integers else 1.0)
     if x.device.type == "cpu":
@@ -172,14 +158,7 @@ def _with_constants(kernel: Callable[..., Any], args: tuple[Any, ...]) -> Any:
 
 
 def run(kernel: Callable[..., Any], dynamics: Hashable, compiled: bool, *args: Any) -> Any:
-    """Returns ``kernel(dynamics, *args)``, compiled by ``torch.compile`` if that works.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.compiling import run
-        >>> run(lambda scale, x: scale * x, 2.0, False, torch.ones(2))  # not compiled
-        tensor([2., 2.])
-    """
+    """Returns ``kernel(dynamics, *args)``, compiled by ``torch.compile`` if that works."""
     if compiled and not Payback.broken:
         try:
             return _with_constants(_compiled(kernel, dynamics), args)

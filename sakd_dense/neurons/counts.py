@@ -45,13 +45,6 @@ class NILIFNode(neuron.ILIFNode):
         detach_reset: Whether no gradient passes through the reset. Default: True.
         channels: Number of channels of the input ``[T, B, C, H, W]``. None (default) means one
             threshold for all channels.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.counts import NILIFNode
-        >>> neuron = NILIFNode(D=4, v_threshold=2.0)
-        >>> neuron(torch.tensor([[0.2, 0.6, 1.4, 9.0]]))  # T = 1
-        tensor([[0.0000, 0.5000, 1.5000, 2.0000]])
     """
 
     @typed
@@ -103,14 +96,7 @@ class NILIFNode(neuron.ILIFNode):
 
 
 def spikes_of(x: Tensor, step: Tensor) -> Tensor:
-    """Converts ``x``, ``[N, C, ...]``, to whole multiples of ``step``, ``[C]`` or ``[]``.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.counts import spikes_of
-        >>> spikes_of(torch.tensor([[0.0, 0.5, 1.5]]), step=torch.tensor(0.5))
-        tensor([[0., 1., 3.]])
-    """
+    """Converts ``x``, ``[N, C, ...]``, to whole multiples of ``step``, ``[C]`` or ``[]``."""
     return (x / (step.view(-1, *(1,) * (x.dim() - 2)) if step.dim() else step)).round()
 
 
@@ -120,11 +106,6 @@ def check_counts(counts: Iterable[int]) -> tuple[int, ...]:
     Raises:
         UserError: ``counts`` is empty, or contains a D that is not an integer of at least 1 or that
             is given more than once.
-
-    Example:
-        >>> from sakd_dense.neurons.counts import check_counts
-        >>> check_counts([1, 2, 4])
-        (1, 2, 4)
     """
     levels = tuple(counts)
     if not levels:
@@ -146,13 +127,6 @@ def at_counts(model: nn.Module, D: int | None) -> Iterator[None]:  # noqa: N803
 
     Raises:
         UserError: No neuron of ``model`` fires integers, or ``D`` is not an integer of at least 1.
-
-    Example:
-        >>> from sakd_dense.neurons.counts import NILIFNode, at_counts
-        >>> neuron = NILIFNode(D=4)
-        >>> with at_counts(neuron, 2):
-        ...     neuron.D
-        2
     """
     nodes = [] if D is None else [m for m in model.modules() if isinstance(m, neuron.ILIFNode)]
     if D is not None and not nodes:
@@ -179,11 +153,6 @@ def spike_count(D: int | None) -> surrogate.MultiLevelSpikeCount:  # noqa: N803 
 
     Raises:
         UserError: ``D`` is not an integer of at least 1.
-
-    Example:
-        >>> from sakd_dense.neurons.counts import spike_count
-        >>> spike_count(4).max_spike_count
-        4
     """
     if isinstance(D, bool) or not isinstance(D, int) or D < 1:
         raise UserError(f"D={D!r}: must be an integer of at least 1")

@@ -54,14 +54,6 @@ class Dynamics:
         parameters: Parameters of the surrogate, as pairs.
         start: Potential before the first step.
         most: D of a neuron that fires integers. None (default) means binary spikes.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons import build_node
-        >>> from sakd_dense.neurons.dynamics import Dynamics
-        >>> dynamics = Dynamics.of(build_node(dict(type="IFNode", v_reset=None), time_steps=2))
-        >>> dynamics.potentials([torch.tensor([0.6]), torch.tensor([0.6])])[0]  # spikes at each t
-        [tensor([0.]), tensor([1.])]
     """
 
     tau: float | None
@@ -158,14 +150,7 @@ class Dynamics:
 
 
 def start_of(node: nn.Module) -> float:
-    """Returns the potential of a neuron before the first step: at rest, or its ``v_init``.
-
-    Example:
-        >>> from sakd_dense.neurons import build_node
-        >>> from sakd_dense.neurons.dynamics import start_of
-        >>> start_of(build_node(dict(type="IFNode", v_threshold=2.0, v_init=0.5), time_steps=4))
-        1.0
-    """
+    """Returns the potential of a neuron before the first step: at rest, or its ``v_init``."""
     share = getattr(node, "v_init", None)
     if share is not None:
         return share * node.v_threshold
@@ -177,27 +162,12 @@ def _window(grad: Tensor, u: Tensor, *, grad_min: float, grad_max: float, **_: A
 
 
 def each_step(x: Tensor, steps: int) -> list[Tensor]:
-    """Splits ``[T, ...]``, or ``[1, ...]`` for the same at every t, into T tensors.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.dynamics import each_step
-        >>> each_step(torch.tensor([[1.0, 2.0]]), 2)
-        [tensor([1., 2.]), tensor([1., 2.])]
-    """
+    """Splits ``[T, ...]``, or ``[1, ...]`` for the same at every t, into T tensors."""
     return [x[t if x.shape[0] == steps else 0] for t in range(steps)]
 
 
 def join(steps: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """Stacks T tensors to ``[T, ...]``.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.dynamics import join
-        >>> join([torch.zeros(2), torch.ones(2)], torch.float32)
-        tensor([[0., 0.],
-                [1., 1.]])
-    """
+    """Stacks T tensors to ``[T, ...]``."""
     return torch.stack([x.to(dtype) for x in steps])
 
 

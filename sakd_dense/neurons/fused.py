@@ -175,15 +175,6 @@ def fire(
         before: Whether to return ``spikes(norm(x) + identity)`` instead; ``x`` must then not be
             expanded. Default: False.
         step: Step of a ``NILIFNode``, ``[C]`` or ``[]``.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons import build_node
-        >>> from sakd_dense.neurons.dynamics import Dynamics
-        >>> from sakd_dense.neurons.fused import fire
-        >>> dynamics = Dynamics.of(build_node("IFNode", time_steps=2))
-        >>> fire(torch.full((2, 1, 1, 1), 0.6), 2, dynamics, compiled=False).flatten()
-        tensor([0., 1.])
     """
     x, stored_steps = unrepeated(x, steps)
     x = laid_out_as(x, x)

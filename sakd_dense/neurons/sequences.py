@@ -15,14 +15,6 @@ def unrepeated(x: Tensor, steps: int) -> tuple[Tensor, int]:
     """Reshapes ``[T*B, ...]`` or ``[T, B, ...]`` to ``[t*B, ...]``, and returns it with t.
 
     t is 1 if ``x`` is a view that repeats one step, and T otherwise.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons import repeat_in_time
-        >>> from sakd_dense.neurons.sequences import unrepeated
-        >>> images, steps = unrepeated(repeat_in_time(torch.zeros(2, 3, 8, 8), 4), 4)
-        >>> tuple(images.shape), steps
-        ((2, 3, 8, 8), 1)
     """
     if x.dim() == 4:
         return x, steps
@@ -32,28 +24,12 @@ def unrepeated(x: Tensor, steps: int) -> tuple[Tensor, int]:
 
 
 def channels_last(x: Tensor) -> bool:
-    """Returns whether ``x`` is channels last in memory, and not contiguous as well.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.sequences import channels_last
-        >>> x = torch.zeros(2, 3, 4, 4)
-        >>> channels_last(x), channels_last(x.contiguous(memory_format=torch.channels_last))
-        (False, True)
-    """
+    """Returns whether ``x`` is channels last in memory, and not contiguous as well."""
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 def laid_out_as(x: Tensor, reference: Tensor) -> Tensor:
-    """Returns ``x`` in the memory layout of ``reference``: channels last, or else contiguous.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.sequences import laid_out_as
-        >>> x = torch.zeros(2, 3, 4, 4)
-        >>> laid_out_as(x, x.contiguous(memory_format=torch.channels_last)).stride()
-        (48, 1, 12, 3)
-    """
+    """Returns ``x`` in the memory layout of ``reference``: channels last, or else contiguous."""
     return x.contiguous(
         memory_format=torch.channels_last if channels_last(reference) else torch.contiguous_format
     )
@@ -82,13 +58,6 @@ def aligned(x: Tensor) -> Tensor:
     One channels-last image that was a sequence of T = 1 may have the stride of a pixel in the axis
     of images. If either the image or its gradient is contiguous, PyTorch's backward of BatchNorm
     (2.12, CPU) then reads the other in the wrong order, without an error.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.sequences import aligned
-        >>> images = torch.zeros(2, 3, 4, 4)
-        >>> aligned(images) is images  # more than one image: nothing to do
-        True
     """
     if x.dim() != 4 or len(x) != 1 or not (torch.is_grad_enabled() and x.requires_grad):
         return x
@@ -115,15 +84,7 @@ def grid(x: Tensor, steps: int, by_channel: bool) -> Tensor:
 
 
 def from_grid(out: Tensor, like: Tensor) -> Tensor:
-    """Views a :func:`grid` of any T as ``[T*B, C, H, W]``, with C, H, W and layout of ``like``.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.sequences import from_grid, grid
-        >>> x = torch.zeros(4 * 2, 3, 8, 8)
-        >>> tuple(from_grid(grid(x, steps=4, by_channel=True), like=x).shape)
-        (8, 3, 8, 8)
-    """
+    """Views a :func:`grid` of any T as ``[T*B, C, H, W]``, with C, H, W and layout of ``like``."""
     if channels_last(like):
         return out.view(-1, *like.shape[2:], like.shape[1]).permute(0, 3, 1, 2)
     return out.view(-1, *like.shape[1:])
@@ -134,12 +95,6 @@ def as_separate_steps(x: Tensor) -> Steps:
 
     The tensors share the memory of ``x`` but are not views of it, because a compiled kernel copies
     views of one storage before it writes to them.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.sequences import as_separate_steps
-        >>> [tuple(step.shape) for step in as_separate_steps(torch.zeros(2, 3, 8))]
-        [(3, 8), (3, 8)]
     """
     if len(x) == 1:  # one view holds all of the storage; DLPack is slower
         return [x.detach()[0]]

@@ -43,13 +43,6 @@ class Worth:
         step: Value of one spike, ``[C]`` or ``[]``.
         most: Largest number of spikes.
         sources: Names of the neurons that fired the spikes.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.steps import Worth
-        >>> worth = Worth(torch.tensor(0.5), most=4, sources=frozenset(["sn1"]))
-        >>> worth.spikes(torch.tensor([0.0, 0.5, 2.0]))
-        tensor([0., 1., 4.])
     """
 
     step: Tensor
@@ -66,16 +59,6 @@ class WorthOfSpikes:
 
     Args:
         model: Model to track. Neurons that fire integers, or have a step, are tracked.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons import Clock, SpikingNeuron
-        >>> from sakd_dense.neurons.steps import WorthOfSpikes
-        >>> layer = SpikingNeuron(dict(type="NILIFNode", D=4, v_threshold=2.0), Clock(1))
-        >>> worth = WorthOfSpikes(layer)
-        >>> with worth.watching():
-        ...     worth.of(layer(torch.ones(1, 3, 2, 2))).step
-        tensor(0.5000)
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -174,17 +157,6 @@ def reads(model: nn.Module, watch: WorthOfSpikes) -> Iterator[dict[str, list[Wor
 
     The dict maps the name of each layer to a list with one entry per call. An entry is None if the
     input holds no spikes of the tracked neurons.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.neurons import Clock, SpikingNeuron
-        >>> from sakd_dense.neurons.steps import WorthOfSpikes, reads
-        >>> model = nn.Sequential(SpikingNeuron("NILIFNode", Clock(1)), nn.Conv2d(3, 8, 1))
-        >>> with reads(model, WorthOfSpikes(model)) as seen:
-        ...     _ = model(torch.ones(1, 3, 2, 2))
-        >>> {name: worths[0].most for name, worths in seen.items()}
-        {'1': 4}
     """
     seen: dict[str, list[Worth | None]] = {}
     with ExitStack() as stack:

@@ -33,12 +33,6 @@ class NormedHRFPN(HRFPN):
     Args:
         norm_cfg: Config of the norms. None (default) means BatchNorm.
         act_cfg: Config of the activations. None (default) means ReLU.
-
-    Example:
-        >>> from sakd_dense.parts.detection import NormedHRFPN
-        >>> neck = NormedHRFPN([8, 16], out_channels=8, num_outs=2)
-        >>> neck.reduction_conv.with_norm, neck.reduction_conv.with_activation
-        (True, True)
     """
 
     def __init__(

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..backbones.time_steps import at_time_steps, spiking_backbones
 from ..config.models import test_dataset_of
+from ..loading.load import build_for_test
 from ..runtime.errors import UserError
-from ..transfer.load import build_for_test
 from .loaded import LoadedImage, TestPipeline
 from .panels import Classes, Panel
 from .run import Run
@@ -28,11 +28,6 @@ class Samples:
         models: ``(title, model, T)``; T is None for an ANN.
         meta: names and colours of the classes, as in a data set's ``metainfo``.
         score_thr: minimum score of the boxes to draw.
-
-    Example:
-        >>> from sakd_dense.report.samples import Samples
-        >>> Samples(meta=dict(classes=("car",)), score_thr=0.5).meta["classes"]
-        ('car',)
     """
 
     models: list[tuple[str, nn.Module, int | None]] = field(default_factory=list)

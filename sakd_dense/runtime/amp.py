@@ -26,15 +26,6 @@ class CPUAmpOptimWrapper(OptimWrapper):
     wrong weight gradient in bfloat16, because oneDNN reads memory that it has not written
     (pytorch/pytorch#169688 is of the same kind). The last level of an FPN is such a convolution
     where the network's input is at most 64 pixels wide.
-
-    Example:
-        >>> from mmengine.registry import OPTIM_WRAPPERS
-        >>> from torch import nn, optim
-        >>> sgd = optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
-        >>> wrapper = OPTIM_WRAPPERS.build(dict(type="CPUAmpOptimWrapper", optimizer=sgd))
-        >>> with wrapper.optim_context(model := nn.Linear(2, 2)):
-        ...     model(torch.ones(1, 2)).dtype
-        torch.bfloat16
     """
 
     @contextmanager
@@ -50,15 +41,7 @@ class CPUAmpOptimWrapper(OptimWrapper):
 
 @contextmanager
 def autocast(device_type: str, dtype: torch.dtype) -> Iterator[None]:
-    """Enables ``torch.autocast``; with bfloat16, mmcv's operators compute in float32.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.runtime.amp import autocast
-        >>> with autocast("cpu", torch.bfloat16):
-        ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
-        torch.bfloat16
-    """
+    """Enables ``torch.autocast``; with bfloat16, mmcv's operators compute in float32."""
     with torch.autocast(device_type, dtype):
         if dtype is torch.bfloat16:
             with mmcv_in_float32():
@@ -73,15 +56,6 @@ def mmcv_in_float32() -> Iterator[None]:
 
     The backward of these operators does the same, even if it runs after the block. Blocks may be
     nested. Entering and leaving one takes about 30 microseconds.
-
-    Example:
-        >>> import torch
-        >>> from mmcv.ops import nms
-        >>> from sakd_dense.runtime.amp import mmcv_in_float32
-        >>> boxes = torch.tensor([[0, 0, 8, 8], [0, 0, 8, 8]], dtype=torch.bfloat16)
-        >>> with mmcv_in_float32():
-        ...     nms(boxes, torch.tensor([0.5, 0.9], dtype=torch.bfloat16), iou_threshold=0.5)[1]
-        tensor([1])
     """
     pairs = _operators()
     before = [(vars(kind)["forward"], kind._backward_cls) for kind, _ in pairs]
@@ -137,12 +111,6 @@ def with_amp(optim_wrapper: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         UserError: the type of the wrapper has no mixed-precision twin.
-
-    Example:
-        >>> from sakd_dense.runtime.amp import with_amp
-        >>> wrapper = with_amp(dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1)))
-        >>> wrapper["type"] in ("AmpOptimWrapper", "CPUAmpOptimWrapper")
-        True
     """
     kind = optim_wrapper.get("type", "OptimWrapper")
     name = str(getattr(kind, "__name__", kind)).split(".")[-1]  # a class in pure Python configs

@@ -33,15 +33,6 @@ def typed(init: F) -> F:
     Raises:
         UserError: an argument does not match its annotation. The message names the class, the
             argument, its value and the allowed types.
-
-    Example:
-        >>> from sakd_dense.runtime.arguments import typed
-        >>> class Hook:
-        ...     @typed
-        ...     def __init__(self, interval: int = 10) -> None: ...
-        >>> Hook(interval="10")
-        Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: Hook: interval='10': must be an integer
     """
     signature = inspect.signature(init)
     hints: dict[str, Any] = {}
@@ -64,16 +55,6 @@ def check_fields(instance: Any) -> None:
 
     Raises:
         UserError: a field does not match its annotation.
-
-    Example:
-        >>> from dataclasses import dataclass
-        >>> from sakd_dense.runtime.arguments import check_fields
-        >>> @dataclass
-        ... class Settings:
-        ...     steps: int = 4
-        >>> check_fields(Settings(steps=4.5))
-        Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: steps=4.5: must be an integer
     """
     for name, hint in get_type_hints(type(instance)).items():
         if name in type(instance).__dataclass_fields__:

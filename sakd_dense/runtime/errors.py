@@ -45,14 +45,7 @@ class MissingPackageError(UserError, ModuleNotFoundError):
 
 
 def said_by(error: UserError) -> str:
-    """Returns the message of ``error``, without the traceback of a data loader's worker.
-
-    Example:
-        >>> from sakd_dense.runtime import UserError
-        >>> from sakd_dense.runtime.errors import said_by
-        >>> said_by(UserError("samples=0: take at least 1"))
-        'samples=0: take at least 1'
-    """
+    """Returns the message of ``error``, without the traceback of a data loader's worker."""
     found = _OF_WORKER.fullmatch(str(error))
     return (found[1] if found else str(error)).strip()
 

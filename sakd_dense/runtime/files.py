@@ -89,14 +89,7 @@ def _flush(path: Path) -> None:
 
 
 def is_full(error: BaseException) -> bool:
-    """Returns whether ``error`` means a full disk or quota, or an exceeded limit of the process.
-
-    Example:
-        >>> import errno
-        >>> from sakd_dense.runtime.files import is_full
-        >>> is_full(OSError(errno.ENOSPC, "No space left on device")), is_full(ValueError("T=0"))
-        (True, False)
-    """
+    """Returns whether ``error`` means a full disk or quota, or an exceeded limit of the process."""
     if isinstance(error, UserError):
         return False
     if isinstance(error, OSError) and error.errno is not None:
@@ -115,13 +108,6 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
 
     Returns:
         The removed files.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from sakd_dense.runtime.files import remove_leftovers
-        >>> Path("_unfinished-99999999_epoch_1.pth").touch()  # no such process
-        >>> [file.name for file in remove_leftovers(".")]
-        ['_unfinished-99999999_epoch_1.pth']
     """
     removed = []
     for file in sorted(Path(folder).glob("_unfinished-*")):
@@ -148,15 +134,6 @@ def whole_local_files() -> Iterator[None]:
     """Makes MMEngine write local files with :func:`replacing` inside the block, not in place.
 
     MMEngine writes its checkpoints, with every strategy, and its dumps through ``LocalBackend``.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from mmengine.fileio import put_text
-        >>> from sakd_dense.runtime.files import whole_local_files
-        >>> with whole_local_files():
-        ...     put_text("whole", "last_checkpoint")
-        >>> Path("last_checkpoint").read_text()
-        'whole'
     """
     put, put_text = LocalBackend.put, LocalBackend.put_text
 

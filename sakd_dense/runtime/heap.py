@@ -66,11 +66,6 @@ class FreedMemoryHook(Hook):
 
     Args:
         largest: T x images x pixels of the largest batch that counts as small. Default: 2**20.
-
-    Example:
-        >>> from mmengine.registry import HOOKS
-        >>> HOOKS.build(dict(type="FreedMemoryHook", largest=2**19)).largest
-        524288
     """
 
     priority = "LOW"
@@ -124,12 +119,6 @@ def batch_size(data_batch: Any, steps: int) -> int:
         data_batch: a dict whose ``inputs`` is a list or a stack of images ``[C, H, W]`` or of event
             frames ``[T, C, H, W]``; for test-time augmentation, a list of such lists.
         steps: number of time steps T for images; event frames have their own.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.runtime.heap import batch_size
-        >>> batch_size(dict(inputs=[torch.zeros(3, 32, 32), torch.zeros(3, 16, 64)]), steps=4)
-        16384
     """
     inputs: Any = data_batch.get("inputs", ()) if isinstance(data_batch, dict) else ()
     if len(inputs) and isinstance(inputs[0], list | tuple):

@@ -1,26 +1,18 @@
-"""Temporary changes of a module: its forward or its training flag."""
+"""Temporary changes: a module's forward or training flag, a process's random state."""
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 
 @contextmanager
 def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """Replaces ``module.forward`` with ``forward`` inside the block and restores it afterwards.
-
-    Example:
-        >>> from torch import nn
-        >>> from sakd_dense.runtime.patching import replaced_forward
-        >>> layer = nn.Identity()
-        >>> with replaced_forward(layer, lambda x: x + 1):
-        ...     layer(1)
-        2
-        >>> layer(1)
-        1
-    """
+    """Replaces ``module.forward`` with ``forward`` inside the block and restores it afterwards."""
     before = module.__dict__.get("forward")
     module.forward = forward
     try:
@@ -38,14 +30,6 @@ def outputs_as_in_training(module: nn.Module) -> Iterator[None]:
 
     Some modules return other outputs in training (FCOS boxes in units of strides, PIDNet more
     stages). Only their own flag controls these outputs. Their BatchNorm and dropout stay in eval.
-
-    Example:
-        >>> from torch import nn
-        >>> from sakd_dense.runtime.patching import outputs_as_in_training
-        >>> head = nn.Sequential(nn.BatchNorm2d(8)).eval()
-        >>> with outputs_as_in_training(head):
-        ...     head.training, head[0].training
-        (True, False)
     """
     before, module.training = module.training, True
     try:
@@ -54,4 +38,14 @@ def outputs_as_in_training(module: nn.Module) -> Iterator[None]:
         module.training = before
 
 
-__all__ = ["outputs_as_in_training", "replaced_forward"]
+@contextmanager
+def untouched_random_state() -> Iterator[None]:
+    """Restores the random state (PyTorch, NumPy, ``random``) at the end of the block."""
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        yield
+    random.setstate(python)
+    np.random.set_state(numpy)
+
+
+__all__ = ["outputs_as_in_training", "replaced_forward", "untouched_random_state"]

@@ -22,11 +22,6 @@ def versions() -> dict[str, str]:
     Returns:
         The version by name, for ``python`` and for those of ``torch``, ``mmengine``, ``mmcv``,
         ``mmdet``, ``mmseg``, ``mmpretrain`` and ``sakd_dense`` that are loaded.
-
-    Example:
-        >>> from sakd_dense.runtime.records import versions
-        >>> list(versions())[:2]
-        ['python', 'torch']
     """
     loaded = {name: sys.modules.get(name) for name in _LIBRARIES}
     numbers = {name: str(getattr(m, "__version__", "?")) for name, m in loaded.items() if m}
@@ -42,12 +37,6 @@ class Record:
         command: the command line.
         versions: the library versions, see :func:`versions`.
         date: time in UTC at which the record was created, in ISO 8601.
-
-    Example:
-        >>> from sakd_dense.timesteps import SweepResult  # a Record
-        >>> SweepResult(rows={4: {"coco/bbox_mAP": 0.5}}, config="student.py").to_json("sweep.json")
-        >>> SweepResult.from_json("sweep.json").config
-        'student.py'
     """
 
     #: Name of this kind of file in error messages.

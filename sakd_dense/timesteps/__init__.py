@@ -1,7 +1,6 @@
 """Metrics at several numbers of time steps T from one backbone pass."""
 
 from ..backbones.time_steps import check_time_steps, find_spiking_backbone
-from ..transfer.load import load_for_test
 from .count_grid import CountGrid, grid
 from .loops import TimeStepTestLoop, TimeStepValLoop
 from .reader import PrefixReader
@@ -17,6 +16,5 @@ __all__ = [
     "check_time_steps",
     "find_spiking_backbone",
     "grid",
-    "load_for_test",
     "sweep",
 ]

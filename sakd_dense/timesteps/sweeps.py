@@ -11,8 +11,8 @@ from mmengine.runner import Runner
 
 from ..backbones.time_steps import check_time_steps, find_spiking_backbone, spiking_backbones
 from ..config.models import check_test_loop
+from ..loading.load import load_for_test, runner_for_test
 from ..runtime.errors import UserError
-from ..transfer.load import load_for_test, runner_for_test
 from .evaluators import evaluator_for
 from .loops import TimeStepTestLoop
 from .result import SweepResult

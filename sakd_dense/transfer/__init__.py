@@ -8,7 +8,6 @@ from .apply import transfer
 from .batchnorm import reestimate
 from .batchnorm_hook import ReestimateBatchNormHook
 from .initializer import SAKDTransfer
-from .load import build_for_test, load_for_test
 from .read import load_safely, read_checkpoint, read_state_dict, verify_checkpoint
 from .report import TransferError, TransferReport
 from .thresholds import calibrate
@@ -20,9 +19,7 @@ __all__ = [
     "SAKDTransfer",
     "TransferError",
     "TransferReport",
-    "build_for_test",
     "calibrate",
-    "load_for_test",
     "load_safely",
     "read_checkpoint",
     "read_state_dict",

@@ -90,17 +90,7 @@ def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int
 
 
 def feed(model: nn.Module, batch: Any) -> None:
-    """Runs ``model`` on a batch of a train dataloader, as in training.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from sakd_dense.transfer.batchnorm import feed
-        >>> norm = nn.BatchNorm2d(2)
-        >>> feed(norm, torch.ones(1, 2, 4, 4))
-        >>> norm.num_batches_tracked
-        tensor(1)
-    """
+    """Runs ``model`` on a batch of a train dataloader, as in training."""
     preprocess = getattr(model, "data_preprocessor", None)
     if preprocess is None:
         model(batch) if isinstance(batch, Tensor) else model(*batch)

@@ -84,13 +84,6 @@ def local_file(path: str | os.PathLike[str]) -> Path:
     Raises:
         MissingFileError: the file does not exist or cannot be downloaded.
         UserError: the scheme is unknown, or ``path`` is not a path (weights, for example).
-
-    Example:
-        >>> from pathlib import Path
-        >>> from sakd_dense.transfer.fetch import local_file
-        >>> Path("ann.pth").touch()
-        >>> local_file("ann.pth").name
-        'ann.pth'
     """
     if not isinstance(path, str | os.PathLike):
         raise UserError(

@@ -41,12 +41,6 @@ class Policy:
         missing: keys of the model that the checkpoint may lack.
         left: keys of the checkpoint that the model may lack.
         shape: keys of the model that may have another shape in the checkpoint.
-
-    Example:
-        >>> from sakd_dense.transfer.fit import Policy
-        >>> policy = Policy(missing={"fc.*": "another head"})
-        >>> policy.why_missing("fc.weight"), policy.why_missing("conv1.weight")
-        ('another head', None)
     """
 
     missing: Mapping[str, str] = field(default_factory=dict)
@@ -82,14 +76,6 @@ def fit(
         part: ``'all'`` (default), ``'backbone'`` or ``'head'``. Keys outside of the part count as
             explained.
         exact: keys fit only under their own names, not under another project's. Default: False.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.transfer import Checkpoint
-        >>> from sakd_dense.transfer.fit import Policy, fit
-        >>> ann = Checkpoint("ann.pth", {"conv1.weight": torch.ones(8, 3, 7, 7)})
-        >>> fit(ann, {"conv1.weight": torch.zeros(8, 3, 7, 7)}, Policy()).taken
-        ['conv1.weight']
     """
     source = checkpoint.state
     report = TransferReport(checkpoint.name, part, note=checkpoint.note)

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from ..neurons.counts import NO_LEAK, NILIFNode
 from ..neurons.steps import WorthOfSpikes, reads
 from ..runtime.errors import UserError
-from ..runtime.random_state import untouched_random_state
+from ..runtime.patching import untouched_random_state
 from .batchnorm import feed
 
 #: Number of thresholds that are tried, at equal distances up to the largest activation.

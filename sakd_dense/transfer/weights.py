@@ -82,13 +82,6 @@ def open_checkpoint(content: Any, name: str, weights: str = "auto") -> Checkpoin
 
     Raises:
         UserError: the content has no weights, or none of that kind.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.transfer.weights import open_checkpoint
-        >>> content = dict(model={"w": torch.zeros(1)}, model_ema={"w": torch.ones(1)})
-        >>> open_checkpoint(content, "c.pth").state, open_checkpoint(content, "c.pth", "raw").state
-        ({'w': tensor([1.])}, {'w': tensor([0.])})
     """
     if not isinstance(content, Mapping):
         raise UserError(
@@ -125,12 +118,6 @@ def averaged_keys(state: Mapping[str, Tensor]) -> dict[str, str]:
 
     Returns:
         The keys of raw weights, each with the key of its average.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.transfer.weights import averaged_keys
-        >>> averaged_keys({"conv1.weight": torch.zeros(1), "ema_conv1_weight": torch.ones(1)})
-        {'conv1.weight': 'ema_conv1_weight'}
     """
     named = {key: "ema_" + key.replace(".", "_") for key in state}
     return {key: average for key, average in named.items() if average in state}
@@ -141,14 +128,6 @@ def one_model(checkpoint: Checkpoint) -> Checkpoint:
 
     Raises:
         UserError: there are several models, and nothing in the file identifies that one.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.transfer import Checkpoint
-        >>> from sakd_dense.transfer.weights import one_model
-        >>> state = {f"{m}.backbone.conv1.weight": torch.ones(1) for m in ("student", "teacher")}
-        >>> list(one_model(Checkpoint("c.pth", state)).state)
-        ['backbone.conv1.weight']
     """
     prefixes = backbone_prefixes(checkpoint.state)
     if outermost(prefixes) is not None or not prefixes:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sakd_dense.compat import Case, check
-from sakd_dense.compat.checks import OK
 from tests.helpers.families import FAMILIES, shrunk
+from tools.compat import Case, check
+from tools.compat.checks import OK
 
 #: What upstream's ANN cannot do either: operators that mmcv has for GPUs alone, masks pasted from
 #: the boxes of random weights, layers that a forward adds to the state dict.

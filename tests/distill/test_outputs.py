@@ -8,12 +8,12 @@ import torch
 from mmengine.logging import MessageHub
 from mmengine.registry import MODELS, init_default_scope
 
-from sakd_dense.compat.inputs import batch_for
 from sakd_dense.config.twins import ann_of, spiking_of
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.terms import Terms
 from tests.helpers.families import FAMILIES, shrunk
+from tools.compat.inputs import batch_for
 
 
 class Pair:

@@ -4,10 +4,10 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from sakd_dense.compat.inputs import scaled
 from sakd_dense.config.models import drop_checkpoints, with_preprocessor
 from sakd_dense.config.scopes import config_file
 from sakd_dense.config.types import ANN_TYPES, dicts, type_name
+from tools.compat.inputs import scaled
 
 QUERIES = dict(num_queries=50)
 HOURGLASS = {

@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 
-from sakd_dense.commands.data_errors import data_and_disk_named
 from sakd_dense.datasets.voc import BCCDDataset
+from sakd_dense.guards.data_errors import data_and_disk_named
 from sakd_dense.runtime.errors import UserError
 from tests.helpers.fuzz_files import damaged
 from tests.helpers.fuzz_values import NUMBERS, VALUES, WORDS, folder

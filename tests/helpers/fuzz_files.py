@@ -13,11 +13,11 @@ import torch
 from hypothesis import strategies as st
 from mmengine.registry import TRANSFORMS
 
-from sakd_dense.commands.guards import newest_whole_checkpoint
+from sakd_dense.guards.run import newest_whole_checkpoint
+from sakd_dense.loading.load import load_for_test
 from sakd_dense.runtime.errors import UserError
 from sakd_dense.timesteps import SweepResult
 from sakd_dense.transfer import read_checkpoint, transfer, verify_checkpoint
-from sakd_dense.transfer.load import load_for_test
 from sakd_dense.transfer.read import load_safely
 from tests.helpers.fuzz_values import (
     SCALARS,

@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS, METRICS, MODELS
 from mmengine.runner import Runner
 from torch import nn
 
-from sakd_dense.commands.guards import guard_run
+from sakd_dense.guards.run import guard_run
 from tests.helpers.runs import forget_runs
 
 

@@ -10,10 +10,9 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sakd_dense.backbones import SEWResNet
-from sakd_dense.neurons import compiling
+from sakd_dense.neurons import compile_cache, compiling
 from sakd_dense.neurons.compiling import Payback, saving
 from sakd_dense.neurons.fused import fire
-from sakd_dense.runtime import compile_cache
 from tests.helpers.fused_neurons import NODES, layer
 
 

@@ -8,7 +8,7 @@ from mmengine.registry import DefaultScope, init_default_scope
 from sakd_dense.backbones import SpikingBackbone
 from sakd_dense.config.scopes import load_config
 from sakd_dense.config.twins import ann_of
-from sakd_dense.transfer import build_for_test
+from sakd_dense.loading import build_for_test
 from tests.helpers.scenes import (
     build,
     detection_config,

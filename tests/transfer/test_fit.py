@@ -8,10 +8,10 @@ from torchvision.models import resnet18
 
 from sakd_dense.config.twins import ann_of
 from sakd_dense.distill.teacher import build_teacher
+from sakd_dense.loading.load import load_for_test
 from sakd_dense.runtime.errors import UserError
 from sakd_dense.transfer import transfer
 from sakd_dense.transfer.fit import ADAPTORS
-from sakd_dense.transfer.load import load_for_test
 from tests.helpers.checkpoints import ann, build, retinanet, save
 
 

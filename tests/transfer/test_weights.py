@@ -8,8 +8,8 @@ from mmengine.logging import MMLogger
 from torch import nn
 
 from sakd_dense.export.publishing import publish
+from sakd_dense.loading.load import load_for_test
 from sakd_dense.transfer import TransferError, read_checkpoint, transfer
-from sakd_dense.transfer.load import load_for_test
 from tests.helpers.checkpoints import ann, build, retinanet, save
 
 RAW = {"backbone.conv1.weight": torch.zeros(2), "backbone.bn1.running_mean": torch.ones(2)}

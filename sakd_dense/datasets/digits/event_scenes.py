@@ -65,29 +65,13 @@ class DigitEventScenesDataset(PropheseeDataset):
 
 
 def check_split(split: str) -> None:
-    """Raises a UserError if ``split`` is unknown.
-
-    Example:
-        >>> from sakd_dense.datasets.digits.event_scenes import check_split
-        >>> check_split("all")
-        Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: split='all': must be one of ('train', 'val', 'test')
-    """
+    """Raises a UserError if ``split`` is unknown."""
     if split not in SPLITS:
         raise UserError(f"split={split!r}: must be one of {SPLITS}")
 
 
 def ensure_event_scenes(data_root: str | Path, parameters: MovingParameters) -> None:
-    """Generates the set unless ``data_root`` already contains it, see :func:`.generated.ensure`.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from sakd_dense.datasets import MovingParameters
-        >>> from sakd_dense.datasets.digits.event_scenes import ensure_event_scenes
-        >>> ensure_event_scenes("recordings", MovingParameters(counts=(2, 1, 1)))
-        >>> sorted(file.name for file in Path("recordings/train").glob("*.dat"))
-        ['00000_td.dat', '00001_td.dat']
-    """
+    """Generates the set unless ``data_root`` already contains it, see :func:`.generated.ensure`."""
     made = partial(_write_set, parameters=parameters)
     ensure(data_root, "moving digits with boxes", stamp(parameters, VERSION), made)
 

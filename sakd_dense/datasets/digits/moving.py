@@ -92,12 +92,6 @@ class Recording:
             elsewhere.
         boxes: ``[N, 6]`` int64 for each time stamp: x, y, w, h, digit, and the index of the digit
             in the recording.
-
-    Example:
-        >>> from sakd_dense.datasets import Events
-        >>> from sakd_dense.datasets.digits.moving import Recording
-        >>> Recording(Events.none(), stamps=[50_000], labels=[], boxes=[]).stamps
-        [50000]
     """
 
     events: Events
@@ -142,15 +136,6 @@ def record_scene(
         scans: ``[N, 8, 8]``, ink from 0 to 16.
         targets: ``[N]``, the digit of each scan.
         parameters: see :class:`MovingParameters`.
-
-    Example:
-        >>> import numpy as np
-        >>> from sakd_dense.datasets import MovingParameters
-        >>> from sakd_dense.datasets.digits.moving import record_scene
-        >>> scans, targets = np.full((1, 8, 8), 16), np.array([3])
-        >>> scene = record_scene(np.random.default_rng(0), scans, targets, MovingParameters())
-        >>> scene.stamps, scene.labels[0].shape
-        ([50000, 100000], (64, 64))
     """
     chosen = rng.integers(len(scans), size=rng.integers(*np.add(parameters.digits, (0, 1))))
     digits = [_Digit(rng, ink_of(rng, scans[i], parameters.digit_size), parameters) for i in chosen]

@@ -23,14 +23,6 @@ class ArrayFile(EventFile):
     Raises:
         MissingFileError: if the file does not exist.
         UserError: if the file contains no arrays of events, or is truncated.
-
-    Example:
-        >>> import numpy as np
-        >>> from sakd_dense.datasets.events.arrays import ArrayFile
-        >>> np.save("frame.npy", [[10, 3, 0, 1], [20, 3, 0, 1], [90, 4, 1, 0]])  # t, x, y, p
-        >>> file = ArrayFile("frame.npy")
-        >>> file.begin, file.end, len(file.window(0, 50))
-        (10, 91, 2)
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -55,13 +47,6 @@ def load_array(path: str | Path) -> Any:
     Raises:
         MissingFileError: if the file does not exist.
         UserError: if the file cannot be read.
-
-    Example:
-        >>> import numpy as np
-        >>> from sakd_dense.datasets.events.arrays import load_array
-        >>> np.savez("events.npz", t=[10, 20], p=[1, 0])
-        >>> sorted(load_array("events.npz"))
-        ['p', 't']
     """
     if not Path(path).is_file():
         raise MissingFileError(f"there is no file {str(path)!r}")

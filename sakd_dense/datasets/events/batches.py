@@ -16,12 +16,6 @@ class EventBatches(BaseDataPreprocessor):
     The arguments are those of :class:`~sakd_dense.datasets.EventDetDataPreprocessor`.
 
     A batch is a dict of ``inputs``, whose axes depend on ``time``, and ``data_samples``.
-
-    Example:
-        >>> from sakd_dense.datasets import EventDetDataPreprocessor
-        >>> from sakd_dense.datasets.events.batches import EventBatches
-        >>> issubclass(EventDetDataPreprocessor, EventBatches)
-        True
     """
 
     def __init__(

@@ -47,16 +47,7 @@ def count_events(
 
 
 def inside(events: Events, size: tuple[int, int]) -> np.ndarray:
-    """Returns a mask ``[N]`` bool of the events within the sensor.
-
-    Example:
-        >>> import numpy as np
-        >>> from sakd_dense.datasets import Events
-        >>> from sakd_dense.datasets.events.binning import inside
-        >>> t, x, y, p = np.array([[10, 20], [3, 6], [0, 1], [1, 0]])
-        >>> inside(Events(t, x, y, p), size=(4, 6)).tolist()
-        [True, False]
-    """
+    """Returns a mask ``[N]`` bool of the events within the sensor."""
     height, width = size
     return (events.x >= 0) & (events.x < width) & (events.y >= 0) & (events.y < height)
 
@@ -66,14 +57,6 @@ def check_inside(events: Events, size: tuple[int, int], path: str, drop: bool) -
 
     Raises:
         UserError: if an event is outside the sensor and ``drop`` is False.
-
-    Example:
-        >>> import numpy as np
-        >>> from sakd_dense.datasets import Events
-        >>> from sakd_dense.datasets.events.binning import check_inside
-        >>> t, x, y, p = np.array([[10, 20], [3, 6], [0, 1], [1, 0]])
-        >>> len(check_inside(Events(t, x, y, p), (4, 6), "recording.dat", drop=True))
-        1
     """
     within = inside(events, size)
     if within.all():

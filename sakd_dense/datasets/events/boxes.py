@@ -64,14 +64,6 @@ def corners(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Args:
         boxes: structured array with x, y, w and h.
         size: height and width of the sensor.
-
-    Example:
-        >>> import numpy as np
-        >>> from sakd_dense.datasets import BOX
-        >>> from sakd_dense.datasets.events.boxes import corners
-        >>> box = np.array([(0, 10, 5, 20, 8, 1, 0, 1)], BOX)  # x = 10, y = 5, w = 20, h = 8
-        >>> corners(box, size=(12, 24)).tolist()
-        [[10.0, 5.0, 24.0, 12.0]]
     """
     height, width = size
     x, y, w, h = (boxes[name].astype(np.float64) for name in "xywh")

@@ -96,16 +96,7 @@ class DatFile(EventFile):
 
 
 def unpack(records: np.ndarray) -> Events:
-    """Decodes DAT's records of eight bytes into events.
-
-    Example:
-        >>> import numpy as np
-        >>> from sakd_dense.datasets import Events
-        >>> from sakd_dense.datasets.events.dat import pack, unpack
-        >>> t, x, y, p = np.array([[10, 20], [3, 4], [0, 1], [1, 0]])
-        >>> unpack(pack(Events(t, x, y, p))).x.tolist()
-        [3, 4]
-    """
+    """Decodes DAT's records of eight bytes into events."""
     word = records["xyp"]
     x = (word & _COORDINATE).astype(np.int32)
     y = (word >> 14 & _COORDINATE).astype(np.int32)
@@ -117,14 +108,6 @@ def pack(events: Events) -> np.ndarray:
 
     Raises:
         UserError: if a time, coordinate or polarity does not fit into a record.
-
-    Example:
-        >>> import numpy as np
-        >>> from sakd_dense.datasets import Events
-        >>> from sakd_dense.datasets.events.dat import pack
-        >>> t, x, y, p = np.array([[10, 20], [3, 4], [0, 1], [1, 0]])
-        >>> pack(Events(t, x, y, p)).nbytes
-        16
     """
     for name, most in (("t", 2**32 - 1), ("x", _COORDINATE), ("y", _COORDINATE), ("p", 1)):
         values = getattr(events, name)

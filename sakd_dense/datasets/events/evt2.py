@@ -20,11 +20,6 @@ class State:
 
     Attributes:
         high: upper bits of the time, unwrapped over overflows; -1 before the first of them.
-
-    Example:
-        >>> from sakd_dense.datasets.events.evt2 import State
-        >>> State().t, State(high=2).t
-        (0, 128)
     """
 
     high: int = -1
@@ -36,14 +31,7 @@ class State:
 
 
 def advance(words: np.ndarray, state: State) -> State:
-    """Returns the state after ``words``.
-
-    Example:
-        >>> import numpy as np
-        >>> from sakd_dense.datasets.events.evt2 import WORD, State, advance
-        >>> advance(np.array([8 << 28 | 2], WORD), State())  # the upper bits of the time are 2
-        State(high=2)
-    """
+    """Returns the state after ``words``."""
     highs = words[words >> 28 == _TIME_HIGH] & (1 << _HIGH_BITS) - 1
     return State(int(counted_on(highs, state.high, _HIGH_BITS)[-1]))
 
@@ -56,14 +44,6 @@ def decode(words: np.ndarray, state: State) -> Events:
     Args:
         words: ``[N]`` uint32.
         state: the state after the words before.
-
-    Example:
-        >>> import numpy as np
-        >>> from sakd_dense.datasets.events.evt2 import WORD, State, decode
-        >>> words = np.array([1 << 28 | 5 << 22 | 3 << 11 | 7], WORD)  # t = 5, x = 3, y = 7
-        >>> events = decode(words, State(high=2))
-        >>> events.t.tolist(), events.x.tolist(), events.y.tolist(), events.p.tolist()
-        ([133], [3], [7], [1])
     """
     kind = words >> 28
     is_high = kind == _TIME_HIGH
@@ -90,12 +70,6 @@ def counted_on(values: np.ndarray, before: int, bits: int) -> np.ndarray:
 
     Returns:
         ``[before, *values]`` as int64, unwrapped.
-
-    Example:
-        >>> import numpy as np
-        >>> from sakd_dense.datasets.events.evt2 import counted_on
-        >>> counted_on(np.array([14, 15, 0, 1]), before=-1, bits=4).tolist()
-        [-1, 14, 15, 16, 17]
     """
     period = 1 << bits
     known = before if before >= 0 else int(values[0]) if len(values) else -1

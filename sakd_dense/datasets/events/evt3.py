@@ -32,11 +32,6 @@ class State:
         y: the row; -1 before the first.
         x: column at which the next vector begins.
         p: polarity of the next vector.
-
-    Example:
-        >>> from sakd_dense.datasets.events.evt3 import State
-        >>> State(high=1, low=4).t
-        4100
     """
 
     high: int = -1
@@ -52,15 +47,7 @@ class State:
 
 
 def advance(words: np.ndarray, state: State) -> State:
-    """Returns the state after ``words``.
-
-    Example:
-        >>> import numpy as np
-        >>> from sakd_dense.datasets.events.evt3 import WORD, State, advance
-        >>> words = np.array([8 << 12 | 1, 6 << 12 | 4, 7], WORD)  # TIME_HIGH, TIME_LOW, ADDR_Y
-        >>> advance(words, State())
-        State(high=1, low=4, y=7, x=0, p=0)
-    """
+    """Returns the state after ``words``."""
     kind, value = words >> 12, words & 4095
     base = _bases(kind, value, state)[-1]
     return State(
@@ -80,14 +67,6 @@ def decode(words: np.ndarray, state: State) -> Events:
     Args:
         words: ``[N]`` uint16.
         state: the state after the words before.
-
-    Example:
-        >>> import numpy as np
-        >>> from sakd_dense.datasets.events.evt3 import WORD, State, decode
-        >>> words = np.array([2 << 12 | 1 << 11 | 3], WORD)  # ADDR_X: brighter, x = 3
-        >>> events = decode(words, State(high=1, low=4, y=7))
-        >>> events.t.tolist(), events.x.tolist(), events.y.tolist(), events.p.tolist()
-        ([4100], [3], [7], [1])
     """
     kind, value = words >> 12, words & 4095
     places = np.flatnonzero((kind == _ADDR_X) | (kind == _VECT_12) | (kind == _VECT_8))

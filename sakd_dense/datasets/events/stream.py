@@ -121,13 +121,6 @@ def header_of(path: str | Path) -> tuple[list[str], int]:
 
     Raises:
         MissingFileError: if the file does not exist.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from sakd_dense.datasets.events.stream import header_of
-        >>> _ = Path("recording.dat").write_bytes(b"% Version 2\n% Height 4\n\x00\x08")
-        >>> header_of("recording.dat")
-        (['Version 2', 'Height 4'], 23)
     """
     lines: list[str] = []
     with open_binary(path) as file:
@@ -146,14 +139,6 @@ def open_binary(path: str | Path) -> Any:
 
     Raises:
         MissingFileError: if the file does not exist.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from sakd_dense.datasets.events.stream import open_binary
-        >>> _ = Path("recording.dat").write_bytes(b"% Version 2")
-        >>> with open_binary("recording.dat") as file:
-        ...     file.read(1)
-        b'%'
     """
     if not Path(path).is_file():
         raise MissingFileError(f"there is no event file {str(path)!r}")

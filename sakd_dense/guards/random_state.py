@@ -1,32 +1,11 @@
 """Saving and restoring of a process's random state."""
 
 import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-
-
-@contextmanager
-def untouched_random_state() -> Iterator[None]:
-    """Restores the random state (PyTorch, NumPy, ``random``) at the end of the block.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.runtime.random_state import untouched_random_state
-        >>> before = torch.get_rng_state()
-        >>> with untouched_random_state():
-        ...     _ = torch.rand(8)
-        >>> torch.get_rng_state().equal(before)
-        True
-    """
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        yield
-    random.setstate(python)
-    np.random.set_state(numpy)
 
 
 def random_state() -> dict[str, Any]:
@@ -36,11 +15,6 @@ def random_state() -> dict[str, Any]:
 
     Returns:
         A dict with ``python``, ``numpy`` and ``torch``; with a GPU, also ``cuda``.
-
-    Example:
-        >>> from sakd_dense.runtime.random_state import random_state
-        >>> list(random_state())[:3]
-        ['python', 'numpy', 'torch']
     """
     version, python, gauss = random.getstate()
     numpy: Any = np.random.get_state()
@@ -56,17 +30,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Restores the generators to a state that :func:`random_state` has returned.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.runtime.random_state import random_state, set_random_state
-        >>> state = random_state()
-        >>> drawn = torch.rand(8)
-        >>> set_random_state(state)
-        >>> torch.rand(8).equal(drawn)
-        True
-    """
+    """Restores the generators to a state that :func:`random_state` has returned."""
     version, python, gauss = state["python"]
     random.setstate((version, tuple(python.tolist()), gauss))
     name, keys, *rest = state["numpy"]
@@ -76,4 +40,4 @@ def set_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
-__all__ = ["random_state", "set_random_state", "untouched_random_state"]
+__all__ = ["random_state", "set_random_state"]

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from sakd_dense.compat import CHECKS, Case, check, checks, find_cases, markdown, run_cases
-from sakd_dense.compat.checks import OK
+from tools.compat import CHECKS, Case, check, checks, find_cases, markdown, run_cases
+from tools.compat.checks import OK
 
 MODEL = dict(type="Fake")
 
@@ -25,7 +25,7 @@ def fake(monkeypatch):
             for name, found in answer(case, spiking).items():
                 tell(name, found)
 
-        monkeypatch.setattr("sakd_dense.compat.run.check", checked)
+        monkeypatch.setattr("tools.compat.run.check", checked)
 
     return put
 

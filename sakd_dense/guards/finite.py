@@ -9,8 +9,8 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from .arguments import typed
-from .errors import UserError
+from ..runtime.arguments import typed
+from ..runtime.errors import UserError
 
 #: float16's loss scaling skips the step after an overflow and halves the scale. So many bad steps
 #: in a row have another cause.
@@ -30,11 +30,6 @@ class FiniteLossHook(Hook):
 
     Raises:
         UserError: ``overflows`` is not an integer of at least 1.
-
-    Example:
-        >>> from mmengine.registry import HOOKS
-        >>> HOOKS.build(dict(type="FiniteLossHook")).overflows
-        20
     """
 
     priority = "HIGH"  # before what logs, counts or saves
@@ -66,12 +61,6 @@ def not_finite(outputs: Any) -> dict[str, float]:
 
     Returns:
         Those entries by name, each as a float (the mean of a tensor).
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.runtime.finite import not_finite
-        >>> not_finite(dict(loss_cls=torch.tensor(float("nan")), loss_bbox=torch.tensor(1.0)))
-        {'loss_cls': nan}
     """
     entries = dict(outputs) if isinstance(outputs, Mapping) else {}
     means = {k: v.detach().float().mean() for k, v in entries.items() if torch.is_tensor(v)}
@@ -81,13 +70,7 @@ def not_finite(outputs: Any) -> dict[str, float]:
 
 
 def last_checkpoint(work_dir: str) -> str:
-    """Returns a sentence that names the checkpoint from which a run can resume.
-
-    Example:
-        >>> from sakd_dense.runtime.finite import last_checkpoint
-        >>> last_checkpoint("work_dirs/new")
-        'There is no checkpoint yet.'
-    """
+    """Returns a sentence that names the checkpoint from which a run can resume."""
     try:
         return f"The last checkpoint is {(Path(work_dir) / 'last_checkpoint').read_text().strip()}."
     except OSError:
@@ -95,13 +78,7 @@ def last_checkpoint(work_dir: str) -> str:
 
 
 def advice(terms: list[str]) -> str:
-    """Returns advice that fits the names of the loss terms.
-
-    Example:
-        >>> from sakd_dense.runtime.finite import advice
-        >>> "a teacher with finite outputs" in advice(["loss_sakd_feat"])
-        True
-    """
+    """Returns advice that fits the names of the loss terms."""
     helps = [
         "a lower learning rate (optim_wrapper.optimizer.lr), "
         "optim_wrapper.clip_grad=dict(max_norm=10), a longer warm-up, no --amp"

@@ -30,14 +30,6 @@ def data_and_disk_named(cfg: Config) -> Iterator[None]:
         MissingFileError: a file under a ``data_root`` or of an ``ann_file`` is missing.
         UserError: an annotation file is not in COCO's format or has none of the data set's classes,
             no image of a data set is left, or the disk is full.
-
-    Example:
-        >>> from mmengine.config import Config
-        >>> from sakd_dense.commands.data_errors import data_and_disk_named
-        >>> with data_and_disk_named(Config()):
-        ...     raise OSError(28, "No space left on device")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: the disk or the quota is full: ...
     """
     try:
         yield

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config.types import dicts, type_name
+from sakd_dense.config.types import dicts, type_name
 
 #: Keys that limit the number of boxes, and the largest values that are kept.
 _PROPOSALS = {"nms_pre": 100, "nms_post": 50, "max_per_img": 50, "max_num": 50, "num": 32}

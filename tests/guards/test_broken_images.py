@@ -10,7 +10,7 @@ import pytest
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.transforms import LoadAnnotations
 
-from sakd_dense.runtime.broken_images import BrokenImageHook
+from sakd_dense.guards.broken_images import BrokenImageHook
 from sakd_dense.runtime.errors import MissingFileError, UserError
 from tests.helpers.toy_runs import LoadToy, add_noise, toy_runner
 

@@ -85,13 +85,6 @@ def coco_fault(
 
     Returns:
         A message with the file and the fault. None if the file has no fault or cannot be opened.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from sakd_dense.commands.annotations import coco_fault
-        >>> _ = Path("train.json").write_text('{"images": []}')
-        >>> coco_fault("train.json").partition(";")[0]
-        "train.json: 'images' is empty"
     """
     try:
         content = json.loads(Path(file).read_bytes())

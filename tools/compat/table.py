@@ -60,14 +60,7 @@ def share(rows: Iterable[Row], name: str) -> tuple[int, int]:
 
 
 def markdown(result: dict[str, Any], backbones: str = "resnet") -> str:
-    """Returns ``docs/compatibility.md``, or ``docs/compatibility_other.md`` for ``'other'``.
-
-    Example:
-        >>> from sakd_dense.compat import markdown
-        >>> page = markdown(dict(versions=dict(mmdet="3.3.0"), options=dict(size=128), cases={}))
-        >>> "mmdet 3.3.0; size=128." in page.splitlines()
-        True
-    """
+    """Returns ``docs/compatibility.md``, or ``docs/compatibility_other.md`` for ``'other'``."""
     rows = sorted(result["cases"].values(), key=lambda r: (r["package"], r["family"], r["name"]))
     known = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     how = ", ".join(f"{name}={value}" for name, value in result["options"].items())

@@ -11,8 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
+from ..runtime.errors import UserError
 from .broken_images import plain_datasets
-from .errors import UserError
 
 
 @HOOKS.register_module()
@@ -23,11 +23,6 @@ class KnownClassesHook(Hook):
 
     Raises:
         UserError: no category of the annotation file is a class of the data set.
-
-    Example:
-        >>> from mmengine.registry import HOOKS
-        >>> HOOKS.build(dict(type="KnownClassesHook")).priority
-        'VERY_HIGH'
     """
 
     priority = "VERY_HIGH"

@@ -17,12 +17,12 @@ from torch import nn
 from ..config.models import with_preprocessor
 from ..config.teacher import sakd_hook, teacher_of
 from ..config.types import class_scope
-from ..runtime.broken_images import BrokenImageHook
+from ..guards.broken_images import BrokenImageHook
+from ..guards.known_classes import KnownClassesHook
 from ..runtime.errors import UserError
-from ..runtime.known_classes import KnownClassesHook
-from .fit import Policy, fit
-from .read import Source, read_checkpoint
-from .weights import Checkpoint, one_model
+from ..transfer.fit import Policy, fit
+from ..transfer.read import Source, read_checkpoint
+from ..transfer.weights import Checkpoint, one_model
 
 _STRICT = Policy()
 
@@ -53,7 +53,7 @@ def build_for_test(
 
     Example:
         >>> from sakd_dense.config import load_config
-        >>> from sakd_dense.transfer import build_for_test
+        >>> from sakd_dense.loading import build_for_test
         >>> cfg = load_config("sakd_dense::sew18_sakd_digits.py")
         >>> model, ann = build_for_test(cfg, None), build_for_test(cfg, None, ann=True)
         >>> type(model.backbone).__name__, type(ann.backbone).__name__
@@ -129,7 +129,7 @@ def load_for_test(model: nn.Module, checkpoint: Source) -> dict[str, Any]:
     Example:
         >>> import torch
         >>> from torch import nn
-        >>> from sakd_dense.transfer import load_for_test
+        >>> from sakd_dense.loading import load_for_test
         >>> model = nn.Linear(2, 2)
         >>> torch.save(dict(state_dict=model.state_dict(), meta=dict(epoch=12)), "model.pth")
         >>> load_for_test(model, "model.pth")

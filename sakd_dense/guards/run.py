@@ -11,13 +11,13 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from ..runtime.broken_images import BrokenImageHook
-from ..runtime.checkpoint_hook import WholeCheckpointHook
 from ..runtime.errors import UserError
 from ..runtime.files import remove_leftovers
-from ..runtime.finite import FiniteLossHook
-from ..runtime.known_classes import KnownClassesHook
 from ..transfer.read import load_safely
+from .broken_images import BrokenImageHook
+from .checkpoint_hook import WholeCheckpointHook
+from .finite import FiniteLossHook
+from .known_classes import KnownClassesHook
 
 
 def guard_run(runner: Runner) -> None:
@@ -38,16 +38,7 @@ def guard_run(runner: Runner) -> None:
 
 
 def tidy(work_dir: str) -> None:
-    """Removes the incomplete files of a killed run from its work dir.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from sakd_dense.commands.guards import tidy
-        >>> Path("_unfinished-99999999_epoch_1.pth").touch()  # no such process
-        >>> tidy(".")
-        >>> Path("_unfinished-99999999_epoch_1.pth").exists()
-        False
-    """
+    """Removes the incomplete files of a killed run from its work dir."""
     if int(os.environ.get("RANK", 0)) == 0 and Path(work_dir).is_dir():
         removed = remove_leftovers(work_dir)
         if removed:
@@ -64,11 +55,6 @@ def newest_whole_checkpoint(work_dir: str) -> str | None:
 
     Raises:
         UserError: checkpoints exist, but none is intact.
-
-    Example:
-        >>> from sakd_dense.commands.guards import newest_whole_checkpoint
-        >>> newest_whole_checkpoint("work_dirs/new") is None
-        True
     """
     folder, pointer = Path(work_dir), Path(work_dir) / "last_checkpoint"
     named = pointer.read_text().strip() if pointer.is_file() else ""
@@ -106,16 +92,7 @@ def _is_other(file: Path) -> bool:
 
 
 def why_no_resume(file: Path) -> str | None:
-    """Returns the reason why a run cannot resume from ``file``, or None if it can.
-
-    Example:
-        >>> from pathlib import Path
-        >>> import torch
-        >>> from sakd_dense.commands.guards import why_no_resume
-        >>> torch.save(dict(state_dict={}), "weights.pth")
-        >>> why_no_resume(Path("weights.pth"))
-        'weights.pth is not a checkpoint of a training run (it has no message_hub, meta)'
-    """
+    """Returns the reason why a run cannot resume from ``file``, or None if it can."""
     try:
         content = load_safely(file)
     except UserError as error:

@@ -13,17 +13,18 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from ..backbones import SpikingBackbone
-from ..config.teacher import student_config
-from ..config.twins import ann_of, spiking_of
-from ..distill.hook import DEFAULT_FEATURES
-from ..distill.responses import find_response
-from ..distill.schedule import Weight
-from ..distill.teacher import ready
-from ..distill.terms import Terms
-from ..distill.wrappers import on_loss, student_of
-from ..runtime.errors import UserError
-from ..transfer.batchnorm import reestimate
+from sakd_dense.backbones import SpikingBackbone
+from sakd_dense.config.teacher import student_config
+from sakd_dense.config.twins import ann_of, spiking_of
+from sakd_dense.distill.hook import DEFAULT_FEATURES
+from sakd_dense.distill.responses import find_response
+from sakd_dense.distill.schedule import Weight
+from sakd_dense.distill.teacher import ready
+from sakd_dense.distill.terms import Terms
+from sakd_dense.distill.wrappers import on_loss, student_of
+from sakd_dense.runtime.errors import UserError
+from sakd_dense.transfer.batchnorm import reestimate
+
 from .cases import Case, first_line
 from .inputs import batch_for, scaled
 
@@ -67,12 +68,6 @@ def check(
         The outcomes of ``build``, ``train``, ``predict`` and ``load``, and for a spiking model
         those of ``responses`` and ``features``; if ``build`` fails, only its outcome. An outcome is
         ``OK``, the error, or for ``responses`` also ``UNDEFINED`` followed by the head.
-
-    Example:
-        >>> from sakd_dense.compat import check, find_cases
-        >>> case = find_cases("mmpretrain", "resnet/resnet18_8xb16_cifar10.py")[0]
-        >>> check(case, spiking=False, size=32)  # doctest: +SKIP
-        {'build': 'ok', 'train': 'ok', 'predict': 'ok', 'load': 'ok'}
     """
     best: dict[str, str] = {}
     for factor in factors:

@@ -12,9 +12,9 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import ProgressBar
 
-from ..config.models import drop_checkpoints, with_preprocessor
-from ..config.types import ANN_TYPES, ann_backbone_cfgs, type_name
-from ..runtime.errors import MissingPackageError, UserError
+from sakd_dense.config.models import drop_checkpoints, with_preprocessor
+from sakd_dense.config.types import ANN_TYPES, ann_backbone_cfgs, type_name
+from sakd_dense.runtime.errors import MissingPackageError, UserError
 
 PACKAGES = ("mmdet", "mmseg", "mmpretrain")
 #: ``'resnet'``: backbones with their own forward pass; ``'other'``: those that run upstream's.
@@ -32,12 +32,6 @@ class Case:
         error: the error that reading the config raised; empty by default.
         scope: the package in whose registry the model is: the config's ``default_scope``. Default:
             ``package``. RTMDet's classifiers are configs of mmdet, but models of mmpretrain.
-
-    Example:
-        >>> from sakd_dense.compat import Case
-        >>> case = Case("mmdet", ["retinanet/retinanet_r50_fpn_1x_coco.py"], dict(type="RetinaNet"))
-        >>> case.family, case.name
-        ('retinanet', 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py')
     """
 
     package: str
@@ -92,11 +86,6 @@ def find_cases(
             ``retinanet/*r50*``. Default: all configs.
         progress: whether to show a progress bar. Default: False.
         backbones: one of :data:`BACKBONES`, or None (default) for both.
-
-    Example:
-        >>> from sakd_dense.compat import find_cases
-        >>> [case.name for case in find_cases("mmdet", "retinanet/retinanet_r50_fpn_1x_*.py")]
-        ['mmdet::retinanet/retinanet_r50_fpn_1x_coco.py']
     """
     if package not in PACKAGES:
         raise UserError(f"package={package!r}: must be one of {PACKAGES}")

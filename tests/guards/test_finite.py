@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from sakd_dense.guards.finite import FiniteLossHook
 from sakd_dense.runtime.errors import UserError
-from sakd_dense.runtime.finite import FiniteLossHook
 from tests.helpers.toy_runs import ToyModel, toy_runner
 
 

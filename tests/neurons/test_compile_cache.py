@@ -4,8 +4,8 @@ import pytest
 from torch._inductor import config
 from torch._inductor.cpu_vec_isa import VecISA
 
-from sakd_dense.runtime import compile_cache
-from sakd_dense.runtime.compile_cache import check_instructions_once, is_marked, mark
+from sakd_dense.neurons import compile_cache
+from sakd_dense.neurons.compile_cache import check_instructions_once, is_marked, mark
 
 
 def test_a_mark_is_of_this_version_and_this_folder(monkeypatch, tmp_path):

@@ -8,8 +8,8 @@ import torch
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import Hook
 
-from sakd_dense.commands.guards import newest_whole_checkpoint, tidy
-from sakd_dense.runtime import checkpoint_hook
+from sakd_dense.guards import checkpoint_hook
+from sakd_dense.guards.run import newest_whole_checkpoint, tidy
 from sakd_dense.runtime.errors import UserError
 from sakd_dense.transfer.read import load_safely
 from tests.helpers.runs import forget_runs

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sakd_dense.transfer.load import load_for_test
+from sakd_dense.loading.load import load_for_test
 from tests.helpers.scenes import build, retinanet, write_checkpoint
 
 
@@ -73,7 +73,7 @@ def test_no_file(tmp_path, model):
 def test_a_checkpoint_of_the_ann_is_pointed_out(tmp_path, model, monkeypatch, text, warned):
     messages = []
     monkeypatch.setattr(
-        "sakd_dense.transfer.load.print_log", lambda message, **_: messages.append(message)
+        "sakd_dense.loading.load.print_log", lambda message, **_: messages.append(message)
     )
     load_for_test(model, write_checkpoint(model, tmp_path / "a.pth", cfg=text))
     assert any("has no SEWResNet" in m for m in messages) == warned

@@ -14,8 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
-from .arguments import typed
-from .errors import MissingFileError, UserError
+from ..runtime.arguments import typed
+from ..runtime.errors import MissingFileError, UserError
 
 #: Share of a data set above which the set itself, and not single images, counts as broken.
 LARGEST_SHARE = 0.1
@@ -39,11 +39,6 @@ class BrokenImageHook(Hook):
     Raises:
         UserError: ``share`` is not a number from 0 to 1, a larger share of the training set is
             broken, an image of a test set is broken, or the folder of the images does not exist.
-
-    Example:
-        >>> from mmengine.registry import HOOKS
-        >>> HOOKS.build(dict(type="BrokenImageHook", share=0.01)).share
-        0.01
     """
 
     priority = "VERY_HIGH"  # before a hook reads from the loader
@@ -85,15 +80,7 @@ class BrokenImageHook(Hook):
 
 
 def plain_datasets(dataset: Any) -> Iterator[Any]:
-    """Yields the data sets with their own pipeline inside wrappers (concatenated, repeated).
-
-    Example:
-        >>> from mmengine.dataset import BaseDataset, ConcatDataset
-        >>> from sakd_dense.runtime.broken_images import plain_datasets
-        >>> parts = [BaseDataset(lazy_init=True), BaseDataset(lazy_init=True)]
-        >>> len(list(plain_datasets(ConcatDataset(parts, lazy_init=True))))
-        2
-    """
+    """Yields the data sets with their own pipeline inside wrappers (concatenated, repeated)."""
     for inner in getattr(dataset, "datasets", None) or ():
         yield from plain_datasets(inner)
     if hasattr(dataset, "dataset"):

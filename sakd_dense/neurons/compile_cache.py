@@ -36,13 +36,7 @@ def _file(fact: str) -> Path | None:
 
 
 def is_marked(fact: str) -> bool:
-    """Returns whether a run on this machine has left a mark for ``fact``.
-
-    Example:
-        >>> from sakd_dense.runtime.compile_cache import is_marked
-        >>> is_marked("no run has found this")
-        False
-    """
+    """Returns whether a run on this machine has left a mark for ``fact``."""
     file = _file(fact)
     return file is not None and file.is_file()
 

@@ -22,15 +22,6 @@ class SeedWorker:
     Attributes:
         first: the loader's own ``worker_init_fn``, called first, or None.
         seed, epoch, rank: the seed, epoch and rank of the run.
-
-    Example:
-        >>> import random
-        >>> from sakd_dense.runtime.data_workers import SeedWorker
-        >>> SeedWorker(None, seed=0, epoch=3, rank=0)(1)
-        >>> number = random.random()
-        >>> SeedWorker(None, seed=0, epoch=3, rank=0)(1)
-        >>> random.random() == number
-        True
     """
 
     first: Callable[[int], Any] | None
@@ -53,14 +44,6 @@ def seed_workers_by_epoch(loader: DataLoader, seed: int, epoch: int) -> None:
 
     A loader without workers is unchanged. Persistent workers are stopped, since another run cannot
     reproduce the state of their generators.
-
-    Example:
-        >>> from torch.utils.data import DataLoader
-        >>> from sakd_dense.runtime.data_workers import seed_workers_by_epoch
-        >>> loader = DataLoader([0, 1], num_workers=1)
-        >>> seed_workers_by_epoch(loader, seed=0, epoch=3)
-        >>> loader.worker_init_fn
-        SeedWorker(first=None, seed=0, epoch=3, rank=0)
     """
     if not getattr(loader, "num_workers", 0):
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sakd_dense.commands.annotations import coco_fault
+from sakd_dense.guards.annotations import coco_fault
 from tests.helpers.small_run import write_config
 from tests.helpers.tooling import tool
 

@@ -24,10 +24,11 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
+from ..runtime.errors import UserError
+from ..runtime.files import replacing, whole_local_files
+from ..runtime.patching import untouched_random_state
 from .data_workers import seed_workers_by_epoch
-from .errors import UserError
-from .files import replacing, whole_local_files
-from .random_state import random_state, set_random_state, untouched_random_state
+from .random_state import random_state, set_random_state
 
 #: Key of the saved state in a checkpoint.
 KEY = "sakd_run"
@@ -54,12 +55,6 @@ class WholeCheckpointHook(CheckpointHook):
     To use the hook in a config, set
     ``default_hooks = dict(checkpoint=dict(type='WholeCheckpointHook'))``. ``tools/train.py``
     replaces every ``CheckpointHook`` with it.
-
-    Example:
-        >>> from mmengine.registry import HOOKS
-        >>> hook = HOOKS.build(dict(type="WholeCheckpointHook", max_keep_ckpts=2))
-        >>> hook.max_keep_ckpts
-        2
     """
 
     file_backend: Any  # set by MMEngine's before_train

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from mmengine.utils import ProgressBar
 
-from ..runtime.errors import UserError
-from ..runtime.files import replacing
-from ..runtime.records import versions
+from sakd_dense.runtime.errors import UserError
+from sakd_dense.runtime.files import replacing
+from sakd_dense.runtime.records import versions
+
 from .cases import Case
 from .checks import CHECKS, OK, check
 
@@ -55,11 +56,6 @@ def run_cases(
         key of a case: ``name``, ``package``, ``family``, ``configs``, ``swapped`` (the outcomes
         that :func:`.checks.check` returns), ``unswapped`` (those of the ANN, if it was run) and
         ``seconds``.
-
-    Example:
-        >>> from sakd_dense.compat import run_cases
-        >>> list(run_cases([], "compatibility.json", size=128))
-        ['versions', 'options', 'cases']
     """
     cases, out = list(cases), Path(out)
     result = _known(out, options)
