@@ -1,6 +1,7 @@
 """Models on a device compared with the CPU: SAKD steps, every T from one pass, DDP."""
 
 import copy
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -29,7 +30,9 @@ from sakd_dense.distill.wrappers import on_loss
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.runtime.amp import autocast
 from sakd_dense.transfer import reestimate
-from tools.compat.inputs import batch_for, scaled
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the root of the checkout, for tools/
+from tools.compat.inputs import batch_for, scaled  # noqa: E402
 
 #: Detectors, segmentors and classifiers, with binary neurons and with counts.
 CONFIGS = (

@@ -6,8 +6,8 @@ import torch
 from sakd_dense.distill.adaptors import KEY, Adaptors, channels_of
 from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.terms import Terms
+from sakd_dense.loading import load_for_test
 from sakd_dense.runtime.errors import UserError
-from sakd_dense.timesteps import load_for_test
 from tests.helpers.processes import run_script
 from tests.helpers.scenes import build, retinanet
 from tests.helpers.tasks import TASKS
