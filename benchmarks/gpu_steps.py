@@ -32,7 +32,7 @@ from sakd_dense.runtime.amp import autocast
 from sakd_dense.transfer import reestimate
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the root of the checkout, for tools/
-from tools.compat.inputs import batch_for, scaled  # noqa: E402
+from tools.compat.inputs import batch_for, scaled
 
 #: Detectors, segmentors and classifiers, with binary neurons and with counts.
 CONFIGS = (
