@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from mmengine.logging import MMLogger
 
+from sakd_dense.guards.heap import keep_freed_memory
 from sakd_dense.runtime.files import replacing
-from sakd_dense.runtime.heap import keep_freed_memory
 from sakd_dense.runtime.records import versions
 
 

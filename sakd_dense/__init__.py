@@ -25,7 +25,6 @@ patch_config_scopes()
 
 # Modules that register classes.
 from . import backbones, distill, firing, guards, parts, timesteps, transfer  # noqa: E402, F401
-from .runtime import amp, heap  # noqa: E402, F401
 
 if find_spec("mmdet") is not None:  # the data sets need mmdet, which users of mmseg may lack
     from . import datasets  # noqa: F401

@@ -10,7 +10,6 @@ import pytest
 import torch
 from yapf.yapflib import yapf_api
 
-from sakd_dense.neurons import compiling
 from tests.helpers.runs import forget_runs
 
 # Tensors are tiny here: threads only wait for each other, the more so beside other work. The same
@@ -36,13 +35,6 @@ def fixed_seed() -> None:
 def no_config_is_laid_out(monkeypatch) -> None:
     """MMEngine's call of yapf: six times a run, and half of a small one. It changes blanks only."""
     monkeypatch.setattr(yapf_api, "FormatCode", lambda text, **_: (text, True))
-
-
-@pytest.fixture(autouse=True)
-def no_kernels_of_other_runs(monkeypatch) -> None:
-    """When a model compiles depends on no run before, and leaves no mark for one behind."""
-    monkeypatch.setattr(compiling, "is_marked", lambda _: False)
-    monkeypatch.setattr(compiling, "mark", lambda _: None)
 
 
 @pytest.fixture(autouse=True)

@@ -61,7 +61,7 @@ def test_built_whole(file):
     model = MODELS.build(cfg.model)
     assert isinstance(model.backbone, SpikingBackbone) == (file in STUDENTS)
     # Neurons of necks and heads that spike, too, fire as many spikes as the name says.
-    slots = {m.slots for m in model.modules() if isinstance(m, SpikingNeuron)}
+    slots = {m.max_spikes for m in model.modules() if isinstance(m, SpikingNeuron)}
     if file in STUDENTS:
         assert slots == ({4} if file.stem.endswith("_1x4") else {1})
         assert not file.stem.endswith("_1x4") or model.backbone.time_steps == 1

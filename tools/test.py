@@ -25,7 +25,7 @@ from sakd_dense.commands.arguments import (
     file_name,
     reported,
 )
-from sakd_dense.commands.prepare import apply_run_arguments, keep_freed_memory, start_processes
+from sakd_dense.commands.prepare import add_speed_hooks, apply_run_arguments, start_processes
 from sakd_dense.commands.tta import draw_to, use_tta
 from sakd_dense.config.scopes import load_config
 from sakd_dense.guards.data_errors import data_and_disk_named
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options)
     apply_run_arguments(cfg, args)
-    keep_freed_memory(cfg)
+    add_speed_hooks(cfg)
     verify_checkpoint(args.checkpoint, hand_on=True)
     if args.show_dir:
         draw_to(cfg, args.show_dir)

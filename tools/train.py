@@ -26,11 +26,11 @@ from sakd_dense.commands.arguments import (
     reported,
 )
 from sakd_dense.commands.prepare import (
+    add_speed_hooks,
     apply_run_arguments,
     apply_sakd,
     apply_training_arguments,
     guard_checkpoints,
-    keep_freed_memory,
     start_processes,
     watch_firing_rates,
 )
@@ -94,7 +94,7 @@ def run_config(args: argparse.Namespace) -> Config:
     apply_run_arguments(cfg, args)
     apply_training_arguments(cfg, args)
     watch_firing_rates(cfg)
-    keep_freed_memory(cfg)
+    add_speed_hooks(cfg)
     cfg.command = shlex.join(["python", *sys.argv])  # for the report of the run
     return cfg
 

@@ -15,10 +15,7 @@ from .families import (
     SpikingResNeXt,
 )
 from .resnet import ResidualBackbone
-from .silence import normalise_silence
 from .upstream import UpstreamBackbone
-
-normalise_silence()  # any spiking backbone may stand before SSD's neck
 
 __all__ = [
     "ResidualBackbone",

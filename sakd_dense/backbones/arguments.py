@@ -24,39 +24,48 @@ ARCHITECTURES: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, .
 class Architecture:
     """Checked arguments from which a spiking ResNet builds its stages.
 
-    All arguments except ``connects`` have the same meaning as in the ResNet.
+    All arguments except those below are upstream's and have the same meaning and, but for
+    ``norm_eval``, the same defaults.
 
     Args:
-        connects: Values that ``connect`` may have.
+        connects: values that ``connect`` may have.
+        connect: connection of shortcuts.
+        neuron: config of the neurons.
 
     Raises:
-        UserError: An argument is invalid. The message names the argument, its value and what to
-            write instead.
+        UserError: the value of an argument is invalid. The message names the argument, its value
+            and what to write instead.
     """
 
+    depth: int
     connects: tuple[str, ...]
     connect: str
-    depth: int
-    base_channels: int
-    num_stages: int
-    strides: Sequence[int]
-    dilations: Sequence[int]
-    out_indices: Sequence[int]
-    style: str
-    avg_down: bool
-    frozen_stages: int
-    conv_cfg: Config | None
-    dcn: Config | None
-    stage_with_dcn: Sequence[bool]
-    plugins: Sequence[Mapping[str, Any]] | None
-    multi_grid: Sequence[int] | None
-    contract_dilation: bool
-    groups: int
-    base_width: int
-    with_cp: bool
-    drop_path_rate: float
-    expansion: int | None
-    compress_spikes: bool
+    neuron: Config | str
+    in_channels: int = 3
+    stem_channels: int | None = None
+    base_channels: int = 64
+    num_stages: int = 4
+    strides: Sequence[int] = (1, 2, 2, 2)
+    dilations: Sequence[int] = (1, 1, 1, 1)
+    out_indices: Sequence[int] = (0, 1, 2, 3)
+    style: str = "pytorch"
+    deep_stem: bool = False
+    avg_down: bool = False
+    frozen_stages: int = -1
+    conv_cfg: Config | None = None
+    norm_cfg: Config | None = None
+    norm_eval: bool = False
+    dcn: Config | None = None
+    stage_with_dcn: Sequence[bool] = (False, False, False, False)
+    plugins: Sequence[Mapping[str, Any]] | None = None
+    multi_grid: Sequence[int] | None = None
+    contract_dilation: bool = False
+    groups: int = 1
+    base_width: int = 4
+    with_cp: bool = False
+    zero_init_residual: bool = True
+    drop_path_rate: float = 0.0
+    expansion: int | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -109,27 +118,21 @@ class Architecture:
         first, last = sum(self.block_counts[:stage]), sum(self.block_counts) - 1
         return [self.drop_path_rate * (first + j) / last for j in range(self.block_counts[stage])]
 
-    def block_arguments(self, stage: int) -> dict[str, Any]:
-        """Returns the arguments that all blocks of the stage share."""
-        return dict(
-            style=self.style,
-            groups=self.groups,
-            base_width=self.base_width,
-            base_channels=self.base_channels,
-            expansion=self._expansion,
-            conv_cfg=self.conv_cfg,
-            connect=self.connect,
-            with_cp=self.with_cp,
-            compress_spikes=self.compress_spikes,
-            dcn=self.dcn if self.stage_with_dcn[stage] else None,
-            plugins=[
-                dict(p) for p in self.plugins or () if p.get("stages") is None or p["stages"][stage]
-            ],
-        )
+    def norm(self) -> Config:
+        """Returns the config of the norms."""
+        norm = dict(type="BN", requires_grad=True) if self.norm_cfg is None else dict(self.norm_cfg)
+        if norm.get("eps") == 0:  # as in NAS-FCOS; PyTorch does not train with it
+            norm["eps"] = 1e-12
+        return norm
 
-    def block_init_cfg(self) -> Config:
-        """Returns the init_cfg with which blocks start as the identity (``zero_init_residual``)."""
-        return self.block.identity_init(self.connect)
+    def dcn_of(self, stage: int) -> Config:
+        """Returns the config of the stage's deformable convolutions; empty if it has none."""
+        return dict(self.dcn) if self.dcn and self.stage_with_dcn[stage] else {}
+
+    def plugins_of(self, stage: int) -> list[Config]:
+        """Returns the plugins of the stage's blocks."""
+        plugins = self.plugins or ()
+        return [dict(p) for p in plugins if p.get("stages") is None or p["stages"][stage]]
 
     @property
     def _expansion(self) -> int:
@@ -167,11 +170,6 @@ class Architecture:
                     f"plugins: stages={plugin['stages']} must have num_stages={self.num_stages} "
                     "values"
                 )
-        if self.plugins and self.compress_spikes:
-            raise UserError(
-                "compress_spikes=True: plugins do not output binary spikes; leave out "
-                "compress_spikes or the plugins"
-            )
 
     def _check_stages(self) -> None:
         stages = self.num_stages
@@ -212,11 +210,6 @@ class Architecture:
             raise UserError(
                 f"drop_path_rate={rate}: stochastic depth scales the branches that it keeps, and "
                 f"connect={self.connect!r} needs binary spikes; use 'ADD', or drop_path_rate=0"
-            )
-        if rate and self.compress_spikes:
-            raise UserError(
-                f"drop_path_rate={rate}: scaled spikes do not fit into a byte; leave "
-                "compress_spikes out"
             )
 
 

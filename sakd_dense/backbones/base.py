@@ -13,6 +13,7 @@ from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
 from .folding import fold_batchnorm
 from .memory_format import plain_convolutions
+from .silence import normalise_silence
 
 OUTPUTS = ("rate", "sequence")
 
@@ -72,13 +73,14 @@ class SpikingBackbone(BaseModule):
         self.time_steps = time_steps
         self.readout = Readout(self.clock)
         self.output = output
+        normalise_silence()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SpikingBackbone":
         super()._apply(fn, recurse)  # .to(device), .half() ...
-        self._lay_out()
+        self.lay_out()
         return self
 
-    def _lay_out(self) -> None:
+    def lay_out(self) -> None:
         """Makes the weights channels last if all are on a CPU, as the images will be.
 
         Otherwise oneDNN converts weights and their gradients in every step. SpikingJelly's GPU
@@ -135,7 +137,7 @@ class SpikingBackbone(BaseModule):
             x: Images ``[B, C, H, W]`` or event frames ``[T, B, C, H, W]``.
         """
 
-    def handed_on(self, features: tuple[Tensor, ...]) -> Any:
+    def format_features(self, features: tuple[Tensor, ...]) -> Any:
         """Returns the readout's ``features`` in the form in which the ANN returns its features.
 
         Some ANNs return a tensor instead of a tuple of one tensor.
@@ -164,7 +166,7 @@ class SpikingBackbone(BaseModule):
         steps = x.shape[0] if x.dim() == 5 else _positive(self.time_steps)
         self.clock.start(steps)
         stages = tuple(s.unflatten(0, (steps, -1)) for s in self.sequences(x))
-        return self.handed_on(self.readout(stages))
+        return self.format_features(self.readout(stages))
 
 
 def _positive(time_steps: int) -> int:

@@ -17,9 +17,11 @@ convolution; the last ones of a ``BEFORE`` block follow its last norm. Plugins a
 (mmpretrain's ``drop_path_rate``) precede the connection.
 """
 
+from __future__ import annotations
+
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmcv.cnn import build_norm_layer, build_plugin_layer
@@ -30,9 +32,13 @@ from torch import Tensor, nn
 from ..neurons.batchnorm import is_observed
 from ..neurons.clock import Clock
 from ..neurons.layer import SpikingNeuron
+from ..neurons.spec import BEFORE, BEHIND
 from ..runtime.errors import UserError
+from .checkpointing import checkpointed
 from .memory_format import give_contiguous
-from .saved_spikes import SavedInput, checkpointed
+
+if TYPE_CHECKING:
+    from .arguments import Architecture
 
 #: Connections after the last neuron.
 CONNECTS = ("ADD", "AND", "IAND")
@@ -46,11 +52,19 @@ def connect(out: Tensor, identity: Tensor, kind: str) -> Tensor:
 
 
 class ResidualBlock(BaseModule):
-    """Base class of the basic and bottleneck blocks: connection, checkpointing, names of norms."""
+    """Base class of the basic and bottleneck blocks: connection, checkpointing, names of norms.
+
+    Args:
+        architecture: arguments that all blocks of the backbone share.
+        channels: number of channels of the output.
+        clock: provides the number of time steps T.
+        downsample: convolution and norm of the shortcut; None if the shortcut is the input.
+        drop_path_rate: rate of stochastic depth. Default: 0.
+        init_cfg: MMEngine's initialisation. Default: None.
+    """
 
     expansion: int
-    last_norm: str
-    last_neuron: str
+    convolutions: int
 
     @classmethod
     def identity_init(cls, connect: str) -> dict[str, Any]:
@@ -60,35 +74,40 @@ class ResidualBlock(BaseModule):
         every time step for AND (Fang et al. 2021, section 3.3).
         """
         bias = 1 if connect == "AND" else 0
-        return dict(type="Constant", val=0, bias=bias, override=dict(name=cls.last_norm))
+        last = dict(name=f"norm{cls.convolutions}")
+        return dict(type="Constant", val=0, bias=bias, override=last)
 
     def __init__(
         self,
-        connect: str,
-        clock: Clock,
+        architecture: Architecture,
         channels: int,
-        downsample: nn.Module | None,
-        neuron: dict[str, Any] | str,
-        with_cp: bool,
-        compress_spikes: bool,
+        clock: Clock,
+        *,
+        downsample: nn.Module | None = None,
         drop_path_rate: float = 0.0,
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.connect = connect
+        self.connect = architecture.connect
+        self.with_cp = architecture.with_cp
         self.clock = clock
-        self.with_cp = with_cp
-        self.compress_spikes = compress_spikes
+        self._norm_cfg, self._neuron = architecture.norm(), architecture.neuron
         self.plugins: dict[str, list[str]] = {}
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else None
         self.downsample = downsample
-        spikes = downsample is not None and connect != "BEFORE"
-        self.downsample_sn = SpikingNeuron(neuron, clock, channels) if spikes else None
+        self.downsample_sn = None
+        if downsample is not None and self.connect != "BEFORE":
+            self.downsample_sn = SpikingNeuron(self._neuron, clock, channels)
 
-    def _add_norm(self, norm_cfg: dict[str, Any], channels: int, index: int) -> None:
-        name, norm = build_norm_layer(norm_cfg, channels, postfix=index)
+    def _add_neurons(self, channels: int, index: int) -> None:
+        """Adds the norm and the neurons behind convolution ``index``."""
+        name, norm = build_norm_layer(self._norm_cfg, channels, postfix=index)
         setattr(self, f"norm{index}_name", name)
         self.add_module(name, norm)
+        last = index == self.convolutions
+        shortcut = BEHIND if last and self.connect == "ADD" else BEFORE
+        neurons = SpikingNeuron(self._neuron, self.clock, channels, shortcut)
+        self.add_module(f"sn{index}", neurons)
 
     def _add_plugins(self, plugins: Sequence[dict[str, Any]], conv: str, channels: int) -> None:
         for plugin in plugins:
@@ -128,47 +147,39 @@ class ResidualBlock(BaseModule):
     def norm3(self) -> nn.Module:
         return getattr(self, self.norm3_name)
 
-    def saved(self, spikes: Tensor) -> SavedInput:
-        """Returns ``spikes`` as the input of a convolution, which saves bytes if configured so."""
-        # A checkpointed block saves only its own input.
-        return SavedInput(spikes, self.compress_spikes and not self.with_cp)
-
     @abstractmethod
-    def current(self, x: SavedInput) -> Tensor:
+    def current(self, x: Tensor) -> Tensor:
         """Returns F(x) before its last norm, ``[T*B, C, H, W]``."""
 
-    def _run(self, get_input: Callable[[], Tensor], time_steps: int, compiled: bool) -> Tensor:
+    def _run(self, x: Tensor, time_steps: int) -> Tensor:
         # Set here too: at recomputation the clock may already belong to another forward.
-        self.clock.time_steps, self.clock.compiled = time_steps, compiled
-        fire, norm = getattr(self, self.last_neuron), getattr(self, self.last_norm)
-        x = self.saved(get_input())
+        self.clock.time_steps = time_steps
+        last = self.convolutions
+        fire, norm = getattr(self, f"sn{last}"), getattr(self, f"norm{last}")
         current, identity = self.current(x), self._identity(x)
-        last = self.last_norm.replace("norm", "conv")
-        between = last in self.plugins or (self.drop_path is not None and self.training)
+        between = f"conv{last}" in self.plugins or (self.drop_path is not None and self.training)
         if self.connect == "BEFORE":
             if between:
-                return fire(self._drop(self._plug(last, norm(current))) + identity)
-            return fire(current, norm, identity, before=True)
+                current, norm = self._drop(self._plug(f"conv{last}", norm(current))), None
+            return fire(current, norm, identity)
         # Hooks behind the neuron expect spikes, not the sum.
         if self.connect == "ADD" and not between and not is_observed(fire):
             return fire(current, norm, identity)
-        branch = self._drop(self._plug(last, fire(current, norm)))
+        branch = self._drop(self._plug(f"conv{last}", fire(current, norm)))
         return connect(branch, identity, self.connect)
 
-    def _identity(self, x: SavedInput) -> Tensor:
+    def _identity(self, x: Tensor) -> Tensor:
         if self.downsample is None:
-            return x.x
-        first, *rest, norm = self.downsample
-        out = x.into(first)
-        for module in rest:
-            out = module(out)
-        return norm(out) if self.downsample_sn is None else self.downsample_sn(out, norm)
+            return x
+        *layers, norm = self.downsample
+        for module in layers:
+            x = module(x)
+        return norm(x) if self.downsample_sn is None else self.downsample_sn(x, norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        now = self.clock.time_steps, self.clock.compiled
         if self.with_cp and torch.is_grad_enabled():
-            return checkpointed(self._run, x, *now, of=self, compressed=self.compress_spikes)
-        return self._run(lambda: x, *now)
+            return checkpointed(self._run, x, self.clock.time_steps, of=self)
+        return self._run(x, self.clock.time_steps)
 
 
 __all__ = ["CONNECTS", "ResidualBlock", "connect"]

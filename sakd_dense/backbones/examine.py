@@ -127,7 +127,7 @@ def examine(backbone: "UpstreamBackbone", channels: int) -> None:
 @torch.no_grad()
 def _run(backbone: "UpstreamBackbone", image: Tensor) -> None:
     watch = _Watch()
-    backbone._lay_out()
+    backbone.lay_out()
     with ExitStack() as stack:
         stack.enter_context(_neurons_tell(backbone, watch))
         stack.enter_context(watch)

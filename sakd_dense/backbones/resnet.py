@@ -1,7 +1,6 @@
 """Spiking residual network, a drop-in replacement for mmdet's, mmseg's and mmpretrain's ResNets."""
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
@@ -17,38 +16,34 @@ from ..runtime.errors import UserError
 from .arguments import Architecture, Config
 from .base import SpikingBackbone
 from .memory_format import guard_operators, laid_out
-from .saved_spikes import SavedInput, check_spikes
 
 
 class ResidualBackbone(SpikingBackbone):
     """Base class of SEW-ResNet and Spiking-ResNet, with upstream's arguments and parameter names.
 
-    The arguments of mmdet's and mmseg's ``ResNet`` and ``ResNeXt`` keep their meaning, so a changed
-    ``type`` is enough to make an upstream config spike. One default differs from mmdet's:
-    ``norm_eval=False``, as in mmseg (an ANN's BatchNorm statistics do not fit spikes).
+    The arguments of mmdet's, mmseg's and mmpretrain's ``ResNet`` and ``ResNeXt`` keep their meaning
+    (:class:`~.arguments.Architecture` lists them), so a changed ``type`` is enough to make an
+    upstream config spike. One default differs from mmdet's: ``norm_eval=False``, as in mmseg (an
+    ANN's BatchNorm statistics do not fit spikes).
 
     The layers before the first neuron (``conv1``/``bn1``, or the first two layers of a deep stem)
     run once on images, not T times. All later layers receive a batch of ``T*B``.
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        drop_path_rate: Rate of stochastic depth at the last block; it grows from 0 at the first
-            block. In training, an image loses a block's branch at every time step, or the branch is
-            scaled up, as in upstream. Default: 0.
-        expansion: mmpretrain's ``expansion``, for depths of 50 and more. None (default) means 4.
-        time_steps: Number of time steps T, see :class:`SpikingBackbone`. Default: 4.
-        neuron: A SpikingJelly neuron by name or as ``dict(type='LIFNode', tau=2.0, ...)``, see
+        pretrained: upstream's deprecated argument; use ``init_cfg``.
+        init_cfg: MMEngine's initialisation. None (default) means upstream's.
+        time_steps: number of time steps T, see :class:`SpikingBackbone`. Default: 4.
+        neuron: a SpikingJelly neuron by name or as ``dict(type='LIFNode', tau=2.0, ...)``, see
             :func:`sakd_dense.neurons.nodes.build_node`. None (default) means ``DEFAULT_NEURON``.
-        connect: One of ``connects``, see :mod:`sakd_dense.backbones.blocks`. None (default) means
+        connect: one of ``connects``, see :mod:`sakd_dense.backbones.blocks`. None (default) means
             the first.
         output: ``'rate'`` (default) returns ``[B, C, H, W]``, ``'sequence'`` returns
             ``[T, B, C, H, W]``.
-        compress_spikes: Whether to keep spikes for backward as bytes (:mod:`.saved_spikes`), which
-            saves memory for a little time. It can be combined with ``with_cp``, which saves more
-            memory for more time. Default: False.
+        **upstream: upstream's other arguments.
 
     Raises:
-        UserError: An argument is outside its range.
+        UserError: an argument is unknown or outside its range.
 
     Example:
         >>> from sakd_dense import SEWResNet, SpikingResNet
@@ -63,64 +58,21 @@ class ResidualBackbone(SpikingBackbone):
     def __init__(
         self,
         depth: int,
-        in_channels: int = 3,
-        stem_channels: int | None = None,
-        base_channels: int = 64,
-        num_stages: int = 4,
-        strides: Sequence[int] = (1, 2, 2, 2),
-        dilations: Sequence[int] = (1, 1, 1, 1),
-        out_indices: Sequence[int] = (0, 1, 2, 3),
-        style: str = "pytorch",
-        deep_stem: bool = False,
-        avg_down: bool = False,
-        frozen_stages: int = -1,
-        conv_cfg: Config | None = None,
-        norm_cfg: Config | None = None,
-        norm_eval: bool = False,
-        dcn: Config | None = None,
-        stage_with_dcn: Sequence[bool] = (False, False, False, False),
-        plugins: list[Config] | None = None,
-        multi_grid: Sequence[int] | None = None,
-        contract_dilation: bool = False,
-        groups: int = 1,
-        base_width: int = 4,
-        with_cp: bool = False,
-        zero_init_residual: bool = True,
         pretrained: str | None = None,
         init_cfg: Any = None,
-        drop_path_rate: float = 0.0,
-        expansion: int | None = None,
         *,
         time_steps: int = 4,
         neuron: Config | str | None = None,
         connect: str | None = None,
         output: str = "rate",
-        compress_spikes: bool = False,
+        **upstream: Any,
     ) -> None:
-        architecture = Architecture(
+        architecture = self._checked(
+            depth=depth,
+            neuron=DEFAULT_NEURON if neuron is None else neuron,
             connects=self.connects,
             connect=self.connects[0] if connect is None else connect,
-            depth=depth,
-            base_channels=base_channels,
-            num_stages=num_stages,
-            strides=strides,
-            dilations=dilations,
-            out_indices=out_indices,
-            style=style,
-            avg_down=avg_down,
-            frozen_stages=frozen_stages,
-            conv_cfg=conv_cfg,
-            dcn=dcn,
-            stage_with_dcn=stage_with_dcn,
-            plugins=plugins,
-            multi_grid=multi_grid,
-            contract_dilation=contract_dilation,
-            groups=groups,
-            base_width=base_width,
-            with_cp=with_cp,
-            drop_path_rate=drop_path_rate,
-            expansion=expansion,
-            compress_spikes=compress_spikes,
+            **upstream,
         )
         if pretrained is not None:
             init_cfg = _pretrained(pretrained, init_cfg)
@@ -130,37 +82,38 @@ class ResidualBackbone(SpikingBackbone):
                 dict(type="Kaiming", layer="Conv2d"),
                 dict(type="Constant", val=1, layer=["_BatchNorm", "GroupNorm"]),
             ]
-            if zero_init_residual:
-                block_init_cfg = architecture.block_init_cfg()
+            if architecture.zero_init_residual:
+                block_init_cfg = architecture.block.identity_init(architecture.connect)
         super().__init__(time_steps, output, init_cfg)
+        self.architecture = architecture
         self.depth = depth
-        self.deep_stem = deep_stem
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
-        self.out_indices = tuple(out_indices)
-        self.compress_spikes = compress_spikes
-        self.norm_cfg = dict(type="BN", requires_grad=True) if norm_cfg is None else dict(norm_cfg)
-        if self.norm_cfg.get("eps") == 0:  # as in NAS-FCOS; PyTorch does not train with it
-            self.norm_cfg["eps"] = 1e-12
-        self.conv_cfg = conv_cfg
-        self.neuron = DEFAULT_NEURON if neuron is None else neuron
+        self.deep_stem = architecture.deep_stem
+        self.frozen_stages = architecture.frozen_stages
+        self.norm_eval = architecture.norm_eval
+        self.out_indices = tuple(architecture.out_indices)
+        self.norm_cfg = architecture.norm()
+        self.neuron = architecture.neuron
 
-        inplanes = base_channels if stem_channels is None else stem_channels
-        self._make_stem(in_channels, inplanes)
+        channels, base_channels = architecture.stem_channels, architecture.base_channels
+        inplanes = base_channels if channels is None else channels
+        self._make_stem(architecture.in_channels, inplanes)
         self.res_layers: list[str] = []
-        for stage in range(num_stages):
+        for stage in range(architecture.num_stages):
             self.res_layers.append(f"layer{stage + 1}")
-            blocks = self._make_stage(architecture, stage, inplanes, block_init_cfg)
-            self.add_module(self.res_layers[-1], blocks)
+            self.add_module(self.res_layers[-1], self._make_stage(stage, inplanes, block_init_cfg))
             inplanes = architecture.width(stage)
         self.feat_dim = inplanes
-        if compress_spikes:
-            summands = max(architecture.block_counts[:num_stages]) + 1
-            check_spikes(self.neurons, summands if architecture.connect == "ADD" else 1)
         _check_connection(self.neurons, architecture.connect)
         guard_operators(self)
-        self._lay_out()
+        self.lay_out()
         self._freeze_stages()
+
+    @classmethod
+    def _checked(cls, **arguments: Any) -> Architecture:
+        unknown = set(arguments) - set(Architecture.__dataclass_fields__)
+        for name in sorted(unknown):
+            raise UserError(f"{cls.__name__}: {name}={arguments[name]!r}: no such argument")
+        return Architecture(**arguments)
 
     @property
     def norm1(self) -> nn.Module:
@@ -168,7 +121,13 @@ class ResidualBackbone(SpikingBackbone):
 
     def _conv(self, inplanes: int, planes: int, size: int, stride: int) -> nn.Module:
         return build_conv_layer(
-            self.conv_cfg, inplanes, planes, size, stride=stride, padding=size // 2, bias=False
+            self.architecture.conv_cfg,
+            inplanes,
+            planes,
+            size,
+            stride=stride,
+            padding=size // 2,
+            bias=False,
         )
 
     def _make_stem(self, in_channels: int, channels: int) -> None:
@@ -189,11 +148,9 @@ class ResidualBackbone(SpikingBackbone):
             self.sn1 = SpikingNeuron(self.neuron, self.clock, channels)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
 
-    def _make_stage(
-        self, architecture: Architecture, stage: int, inplanes: int, init_cfg: Config | None
-    ) -> Sequential:
+    def _make_stage(self, stage: int, inplanes: int, init_cfg: Config | None) -> Sequential:
         """Builds the blocks of a stage, each with ``init_cfg``."""
-        shared = architecture.block_arguments(stage)
+        architecture = self.architecture
         width = architecture.width(stage)
         dilations = architecture.block_dilations(stage)
         drop_path_rates = architecture.drop_path_rates(stage)
@@ -205,17 +162,15 @@ class ResidualBackbone(SpikingBackbone):
                 downsample = self._make_downsample(inplanes, width, stride, architecture.avg_down)
             blocks.append(
                 architecture.block(
+                    architecture,
+                    stage,
                     inplanes,
-                    architecture.planes(stage),
+                    self.clock,
                     stride=stride,
                     dilation=dilation,
-                    norm_cfg=self.norm_cfg,
-                    neuron=self.neuron,
-                    clock=self.clock,
                     downsample=downsample,
                     drop_path_rate=rate,
                     init_cfg=init_cfg,
-                    **shared,
                 )
             )
             inplanes = width
@@ -232,21 +187,22 @@ class ResidualBackbone(SpikingBackbone):
         layers.append(build_norm_layer(self.norm_cfg, planes)[1])
         return nn.Sequential(*layers)
 
-    def _stem_modules(self) -> list[nn.Module]:
+    def stem_modules(self) -> list[nn.Module]:
+        """Returns convolution, norm and neurons of each layer of the stem, in order."""
         return list(self.stem) if self.deep_stem else [self.conv1, self.norm1, self.sn1]
 
     def sequences(self, x: Tensor) -> tuple[Tensor, ...]:
-        stem, frames = self._stem_modules(), x.dim() == 5
+        stem, frames = self.stem_modules(), x.dim() == 5
         for conv, norm, fire in zip(stem[::3], stem[1::3], stem[2::3], strict=True):
             first = conv is stem[0]
             x = x.flatten(0, -4)
             if first:
                 x = laid_out(x)  # all later tensors keep this layout
-            x = SavedInput(x, self.compress_spikes and not first).into(conv)
+            x = conv(x)
             if first and not frames:  # the same at every t, computed once
                 x = repeat_in_time(x, self.clock.time_steps)
             x = fire(x, norm)
-        x = SavedInput(x, self.compress_spikes).into(self.maxpool)
+        x = self.maxpool(x)
         outs = []
         for i, name in enumerate(self.res_layers):
             x = getattr(self, name)(x)
@@ -257,7 +213,7 @@ class ResidualBackbone(SpikingBackbone):
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:
             return
-        frozen = self._stem_modules()
+        frozen = self.stem_modules()
         frozen += [getattr(self, name) for name in self.res_layers[: self.frozen_stages]]
         for module in frozen:
             module.eval()
@@ -275,7 +231,7 @@ class ResidualBackbone(SpikingBackbone):
 
 def _check_connection(neurons: list[SpikingNeuron], kind: str) -> None:
     """Raises UserError if the SEW function g multiplies outputs that are not binary."""
-    most = max((neuron.slots for neuron in neurons), default=1)
+    most = max((neuron.max_spikes for neuron in neurons), default=1)
     if kind in ("AND", "IAND") and most > 1:
         raise UserError(
             f"connect={kind!r}: the product needs binary spikes, but the neurons fire up to "

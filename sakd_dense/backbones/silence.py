@@ -5,19 +5,22 @@ derivative of the root is infinite, and every weight of the backbone gets NaN. A
 hardly ever all 0 at a position; neurons are.
 """
 
+import sys
 from typing import Any
 
-from mmdet.models.necks.ssd_neck import L2Norm
 from torch import Tensor
 
 
 def normalise_silence() -> None:
-    """Makes SSD's ``L2Norm`` divide by 1 where all channels are 0, in the ANN and in the SNN.
+    """Makes SSD's ``L2Norm`` divide by 1 where all channels are 0, if mmdet has loaded it.
 
     Its values stay the same. Its gradient at such a position becomes that of a plain scaling, so
-    neurons there can learn to fire.
+    neurons there can learn to fire. Every spiking backbone calls this function when it is built:
+    the neck is built apart from it, by upstream's own class.
     """
-    L2Norm.forward = _forward
+    neck = sys.modules.get("mmdet.models.necks.ssd_neck")
+    if neck is not None:
+        neck.L2Norm.forward = _forward
 
 
 def _forward(self: Any, x: Tensor) -> Tensor:

@@ -23,9 +23,6 @@ from .base import SpikingBackbone
 from .examine import examine
 from .memory_format import guard_operators, laid_out
 
-#: Arguments that only the ResNets accept.
-RESNETS_ALONE = {"connect", "compress_spikes"}
-
 
 class UpstreamBackbone(SpikingBackbone):
     """Mixin that replaces the activations of an upstream backbone by neurons.
@@ -47,8 +44,8 @@ class UpstreamBackbone(SpikingBackbone):
 
     Raises:
         UserError: Upstream's backbone has no activation that a neuron could replace, calls one as
-            a function, or has attention; or the arguments contain ``connect`` or
-            ``compress_spikes``, which only the ResNets accept.
+            a function, or has attention; or the arguments contain ``connect``, which only the
+            ResNets accept.
 
     Example:
         >>> from mmengine.registry import MODELS
@@ -72,10 +69,10 @@ class UpstreamBackbone(SpikingBackbone):
         output: str = "rate",
         **kwargs: Any,
     ) -> None:
-        for name in RESNETS_ALONE & set(kwargs):
+        if "connect" in kwargs:
             raise UserError(
-                f"{type(self).__name__}: {name}={kwargs[name]!r} applies to ResNets only; leave it "
-                "out"
+                f"{type(self).__name__}: connect={kwargs['connect']!r} applies to ResNets only; "
+                "leave it out"
             )
         arguments = _arguments(self.upstream)
         if "norm_eval" in arguments:
@@ -117,7 +114,7 @@ class UpstreamBackbone(SpikingBackbone):
             )
         return stages
 
-    def handed_on(self, features: tuple[Tensor, ...]) -> Any:
+    def format_features(self, features: tuple[Tensor, ...]) -> Any:
         return features[0] if self._bare else features
 
     def train(self, mode: bool = True) -> "UpstreamBackbone":

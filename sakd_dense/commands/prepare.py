@@ -119,8 +119,11 @@ def watch_firing_rates(cfg: Config) -> None:
         defaults.setdefault("firing_rate", ConfigDict(type="FiringRateHook"))
 
 
-def keep_freed_memory(cfg: Config) -> None:
-    """Adds a ``FreedMemoryHook``, in place, unless ``default_hooks.freed_memory`` is set.
+def add_speed_hooks(cfg: Config) -> None:
+    """Adds a ``FreedMemoryHook`` and a ``CompileNeuronsHook`` to a config, in place.
+
+    Set ``default_hooks.freed_memory=None`` or ``default_hooks.compile_neurons=None`` to leave one
+    out.
 
     Configs that do not import sakd_dense stay unchanged: a run writes its config to its work dir,
     and upstream's tools must be able to read that file.
@@ -130,6 +133,7 @@ def keep_freed_memory(cfg: Config) -> None:
     if cfg.get("default_hooks") is None:
         cfg.default_hooks = ConfigDict()
     cfg.default_hooks.setdefault("freed_memory", ConfigDict(type="FreedMemoryHook"))
+    cfg.default_hooks.setdefault("compile_neurons", ConfigDict(type="CompileNeuronsHook"))
 
 
 def start_processes(cfg: Config) -> None:

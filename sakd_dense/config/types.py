@@ -16,7 +16,7 @@ BACKBONE_TWINS: dict[str, str] = {}
 #: Prefixes of the types of spiking backbones.
 PREFIXES = ("Spiking", "SEW")
 #: Arguments that only the spiking twin takes.
-SPIKING_ARGS = ("time_steps", "neuron", "connect", "output", "compress_spikes")
+SPIKING_ARGS = ("time_steps", "neuron", "connect", "output")
 #: Spiking neck or head -> the arguments of its ANN twin; :mod:`sakd_dense.parts` fills it. The dict
 #: is empty for parts that name their twin: ``dict(type='SpikingNeck', of='FPN', ...)``.
 PART_TWINS: dict[str, dict[str, Any]] = {}

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from ..backbones import SpikingBackbone
 from ..config.policy import check_norm_policy
 from ..config.teacher import teacher_of
-from ..neurons.counts import at_counts, check_counts
+from ..neurons.counts import check_counts
+from ..neurons.layer import at_counts
 from ..runtime.arguments import typed
 from ..runtime.errors import UserError
 from ..transfer import transfer

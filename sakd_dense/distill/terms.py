@@ -191,7 +191,7 @@ class Terms:
 
     def _labels(self, features: tuple[Tensor, ...], images: Tensor, samples: Any) -> Losses:
         # The model's own loss, with ``features`` instead of its backbone's output.
-        with replaced_forward(self.backbone, lambda *_: self.backbone.handed_on(features)):
+        with replaced_forward(self.backbone, lambda *_: self.backbone.format_features(features)):
             task_losses = self.student.loss(images, samples)
         losses: Losses = {}
         for name, value in task_losses.items():

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
 from ..neurons.layer import SpikingNeuron
-from ..neurons.steps import WorthOfSpikes
+from ..neurons.spike_values import SpikeValueTracker
 
 aten = torch.ops.aten
 #: Position of the input among the arguments of a counted operation; the weight comes next.
@@ -81,7 +81,7 @@ class LayerCounter(BaseCounter):
     model (a part with neurons) accumulates if its input consists of spikes. The layers of an ANN
     neck or head multiply, and so does the layer that reads the image. SpikingJelly's rules cover
     both cases. This class adds sums of spikes (an integer n counts as n binary inputs), spikes that
-    are worth a step (:mod:`sakd_dense.neurons.steps`), attention as one operation, and mmcv's
+    have a value (:mod:`sakd_dense.neurons.spike_values`), attention as one operation, and mmcv's
     deformable convolution, which PyTorch does not see.
 
     Args:
@@ -105,7 +105,7 @@ class LayerCounter(BaseCounter):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self._macs, self._synops = MACCounter().rules, SynOpCounter().rules
-        self._worth = WorthOfSpikes(model)
+        self._spike_values = SpikeValueTracker(model)
         self.rules = {func: self._none for func in (*_INPUT, *_ATTENTION)}
         self._names = {m: n for n, m in model.named_modules()}
         self._spiking = {m for p in spiking_parts(model) for m in p.modules()}
@@ -124,7 +124,7 @@ class LayerCounter(BaseCounter):
                     stack.callback(module.register_forward_hook(self._deformable).remove)
                 if isinstance(module, SpikingBackbone):
                     stack.callback(module.register_forward_pre_hook(self._sees).remove)
-            stack.enter_context(self._worth.watching())
+            stack.enter_context(self._spike_values.watching())
             # The fast path is one fused operator, which hides its operations.
             torch.backends.mha.set_fastpath_enabled(False)
             stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
@@ -158,8 +158,8 @@ class LayerCounter(BaseCounter):
         # SpikingJelly's rules read the values: 0.5 stands for any that is neither 0 nor 1.
         whole = [_half(a) if i in (at, at + 1) else a for i, a in enumerate(args)]
         operations = _dense(self._macs[func](tuple(whole), kwargs, out))
-        worth = self._worth.of(args[at])
-        x = args[at] if worth is None else worth.spikes(args[at])
+        value = self._spike_values.of(args[at])
+        x = args[at] if value is None else value.spikes(args[at])
         if layer not in self._spiking or self._is_image(layer) or not _is_count(x):
             return operations
         accumulates = sum(

@@ -105,32 +105,25 @@ def _unroll(module: nn.Module) -> None:
     """Replaces neurons by plain arithmetic over t, in place, so that an exporter can trace them."""
     for name, layer in module.named_modules():
         if isinstance(layer, SpikingNeuron):
-            dynamics = Dynamics.of(layer.node)
-            if dynamics is None:
+            if layer.spec.dynamics is None:
                 raise ExportError(
                     f"{name}: only IF, LIF, I-LIF and NI-LIF neurons can be exported, not "
                     f"{type(layer.node).__name__}"
                 )
-            setattr(layer, "forward", _steps(layer, dynamics))  # noqa: B010
+            setattr(layer, "forward", _steps(layer, layer.spec.dynamics))  # noqa: B010
 
 
 def _steps(layer: SpikingNeuron, dynamics: Dynamics) -> Callable[..., Tensor]:
-    def forward(
-        x: Tensor,
-        norm: nn.Module | None = None,
-        identity: Tensor | None = None,
-        before: bool = False,
-    ) -> Tensor:
+    def fire(x: Sequence[Tensor]) -> Sequence[Tensor]:
+        steps = x[0].unflatten(0, (layer.clock.time_steps, -1)).unbind(0)
+        return [torch.cat(dynamics.potentials(steps)[0])]
+
+    def forward(x: Tensor, norm: nn.Module | None = None, identity: Tensor | None = None) -> Tensor:
         x = layer.in_time(x)
         x = x.flatten(0, 1) if x.dim() == 5 else x
         x = x if norm is None else norm(x)
-        x = x if identity is None or not before else x + identity
-        step = 1.0 if layer.step is None else layer.step.view(-1, 1, 1)
-        x = x if layer.step is None else x / step
-        spikes, _ = dynamics.potentials(x.unflatten(0, (layer.clock.time_steps, -1)).unbind(0))
-        out = torch.cat(spikes)
-        out = out if layer.step is None else out * step
-        return out if identity is None or before else out + identity
+        value = None if layer.step is None else layer.step.view(-1, 1, 1)
+        return layer.spec.outputs([x], None if identity is None else [identity], value, fire)[0]
 
     return forward
 

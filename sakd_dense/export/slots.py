@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ..neurons.counts import spikes_of
-from ..neurons.steps import Worth, WorthOfSpikes, reads
+from ..neurons.spike_values import SpikeValue, SpikeValueTracker, record_inputs
 
 
 class Slots(nn.Module):
@@ -31,17 +31,17 @@ class Slots(nn.Module):
     Example:
         >>> import torch
         >>> from sakd_dense.export import Slots
-        >>> Slots(most=2)(torch.tensor([[0.0, 1.0, 2.0]]))
+        >>> Slots(max_spikes=2)(torch.tensor([[0.0, 1.0, 2.0]]))
         tensor([[0., 1., 1.],
                 [0., 0., 1.]])
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_spikes: int) -> None:
         super().__init__()
-        self.most = most
+        self.max_spikes = max_spikes
 
     def forward(self, counts: Tensor) -> Tensor:
-        return torch.cat([(counts >= d).to(counts.dtype) for d in range(1, self.most + 1)])
+        return torch.cat([(counts >= d).to(counts.dtype) for d in range(1, self.max_spikes + 1)])
 
 
 class OverSlots(nn.Module):
@@ -52,32 +52,31 @@ class OverSlots(nn.Module):
 
     Args:
         layer: ``nn.Conv2d`` or ``nn.Linear``; its weights are copied.
-        worth: step and largest number of the spikes that the layer reads.
+        value: step and largest number of the spikes that the layer reads.
 
     Example:
         >>> import torch
         >>> from torch import nn
         >>> from sakd_dense.export import OverSlots
-        >>> from sakd_dense.neurons.steps import Worth
-        >>> worth = Worth(torch.tensor(0.5), most=4, sources=frozenset(["sn1"]))
-        >>> OverSlots(nn.Linear(1, 1, bias=False), worth).slots.most
+        >>> from sakd_dense.neurons.spike_values import SpikeValue
+        >>> value = SpikeValue(torch.tensor(0.5), max_spikes=4, sources=frozenset(["sn1"]))
+        >>> OverSlots(nn.Linear(1, 1, bias=False), value).slots.max_spikes
         4
     """
 
-    def __init__(self, layer: nn.Module, worth: Worth) -> None:
+    def __init__(self, layer: nn.Module, value: SpikeValue) -> None:
         super().__init__()
-        self.register_buffer("step", worth.step)
-        self.slots = Slots(worth.most)
+        self.register_buffer("step", value.step)
+        self.slots = Slots(value.max_spikes)
         self.layer = copy.deepcopy(layer)
         weight = layer.weight.detach()
-        step = worth.step.expand(weight.shape[1] * getattr(layer, "groups", 1))
+        step = value.step.expand(weight.shape[1] * getattr(layer, "groups", 1))
         self.layer.weight = nn.Parameter(weight * _by_input(step, weight, layer))
         self.layer.bias, self.bias = None, layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        most = self.slots.most
         out = self.layer(self.slots(spikes_of(x, self.step)))
-        out = out.unflatten(0, (most, -1)).sum(0)
+        out = out.unflatten(0, (self.slots.max_spikes, -1)).sum(0)
         if self.bias is None:
             return out
         return out + self.bias.view(-1, *(1,) * (out.dim() - 2))
@@ -110,12 +109,12 @@ def unroll(
         (19, ['conv1'])
     """
     model = copy.deepcopy(model).eval()
-    with torch.no_grad(), reads(model, WorthOfSpikes(model)) as read:
+    with torch.no_grad(), record_inputs(model, SpikeValueTracker(model)) as read:
         run(model)
     unrolled, multiplying = [], []
-    for name, worths in read.items():
-        known = [w for w in worths if w is not None]
-        if len(known) < len(worths) or not all(_alike(w, known[0]) for w in known):
+    for name, values in read.items():
+        known = [v for v in values if v is not None]
+        if len(known) < len(values) or not all(_alike(v, known[0]) for v in known):
             multiplying.append(name)
             continue
         layer = model.get_submodule(name)
@@ -139,8 +138,8 @@ def _by_input(step: Tensor, weight: Tensor, layer: nn.Module) -> Tensor:
     return by_group.view(weight.shape[0], weight.shape[1], *(1,) * (weight.dim() - 2))
 
 
-def _alike(a: Worth, b: Worth) -> bool:
-    return a.most == b.most and torch.equal(a.step, b.step)
+def _alike(a: SpikeValue, b: SpikeValue) -> bool:
+    return a.max_spikes == b.max_spikes and torch.equal(a.step, b.step)
 
 
 __all__ = ["OverSlots", "Slots", "unroll"]

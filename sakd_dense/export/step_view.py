@@ -24,9 +24,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..backbones import ResidualBackbone
 from ..backbones.blocks import ResidualBlock
-from ..backbones.convolutions import Bottleneck
-from ..neurons.dynamics import start_of
 from ..neurons.layer import SpikingNeuron
+from ..neurons.spec import BEFORE
 from ..runtime.errors import UserError
 
 
@@ -72,7 +71,7 @@ class StepView(nn.Module):
         super().__init__()
         check_layers(backbone)
         _check_pooling(backbone, images)
-        stem = backbone._stem_modules()
+        stem = backbone.stem_modules()
         layers: list[nn.Module] = []
         for conv, norm, fire in zip(stem[::3], stem[1::3], stem[2::3], strict=True):
             layers += [folded(conv, norm), single(fire)]
@@ -91,12 +90,12 @@ class StepView(nn.Module):
 class _Block(nn.Module):
     def __init__(self, block: ResidualBlock) -> None:
         super().__init__()
-        self.before = block.connect == "BEFORE"
-        names = "123" if isinstance(block, Bottleneck) else "12"
         layers: list[nn.Module] = []
-        for n in names:
+        for n in range(1, block.convolutions + 1):
             layers.append(folded(getattr(block, f"conv{n}"), getattr(block, f"norm{n}")))
-            layers.append(single(getattr(block, f"sn{n}")))
+            neurons = getattr(block, f"sn{n}")
+            layers.append(single(neurons))
+        self.before = neurons.spec.shortcut == BEFORE
         self.last = layers.pop()
         self.branch = nn.Sequential(*layers)
         shortcut: list[nn.Module] = []
@@ -140,12 +139,17 @@ def plain(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
 
 def single(layer: SpikingNeuron, pool: nn.MaxPool2d | None = None) -> nn.Module:
     """Returns the neurons of ``layer`` in single-step mode, with max pooling of their spikes."""
-    if isinstance(layer.node, neuron.ILIFNode):
+    if _fires_counts(layer):
         return _Counts(layer, pool)
     node = copy.deepcopy(layer.node)
     node.reset()
     node.step_mode = "s"
     return node if pool is None else nn.Sequential(node, *_any_spike(pool))
+
+
+def _fires_counts(layer: SpikingNeuron) -> bool:
+    dynamics = layer.spec.dynamics
+    return dynamics is not None and dynamics.max_spikes is not None
 
 
 class _Counts(nn.Module):
@@ -162,7 +166,7 @@ class _Counts(nn.Module):
         self.into = nn.Sequential() if step is None else _each_channel(1 / step)
         self.out = nn.Sequential() if step is None else _each_channel(step)
         self.slots = nn.ModuleList()
-        for d in range(1, layer.slots + 1):
+        for d in range(1, layer.max_spikes + 1):
             threshold = (d - 0.5) * layer.node.v_threshold
             fires = neuron.IFNode(v_threshold=threshold, v_reset=0.0, step_mode="s")
             self.slots.append(nn.Sequential(fires, *([] if pool is None else _any_spike(pool))))
@@ -237,21 +241,23 @@ def check_layers(part: nn.Module) -> None:
                 "has no norms: export to ONNX"
             )
         elif isinstance(module, SpikingNeuron):
-            node = module.node
-            if isinstance(node, neuron.ILIFNode):
+            dynamics = module.spec.dynamics
+            if dynamics is None:
+                raise ExportError(
+                    f"{name}: NIR has IF and LIF neurons, not {type(module.node).__name__}"
+                )
+            if _fires_counts(module):
                 continue  # in one time step nothing is reset
-            if type(node) not in (neuron.IFNode, neuron.LIFNode):
-                raise ExportError(f"{name}: NIR has IF and LIF neurons, not {type(node).__name__}")
-            if node.v_reset is None:
+            if dynamics.reset is None:
                 raise ExportError(
                     f"{name}: NIR has only the hard reset, but v_reset=None is the soft reset, "
                     "which subtracts the threshold: train with neuron=dict(type='LIFNode', "
                     "v_reset=0.0, ...), or export to ONNX"
                 )
-            if start_of(node) != node.v_reset:
+            if dynamics.start != dynamics.reset:
                 raise ExportError(
-                    f"{name}: neurons of NIR start at rest, but v_init={node.v_init} starts this "
-                    "one at a share of its threshold: leave v_init out, or export to ONNX"
+                    f"{name}: neurons of NIR start at rest, but v_init={module.node.v_init} starts "
+                    "this one at a share of its threshold: leave v_init out, or export to ONNX"
                 )
 
 

@@ -83,8 +83,6 @@ class WholeCheckpointHook(CheckpointHook):
         if loaded is None:
             return
         self._resume_random_state(loaded, runner)
-        for payback, state in zip(_paybacks(runner), loaded.get("compiling", ()), strict=False):
-            payback.resume(state)
         self._validate_what_was_cut_short(runner)
 
     def before_train_epoch(self, runner: Any) -> None:
@@ -110,8 +108,7 @@ class WholeCheckpointHook(CheckpointHook):
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
         # Training resumes with the state before a validation, whether that runs again or not.
         states = all_gather_object(self._before_validation or random_state())
-        compiling = [payback.state() for payback in _paybacks(runner)]
-        self._to_save = dict(random=states, compiling=compiling)
+        self._to_save = dict(random=states)
         if get_world_size() > 1:
             # Each process has its own BatchNorm running statistics, from its own batches.
             self._to_save["buffers"] = all_gather_object(_buffers(runner))
@@ -238,12 +235,6 @@ def _remove(backend: Any, paths: Sequence[str]) -> None:
             backend.remove(path)
         elif backend.isdir(path):  # DeepSpeed writes folders
             backend.rmtree(path)
-
-
-def _paybacks(runner: Any) -> list[Any]:
-    """Returns the records that decide when neurons compile, which changes the last digits."""
-    clocks = [m.clock for m in runner.model.modules() if hasattr(m, "clock")]
-    return list({id(c): c.payback for c in clocks if hasattr(c, "payback")}.values())
 
 
 def _skip_untouched(iterator: Any) -> None:

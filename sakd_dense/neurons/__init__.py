@@ -1,6 +1,7 @@
 """Spiking neurons: their dynamics, and their fast execution."""
 
 from .clock import Clock, rate, repeat_in_time
+from .compile_hook import CompileNeuronsHook, compile_neurons
 from .layer import BACKENDS, SpikingNeuron
 from .nodes import DEFAULT_NEURON, build_node, build_surrogate
 
@@ -8,9 +9,11 @@ __all__ = [
     "BACKENDS",
     "DEFAULT_NEURON",
     "Clock",
+    "CompileNeuronsHook",
     "SpikingNeuron",
     "build_node",
     "build_surrogate",
+    "compile_neurons",
     "rate",
     "repeat_in_time",
 ]

@@ -72,7 +72,7 @@ class SpikingResidualBlock(nn.Module):
             out = self.relu(getattr(self, f"conv{index}")(out), getattr(self, f"norm{index}"))
         out = getattr(self, f"conv{last}")(out)
         identity = x if self.downsample is None else self.downsample(x)
-        return self.relu(out, getattr(self, f"norm{last}"), identity, before=True)
+        return self.relu(out, getattr(self, f"norm{last}"), identity)
 
 
 def _spiking_class(module: nn.Module) -> type[nn.Module] | None:

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .compiling import Payback
 from .sequences import channels_last
 
 
@@ -15,12 +14,13 @@ class Clock:
 
     Attributes:
         time_steps: Number of time steps T.
-        compiled: Whether neurons with ``backend='auto'`` run compiled. It is set once per forward,
-            so that a checkpointed block is recomputed as it was computed.
+        compiled: Whether neurons with ``backend='auto'`` run compiled; see
+            :func:`.compile_hook.compile_neurons`. Default: False.
         images: Batch size B if the layers before the first neurons run once for all T > 1 steps.
             The first neurons then receive ``[B, C, H, W]`` and repeat it. If None, all neurons
             receive T steps.
-        payback: Counter of the elements that these neurons have run.
+        saving: What the compiled pass would have saved in all forwards so far, in elements of 5 ns
+            (:func:`.compile_hook.saving`).
         reads: Function (B, T) -> ``[B]`` that returns the time step up to which each image is
             read. If None, each image is read up to T.
 
@@ -37,7 +37,7 @@ class Clock:
         self.time_steps = time_steps
         self.images: int | None = None
         self.compiled = False
-        self.payback = Payback()
+        self.saving = 0.0
         self.reads: Callable[[int, int], Tensor] | None = None
 
     def rate(self, sequence: Tensor) -> Tensor:
@@ -57,7 +57,12 @@ class Clock:
         """Starts a forward of ``time_steps`` time steps."""
         self.time_steps = time_steps
         self.images = None
-        self.compiled = self.payback.due(time_steps)
+
+
+def clocks_of(model: nn.Module) -> list[Clock]:
+    """Returns the clocks of the spiking backbones, necks and heads of ``model``."""
+    clocks = (getattr(m, "clock", None) for m in model.modules())
+    return list(dict.fromkeys(c for c in clocks if isinstance(c, Clock)))
 
 
 def repeat_in_time(x: Tensor, time_steps: int) -> Tensor:
@@ -132,4 +137,4 @@ class _MeanUpTo(torch.autograd.Function):
         return grads, None
 
 
-__all__ = ["Clock", "mean_up_to", "rate", "repeat_in_time"]
+__all__ = ["Clock", "clocks_of", "mean_up_to", "rate", "repeat_in_time"]

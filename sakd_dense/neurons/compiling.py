@@ -1,101 +1,78 @@
-"""Kernels of ``torch.compile``: their creation, when it pays, and the fallback without them."""
+"""Kernels of ``torch.compile``: their creation, and the fallback without them."""
+
+from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import fields, replace
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .compile_cache import check_instructions_once, is_marked, mark
+from .spec import NeuronSpec
+
+#: Largest number of variants of a kernel: T, dtype, layout, shortcut, whether channels differ.
+RECOMPILE_LIMIT = 64
+#: One kernel for every number of elements, on one thread or several; and no check in every process
+#: of the vector instructions that the CPU names, which takes 12 s.
+OPTIONS = {"cpp.dynamic_threads": True, "cpp.vec_isa_ok": True}
 
 
-class Payback:
-    """Counter that decides when compiling a kernel pays.
-
-    Compiling pays once the time lost without the kernel equals the time of compiling it. A kernel
-    takes some 10 to 45 s to compile the first time on a machine, and a quarter of that from
-    PyTorch's cache. A short run therefore never compiles. A long run soon does, and sooner if an
-    earlier run has compiled. :func:`saving` returns the time that a kernel saves. Every
-    :class:`~.layer.Clock` has its own counter, so that the cost of a model does not depend on
-    earlier models in the same process.
+class Fallback:
+    """Record of the first error of ``torch.compile``, after which neurons run uncompiled.
 
     Attributes:
-        elements: Number of elements after which a kernel is due. Set it on the class to change it
-            for all counters.
-        cached: Share of ``elements`` after which a kernel in the cache is due.
-        broken: Whether compiling has failed in this process, after which no kernel is due. It is
-            set on the class.
+        reason: first line of the error; None while compiling works.
     """
 
-    elements: float = 4e9
-    cached: float = 0.1
-    broken: bool = False
-
-    def __init__(self) -> None:
-        self._kernels: dict[tuple[int, bool], _Kernel] = {}
-
-    def count(self, time_steps: int, elements: float, neuron: str = "") -> None:
-        """Adds ``elements`` to the count of this T, with or without gradients.
-
-        Args:
-            time_steps: Number of time steps T.
-            elements: Elements of a layer of neurons, as :func:`saving` returns them.
-            neuron: The neuron, dtype and device, on which a kernel depends as well.
-        """
-        kernel = self._kernels.setdefault((time_steps, torch.is_grad_enabled()), _Kernel())
-        kernel.seen += elements
-        kernel.neurons.add(neuron)
-
-    def due(self, time_steps: int) -> bool:
-        """Returns whether to compile the kernel of this T, with or without gradients."""
-        key = time_steps, torch.is_grad_enabled()
-        kernel = self._kernels.setdefault(key, _Kernel())
-        if self.broken or kernel.seen < self.elements * self.cached:
-            return False
-        if kernel.cached is None:
-            kernel.cached = bool(kernel.neurons) and all(map(is_marked, kernel.names(*key)))
-        if not kernel.cached and kernel.seen < self.elements:
-            return False
-        if kernel.begun and not kernel.cached:  # a pass has run compiled since
-            for name in kernel.names(*key):
-                mark(name)
-            kernel.cached = True
-        kernel.begun = True
-        return True
-
-    def state(self) -> list[tuple[int, bool, float, list[str], bool | None, bool]]:
-        """Returns the counts of training for :meth:`resume`, as plain numbers and strings.
-
-        Counts without gradients are left out. A compiled pass gives the same spikes and differs
-        only in the last digits of the gradients, so these counts do not affect results.
-        """
-        return [
-            (*key, k.seen, sorted(k.neurons), k.cached, k.begun)
-            for key, k in self._kernels.items()
-            if key[1]
-        ]
-
-    def resume(self, state: Iterable[Sequence[Any]]) -> None:
-        """Restores :meth:`state`, so that a resumed run compiles when the first would have."""
-        for time_steps, gradients, seen, neurons, cached, begun in state:
-            self._kernels[time_steps, gradients] = _Kernel(seen, set(neurons), cached, begun)
+    reason: str | None = None
 
 
-@dataclass
-class _Kernel:
-    """Record of a :class:`Payback` for the neurons at one T, with or without gradients."""
+def _as_text(spec: NeuronSpec) -> Callable[[], NeuronSpec]:
+    """Returns a function that rebuilds ``spec`` with floats read from text.
 
-    seen: float = 0.0
-    neurons: set[str] = field(default_factory=set)
-    cached: bool | None = None
-    begun: bool = False
+    ``torch.compile`` makes an input of every float that it finds: a tensor that each call creates,
+    and arithmetic that the compiler cannot simplify. A float that the traced code reads from text
+    is a constant.
+    """
+    dynamics = spec.dynamics
+    assert dynamics is not None  # only such layers run compiled
+    values = {f.name: getattr(dynamics, f.name) for f in fields(dynamics)}
+    texts = {name: repr(v) for name, v in values.items() if isinstance(v, float)}
+    integers = tuple((n, v) for n, v in dynamics.parameters if not isinstance(v, float))
+    parameters = tuple((n, repr(v)) for n, v in dynamics.parameters if isinstance(v, float))
 
-    def names(self, time_steps: int, gradients: bool) -> list[str]:
-        return [f"T={time_steps} gradients={gradients} {n}" for n in sorted(self.neurons)]
+    def rebuilt() -> NeuronSpec:
+        floats: dict[str, Any] = {name: float(text) for name, text in texts.items()}
+        floats["parameters"] = integers + tuple((name, float(text)) for name, text in parameters)
+        return replace(spec, dynamics=replace(dynamics, **floats))
+
+    return rebuilt
+
+
+@cache
+def _compiled(kernel: Callable[..., Any], spec: NeuronSpec) -> Callable[..., Any]:
+    rebuilt = _as_text(spec)
+
+    def of_this_layer(*args: Any) -> Any:
+        return kernel(rebuilt(), *args)
+
+    # PyTorch limits recompilations by code object. Each kernel of each layer gets a copy, because
+    # otherwise a process with many neurons would stop compiling.
+    of_this_layer.__code__ = of_this_layer.__code__.replace()
+    # One kernel per T and dtype, for every N: images of other sizes do not compile again.
+    extra: dict[str, Any] = {}
+    if "recompile_limit" in inspect.signature(torch.compile).parameters:
+        extra["recompile_limit"] = RECOMPILE_LIMIT
+    else:  # before PyTorch 2.12; at its limit of 8 a kernel silently runs step by step
+        config: Any = torch._dynamo.config
+        config.recompile_limit = max(config.recompile_limit, RECOMPILE_LIMIT)
+    known = torch._inductor.list_options()
+    options = {name: value for name, value in OPTIONS.items() if name in known}
+    return torch.compile(of_this_layer, dynamic=True, fullgraph=True, options=options, **extra)
 
 
 def saving(x: Tensor, integers: bool) -> float:
@@ -106,8 +83,8 @@ def saving(x: Tensor, integers: bool) -> float:
     half precision. In float32 it is 0, because SpikingJelly's kernels are as fast.
 
     Args:
-        x: Input of a layer of neurons.
-        integers: Whether the neurons fire integers.
+        x: input of a layer of neurons.
+        integers: whether the neurons fire integers.
     """
     elements = x.numel() * (3.0 if integers else 1.0)
     if x.device.type == "cpu":
@@ -116,57 +93,15 @@ def saving(x: Tensor, integers: bool) -> float:
     return elements / 700 if x.device.type == "cuda" and half else 0.0
 
 
-#: Largest number of variants of a kernel: T, dtype, layout, shortcut, whether channels differ.
-RECOMPILE_LIMIT = 64
-
-
-@cache
-def _compiled(kernel: Callable[..., Any], dynamics: Hashable) -> Callable[..., Any]:
-    def of_this_neuron(*args: Any) -> Any:
-        return kernel(dynamics, *args)
-
-    # PyTorch limits recompilations by code object. Each kernel of each neuron gets a copy, because
-    # otherwise a process with many neurons would stop compiling.
-    of_this_neuron.__code__ = of_this_neuron.__code__.replace()
-    # One kernel per T and dtype, for every N: images of other sizes do not compile again.
-    extra: dict[str, Any] = {}
-    if "recompile_limit" in inspect.signature(torch.compile).parameters:
-        extra["recompile_limit"] = RECOMPILE_LIMIT
-    else:  # before PyTorch 2.12; at its limit of 8 a kernel silently runs step by step
-        config: Any = torch._dynamo.config
-        config.recompile_limit = max(config.recompile_limit, RECOMPILE_LIMIT)
-    check_instructions_once()
-    # Otherwise the first N decides permanently whether a kernel runs on one thread.
-    if "cpp.dynamic_threads" in torch._inductor.list_options():
-        extra["options"] = {"cpp.dynamic_threads": True}
-    return torch.compile(of_this_neuron, dynamic=True, fullgraph=True, **extra)
-
-
-def _with_constants(kernel: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """Returns ``kernel(*args)``; if that compiles it, the neuron's floats become constants.
-
-    By default every float becomes an input: a tensor that each call creates, and arithmetic that
-    the compiler cannot simplify. There is no option of ``torch.compile`` for it.
-    """
-    config: Any = torch._dynamo.config
-    before = config.specialize_float
-    config.specialize_float = True
-    try:
-        return kernel(*args)
-    finally:
-        config.specialize_float = before
-
-
-def run(kernel: Callable[..., Any], dynamics: Hashable, compiled: bool, *args: Any) -> Any:
-    """Returns ``kernel(dynamics, *args)``, compiled by ``torch.compile`` if that works."""
-    if compiled and not Payback.broken:
+def run(kernel: Callable[..., Any], spec: NeuronSpec, compiled: bool, *args: Any) -> Any:
+    """Returns ``kernel(spec, *args)``, compiled by ``torch.compile`` if that works."""
+    if compiled and Fallback.reason is None:
         try:
-            return _with_constants(_compiled(kernel, dynamics), args)
+            return _compiled(kernel, spec)(*args)
         except Exception as error:  # no compiler, or it fails: run step by step
-            Payback.broken = True
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
-            warnings.warn(f"neurons run uncompiled, slower: {reason}", stacklevel=2)
-    return kernel(dynamics, *args)
+            Fallback.reason = (str(error).strip() or repr(error)).splitlines()[0]
+            warnings.warn(f"neurons run uncompiled, slower: {Fallback.reason}", stacklevel=2)
+    return kernel(spec, *args)
 
 
-__all__ = ["Payback", "run", "saving"]
+__all__ = ["Fallback", "run", "saving"]

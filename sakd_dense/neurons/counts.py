@@ -20,12 +20,11 @@ rounding: each C_t is an integer from 0 to D, and s belongs to the weights that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import torch
 from spikingjelly.activation_based import neuron, surrogate
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..runtime.arguments import typed
 from ..runtime.errors import UserError
@@ -41,7 +40,6 @@ class NILIFNode(neuron.ILIFNode):
             :func:`sakd_dense.transfer.calibrate` fits it. Default: 2.0.
         tau: Membrane time constant in time steps. None (default) means no leak
             (:math:`\beta = 1`). At T = 1 it has no effect.
-        learn_threshold: Whether :math:`\theta` is a parameter instead of a buffer. Default: False.
         detach_reset: Whether no gradient passes through the reset. Default: True.
         channels: Number of channels of the input ``[T, B, C, H, W]``. None (default) means one
             threshold for all channels.
@@ -53,7 +51,6 @@ class NILIFNode(neuron.ILIFNode):
         D: int = 4,  # noqa: N803 - the papers' name
         v_threshold: float = 2.0,
         tau: float | None = None,
-        learn_threshold: bool = False,
         detach_reset: bool = True,
         channels: int | None = None,
         step_mode: str = "m",
@@ -68,22 +65,12 @@ class NILIFNode(neuron.ILIFNode):
             step_mode=step_mode,
         )
         threshold = torch.full(() if channels is None else (channels,), float(v_threshold))
-        if learn_threshold:
-            self.threshold = nn.Parameter(threshold)
-        else:
-            self.register_buffer("threshold", threshold)
+        self.register_buffer("threshold", threshold)
 
     @property
     def D(self) -> int:  # noqa: N802 - the papers' name
-        """Largest number of spikes in a time step.
-
-        It can be set on a built model, which keeps the threshold.
-        """
+        """Largest number of spikes in a time step."""
         return self.surrogate_function.max_spike_count
-
-    @D.setter
-    def D(self, value: int) -> None:  # noqa: N802
-        self.surrogate_function = spike_count(value)
 
     @property
     def step(self) -> Tensor:
@@ -118,32 +105,6 @@ def check_counts(counts: Iterable[int]) -> tuple[int, ...]:
     return levels
 
 
-@contextmanager
-def at_counts(model: nn.Module, D: int | None) -> Iterator[None]:  # noqa: N803
-    """Sets D of the neurons of ``model`` that fire integers, inside the ``with`` block.
-
-    None changes nothing. A ``NILIFNode`` keeps its threshold, so its step changes. An ``ILIFNode``
-    keeps its step.
-
-    Raises:
-        UserError: No neuron of ``model`` fires integers, or ``D`` is not an integer of at least 1.
-    """
-    nodes = [] if D is None else [m for m in model.modules() if isinstance(m, neuron.ILIFNode)]
-    if D is not None and not nodes:
-        raise UserError(
-            f"D={D}: {type(model).__name__} has no neuron that fires integers "
-            "(neuron=dict(type='NILIFNode', D=4)); leave the counts out"
-        )
-    before = [node.surrogate_function for node in nodes]
-    try:
-        for node in nodes:
-            node.surrogate_function = spike_count(D)
-        yield
-    finally:
-        for node, function in zip(nodes, before, strict=True):
-            node.surrogate_function = function
-
-
 #: A tau so large that :math:`1 - 1 / \tau` is 1.
 NO_LEAK = 1e30
 
@@ -159,4 +120,4 @@ def spike_count(D: int | None) -> surrogate.MultiLevelSpikeCount:  # noqa: N803 
     return surrogate.MultiLevelSpikeCount(D)
 
 
-__all__ = ["NO_LEAK", "NILIFNode", "at_counts", "check_counts", "spike_count", "spikes_of"]
+__all__ = ["NO_LEAK", "NILIFNode", "check_counts", "spike_count", "spikes_of"]

@@ -26,14 +26,14 @@ every step: some 4 spikes in 10 000 differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from spikingjelly.activation_based import neuron, surrogate
 from torch import Tensor, nn
 
-from .counts import NILIFNode
+from .counts import NILIFNode, spike_count
 
 #: T tensors of the same shape, one for each time step.
 Steps = list[Tensor]
@@ -53,7 +53,7 @@ class Dynamics:
             gradient at U.
         parameters: Parameters of the surrogate, as pairs.
         start: Potential before the first step.
-        most: D of a neuron that fires integers. None (default) means binary spikes.
+        max_spikes: D of a neuron that fires integers. None (default) means binary spikes.
     """
 
     tau: float | None
@@ -64,7 +64,7 @@ class Dynamics:
     surrogate: Callable[..., Tensor]
     parameters: tuple[tuple[str, Any], ...]
     start: float
-    most: int | None = None
+    max_spikes: int | None = None
 
     @classmethod
     def of(cls, node: nn.Module) -> Dynamics | None:
@@ -92,8 +92,13 @@ class Dynamics:
             surrogate=_window if counts else type(gradient).backward,
             parameters=tuple(gradient._sg_params.items()),
             start=start_of(node),
-            most=gradient.max_spike_count if counts else None,
+            max_spikes=gradient.max_spike_count if counts else None,
         )
+
+    def with_max_spikes(self, count: int) -> Dynamics:
+        """Returns the dynamics of the same neuron, which fires integers, at another D."""
+        parameters = tuple(spike_count(count)._sg_params.items())
+        return replace(self, parameters=parameters, max_spikes=count)
 
     def charge(self, v: Tensor | float, x: Tensor) -> Tensor:
         if self.tau is None:
@@ -109,12 +114,12 @@ class Dynamics:
         spikes, above = [], []
         for x in currents:
             h = self.charge(v, x)
-            if self.most is None:
+            if self.max_spikes is None:
                 u = h - self.threshold
                 spike = (u >= 0).float()
             else:
                 u = h / self.threshold
-                spike = u.clamp(0, self.most).round()
+                spike = u.clamp(0, self.max_spikes).round()
             if self.reset is None:
                 v = h - spike * self.threshold
             else:
@@ -134,7 +139,7 @@ class Dynamics:
         carry: Tensor | float = 0.0
         for s_bar, u in zip(reversed(grads), reversed(above), strict=True):
             slope = self.surrogate(torch.ones_like(u), u, **dict(self.parameters))
-            if self.most is not None:
+            if self.max_spikes is not None:
                 slope = slope / self.threshold
             if self.reset is None:
                 through = 1.0 if self.detach_reset else 1.0 - self.threshold * slope

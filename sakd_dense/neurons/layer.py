@@ -5,7 +5,8 @@ membrane potential survives a forward, and adds a compiled pass over all T
 (:mod:`sakd_dense.neurons.fused`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from spikingjelly.activation_based import neuron as sj_neuron
@@ -14,12 +15,13 @@ from torch import Tensor, nn
 from ..runtime.errors import UserError
 from .batchnorm import fits, is_observed
 from .clock import Clock, repeat_in_time
-from .compiling import Payback, saving
-from .counts import spikes_of
-from .dynamics import Dynamics, start_of
+from .compiling import Fallback, saving
+from .counts import spike_count, spikes_of
+from .dynamics import start_of
 from .fused import fire
 from .nodes import build_node
 from .sequences import aligned, unrepeated
+from .spec import BEFORE, NeuronSpec
 
 #: Backends of a neuron: the better of the others; SpikingJelly; one compiled pass (IF, LIF, I-LIF
 #: and NI-LIF).
@@ -35,13 +37,18 @@ class SpikingNeuron(nn.Module):
     its recomputation.
 
     Args:
-        cfg: Config of the neuron, see :func:`build_node`, and its ``backend``. ``'spikingjelly'``
+        cfg: config of the neuron, see :func:`build_node`, and its ``backend``. ``'spikingjelly'``
             runs the node itself. ``'compiled'`` runs IF, LIF, I-LIF and NI-LIF neurons by
             :func:`.fused.fire`, together with the BatchNorm before them and the shortcut; spikes
-            and gradients are the same. ``'auto'`` (default) does so as soon as it pays: on a CPU,
-            and on a GPU in half precision.
-        clock: Provides the number of time steps T.
-        channels: Number of input channels, if it is known.
+            and gradients are the same. ``'auto'`` (default) does so in runs that are long enough
+            (:class:`.compile_hook.CompileNeuronsHook`).
+        clock: provides the number of time steps T.
+        channels: number of input channels, if it is known.
+        shortcut: place where a shortcut is added, ``'before'`` (default) or ``'behind'`` the
+            neuron; see :mod:`.spec`.
+
+    Attributes:
+        spec: :class:`~.spec.NeuronSpec` of the layer.
 
     Example:
         >>> import torch
@@ -52,7 +59,11 @@ class SpikingNeuron(nn.Module):
     """
 
     def __init__(
-        self, cfg: Mapping[str, Any] | str, clock: Clock, channels: int | None = None
+        self,
+        cfg: Mapping[str, Any] | str,
+        clock: Clock,
+        channels: int | None = None,
+        shortcut: str = BEFORE,
     ) -> None:
         super().__init__()
         args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
@@ -60,7 +71,8 @@ class SpikingNeuron(nn.Module):
         if self.backend not in BACKENDS:
             raise UserError(f"neuron: backend={self.backend!r}: must be one of {BACKENDS}")
         self.node = build_node(args, clock.time_steps, channels)
-        if self.backend == "compiled" and Dynamics.of(self.node) is None:
+        self.spec = NeuronSpec.of(self.node, shortcut)
+        if self.backend == "compiled" and self.spec.dynamics is None:
             raise UserError(
                 f"neuron={cfg!r}: backend='compiled' supports IFNode and LIFNode with a surrogate "
                 "of SpikingJelly, ILIFNode and NILIFNode; use 'auto' or 'spikingjelly'"
@@ -73,10 +85,17 @@ class SpikingNeuron(nn.Module):
         return not isinstance(self.node, sj_neuron.PSN)
 
     @property
-    def slots(self) -> int:
-        """Largest number of spikes D of a neuron in one time step; 1 for binary neurons."""
-        gradient = getattr(self.node, "surrogate_function", None)
-        return getattr(gradient, "max_spike_count", 1)
+    def max_spikes(self) -> int:
+        """Largest number of spikes D of a neuron in one time step; 1 for binary neurons.
+
+        It can be set on a layer that fires integers.
+        """
+        return self.spec.max_spikes
+
+    @max_spikes.setter
+    def max_spikes(self, count: int) -> None:
+        self.node.surrogate_function = spike_count(count)
+        self.spec = self.spec.with_max_spikes(count)
 
     @property
     def step(self) -> Tensor | None:
@@ -91,48 +110,31 @@ class SpikingNeuron(nn.Module):
         return output if self.step is None else spikes_of(output, self.step)
 
     def forward(
-        self,
-        x: Tensor,
-        norm: nn.Module | None = None,
-        identity: Tensor | None = None,
-        before: bool = False,
+        self, x: Tensor, norm: nn.Module | None = None, identity: Tensor | None = None
     ) -> Tensor:
-        """Returns ``spikes(norm(x)) + identity``; a fused neuron computes it in one pass.
+        """Returns the output of the layer; a compiled layer computes it in one pass.
 
         Args:
-            x: Input of the layer, or of ``norm`` if one is given.
+            x: input of the layer, or of ``norm`` if one is given.
             norm: BatchNorm or other norm before the neuron; its statistics cover all time steps.
                 With a norm, and without gradients, the neuron may overwrite ``x`` with its spikes,
                 as an in-place ReLU does: only the norm reads the output of its convolution.
-            identity: Shortcut of a block with ``connect='ADD'`` or ``'BEFORE'``, of the shape of
-                the output.
-            before: Whether to return ``spikes(norm(x) + identity)`` instead. Default: False.
+            identity: shortcut of a block, of the shape of the output, which is added before or
+                behind the neuron, as ``spec.shortcut`` names it.
         """
         steps = self.clock.time_steps
         identity = None if identity is None else aligned(identity)
         x = self.in_time(aligned(x))
-        dynamics, owned = self._fused(x), norm is not None
-        fused_norm = norm if dynamics is not None and fits(norm, x) else None
+        compiled, owned = self._runs_compiled(x), norm is not None
+        fused_norm = norm if compiled and fits(norm, x) else None
         if norm is not None and fused_norm is None:
             x, stored_steps = unrepeated(x, steps)
             x = norm(x) if stored_steps == steps else repeat_in_time(norm(x), steps)
-        if dynamics is not None:
-            if before and x.dim() == 5:
-                x = x.flatten(0, 1)
-            return fire(
-                x,
-                steps,
-                dynamics,
-                fused_norm,
-                identity,
-                owned=owned,
-                before=before,
-                step=self.step,
-            )
-        if before and identity is not None:
-            x, identity = x + identity, None
-        spikes = aligned(self._spikes(x))
-        return spikes if identity is None else spikes + identity
+        if compiled:
+            return fire(x, steps, self.spec, fused_norm, identity, self.step, owned=owned)
+        # The node multiplies by the value of a spike itself.
+        summed = None if identity is None else [identity]
+        return self.spec.outputs([x], summed, None, lambda x: [aligned(self._spikes(x[0]))])[0]
 
     def in_time(self, x: Tensor) -> Tensor:
         """Returns ``x``, repeated in time without a copy if it holds the images only once.
@@ -156,17 +158,14 @@ class SpikingNeuron(nn.Module):
         self._reset()
         return spikes.flatten(0, 1)
 
-    def _fused(self, x: Tensor) -> Dynamics | None:
+    def _runs_compiled(self, x: Tensor) -> bool:
         # A hook on the node expects the node to run.
-        if self.backend == "spikingjelly" or is_observed(self.node):
-            return None
+        if self.spec.dynamics is None or is_observed(self.node):
+            return False
         if self.backend == "auto":
-            saved = saving(x, integers=isinstance(self.node, sj_neuron.ILIFNode))
-            kind = f"{type(self.node).__name__} {x.dtype} {x.device.type}"
-            self.clock.payback.count(self.clock.time_steps, saved, kind)
-            if not saved or not self.clock.compiled or Payback.broken:
-                return None
-        return Dynamics.of(self.node)
+            self.clock.saving += saving(x, self.spec.dynamics.max_spikes is not None)
+            return self.clock.compiled and Fallback.reason is None
+        return self.backend == "compiled"
 
     def _reset(self) -> None:
         if hasattr(self.node, "reset"):
@@ -175,4 +174,34 @@ class SpikingNeuron(nn.Module):
             self.node.v = start_of(self.node)
 
 
-__all__ = ["BACKENDS", "SpikingNeuron"]
+@contextmanager
+def at_counts(model: nn.Module, D: int | None) -> Iterator[None]:  # noqa: N803 - the papers' name
+    """Sets D of the neurons of ``model`` that fire integers, inside the ``with`` block.
+
+    None changes nothing. A ``NILIFNode`` keeps its threshold, so its step changes. An ``ILIFNode``
+    keeps its step.
+
+    Raises:
+        UserError: no neuron of ``model`` fires integers, or ``D`` is not an integer of at least 1.
+    """
+    if D is None:
+        yield
+        return
+    layers = [m for m in model.modules() if isinstance(m, SpikingNeuron)]
+    layers = [layer for layer in layers if isinstance(layer.node, sj_neuron.ILIFNode)]
+    if not layers:
+        raise UserError(
+            f"D={D}: {type(model).__name__} has no neuron that fires integers "
+            "(neuron=dict(type='NILIFNode', D=4)); leave the counts out"
+        )
+    before = [layer.max_spikes for layer in layers]
+    try:
+        for layer in layers:
+            layer.max_spikes = D
+        yield
+    finally:
+        for layer, count in zip(layers, before, strict=True):
+            layer.max_spikes = count
+
+
+__all__ = ["BACKENDS", "SpikingNeuron", "at_counts"]

@@ -8,6 +8,8 @@ from .part import SpikingDecodeHead, SpikingDenseHead, SpikingNeck, SpikingPart
 __all__ = ["SpikingDecodeHead", "SpikingDenseHead", "SpikingNeck", "SpikingPart", "declare_part"]
 
 if find_spec("mmdet") is not None:
-    from . import detection  # noqa: F401
+    from .detection import NormedHRFPN
+
+    __all__ += ["NormedHRFPN"]
 if find_spec("mmseg") is not None:
     from . import segmentation  # noqa: F401

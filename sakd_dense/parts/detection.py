@@ -33,6 +33,11 @@ class NormedHRFPN(HRFPN):
     Args:
         norm_cfg: Config of the norms. None (default) means BatchNorm.
         act_cfg: Config of the activations. None (default) means ReLU.
+
+    Example:
+        >>> from sakd_dense.parts import NormedHRFPN
+        >>> NormedHRFPN([8, 16], 8, num_outs=3).reduction_conv.with_activation
+        True
     """
 
     def __init__(

@@ -26,6 +26,10 @@ class CPUAmpOptimWrapper(OptimWrapper):
     wrong weight gradient in bfloat16, because oneDNN reads memory that it has not written
     (pytorch/pytorch#169688 is of the same kind). The last level of an FPN is such a convolution
     where the network's input is at most 64 pixels wide.
+
+    Example:
+        In a config: ``optim_wrapper=dict(type='CPUAmpOptimWrapper', optimizer=...)``; ``--amp`` of
+        ``tools/train.py`` sets it.
     """
 
     @contextmanager

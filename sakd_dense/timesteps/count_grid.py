@@ -13,7 +13,8 @@ from mmengine.config import Config
 from ..backbones.time_steps import spiking_backbones
 from ..config.models import check_test_loop
 from ..loading.load import load_for_test, runner_for_test
-from ..neurons.counts import at_counts, check_counts
+from ..neurons.counts import check_counts
+from ..neurons.layer import at_counts
 from ..runtime.records import Record
 from .sweeps import sweep
 from .table import table

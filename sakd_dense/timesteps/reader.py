@@ -126,7 +126,7 @@ class PrefixReader:
             # separate pass. The cost is small: a few feature maps are read once more.
             for t in features:
                 read = readout.forward(tuple(s[:t] for s in sequences))
-                prefixes[t] = backbone.handed_on(read)
+                prefixes[t] = backbone.format_features(read)
 
         def record(*args: Any, **kwargs: Any) -> Any:
             output = run(*args, **kwargs)

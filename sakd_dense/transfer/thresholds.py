@@ -30,7 +30,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..neurons.counts import NO_LEAK, NILIFNode
-from ..neurons.steps import WorthOfSpikes, reads
+from ..neurons.spike_values import SpikeValueTracker, record_inputs
 from ..runtime.errors import UserError
 from ..runtime.patching import untouched_random_state
 from .batchnorm import feed
@@ -162,12 +162,12 @@ def _activations(
 
 
 def _run_watched(model: nn.Module, batch: Any) -> list[frozenset[str]]:
-    watch = WorthOfSpikes(model)
-    with reads(model, watch) as read:
+    tracker = SpikeValueTracker(model)
+    with record_inputs(model, tracker) as read:
         feed(model, batch)
-    together = list(watch.sums)
-    for worths in read.values():
-        sources = {w.sources for w in worths if w is not None}
+    together = list(tracker.sums)
+    for values in read.values():
+        sources = {v.sources for v in values if v is not None}
         if len(sources) > 1:
             together.append(frozenset().union(*sources))
     return together

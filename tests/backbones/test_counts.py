@@ -1,24 +1,10 @@
-"""Backbones whose neurons fire integers: kept as bytes, and refused where they do not fit."""
+"""Backbones whose neurons fire integers: their gradients, and where they do not fit."""
 
 import pytest
 import torch
 
 from sakd_dense.runtime.errors import UserError
 from tests.helpers.residual_backbones import excite, small
-
-
-@pytest.mark.parametrize("connect", ["ADD", "BEFORE"])
-def test_counts_are_kept_as_bytes(connect):
-    node = dict(type="ILIFNode", D=4)
-    plain = excite(small(18, connect=connect, neuron=node))
-    packed = small(18, connect=connect, neuron=node, compress_spikes=True)
-    packed.load_state_dict(plain.state_dict())
-    x = torch.randn(2, 3, 64, 64)
-    for model in (plain, packed):
-        sum(o.square().sum() for o in model(x)).backward()
-    assert max(o.max() for o in plain(x)) > 1
-    for (n, a), b in zip(plain.named_parameters(), packed.parameters(), strict=True):
-        torch.testing.assert_close(a.grad, b.grad, msg=n)
 
 
 @pytest.mark.parametrize("neuron", [dict(type="NILIFNode", D=4), dict(type="ILIFNode", D=4), None])
@@ -45,14 +31,6 @@ def test_one_image_at_one_step_has_its_own_gradients(depth, connect, neuron):
     [
         (dict(connect="AND", neuron=dict(type="ILIFNode", D=4)), "connect='AND'.*up to D=4"),
         (dict(connect="IAND", neuron=dict(type="NILIFNode", D=2)), "connect='IAND'.*up to D=2"),
-        (
-            dict(neuron=dict(type="NILIFNode", D=4), compress_spikes=True),
-            "NILIFNode outputs counts times a step",
-        ),
-        (
-            dict(neuron=dict(type="ILIFNode", D=86), compress_spikes=True),
-            "D=86, and a stage sums 3 of its outputs.*use D=85",
-        ),
     ],
 )
 def test_where_counts_do_not_fit_is_named(arguments, says):

@@ -166,7 +166,7 @@ def test_every_parameter_gets_a_gradient(depth, connect):
     for block in (b for name in model.res_layers for b in getattr(model, name)):
         # Close to the identity: a product of 50 blocks of spikes would be silent.
         if connect in ("AND", "IAND"):
-            last = getattr(block, block.last_norm)
+            last = getattr(block, f"norm{block.convolutions}")
             nn.init.constant_(last.weight, 0.2)
             nn.init.constant_(last.bias, 1.2 if connect == "AND" else 0.0)
     sum(o.sum() for o in model(torch.randn(2, 3, 64, 64))).backward()

@@ -4,10 +4,11 @@ import torch
 from mmdet.models.necks.ssd_neck import L2Norm
 from torch import nn
 
-import sakd_dense.backbones  # noqa: F401 - replaces L2Norm's forward
+from sakd_dense.backbones import SEWResNet
 
 
 def test_ssds_neck_has_a_gradient_where_no_neuron_fires():
+    SEWResNet(18, base_channels=8)  # replaces L2Norm's forward
     norm = L2Norm(6)
     nn.init.uniform_(norm.weight, 10.0, 20.0)
     x = torch.rand(2, 6, 4, 4)

@@ -87,7 +87,6 @@ BACKBONE = arguments(
     neuron=[None, "IFNode", dict(type="LIFNode", tau=2.0), dict(type="NILIFNode", D=4)],
     connect=[None, "ADD", "AND", "IAND"],
     output=["rate", "sequence"],
-    compress_spikes=[True],
 )
 #: More than this is a network that nobody can hold, and no bad input.
 LARGE = 64

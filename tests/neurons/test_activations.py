@@ -11,7 +11,7 @@ from torch import nn
 
 from sakd_dense.neurons import Clock
 from sakd_dense.neurons.activations import SpikingResidualBlock, replace_activations
-from sakd_dense.neurons.compiling import Payback
+from sakd_dense.neurons.compiling import Fallback
 
 PACKAGES = dict(mmdet=mmdet_resnet, mmseg=mmseg_resnet, mmpretrain=mmpretrain_resnet)
 STEPS, IMAGES, WIDTH = 3, 2, 16
@@ -63,7 +63,7 @@ def run(forward, block, training):
 def test_the_pass_gives_upstreams_forward(
     package, kind, shortcut, neuron, backend, training, monkeypatch
 ):
-    monkeypatch.setattr(Payback, "broken", True)  # the fused pass, not compiled
+    monkeypatch.setattr(Fallback, "reason", "none")  # the fused pass, not compiled
     neuron = dict(NEURONS[neuron], backend=backend)
     block, upstream = block_of(package, kind, neuron, shortcut)
     assert isinstance(block, SpikingResidualBlock)

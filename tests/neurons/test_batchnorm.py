@@ -8,13 +8,13 @@ from torch import nn
 
 from sakd_dense.neurons.batchnorm import fits, gradients, take_statistics
 from sakd_dense.neurons.clock import Clock
-from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.neurons.nodes import DEFAULT_NEURON, build_node
+from sakd_dense.neurons.spec import BEHIND, NeuronSpec
 
 T = 4
-LIF = Dynamics.of(build_node(DEFAULT_NEURON, T))
+LIF = NeuronSpec.of(build_node(DEFAULT_NEURON, T), BEHIND)
 #: Multiplies and adds in one instruction, as PyTorch's BatchNorm then does.
 FMA = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 LAYOUTS = (torch.contiguous_format, torch.channels_last)

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from sakd_dense.neurons.clock import Clock
-from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.neurons.nodes import build_node
+from sakd_dense.neurons.spec import BEFORE, NeuronSpec
 from sakd_dense.runtime import UserError
 
 CHANNELS = 3
@@ -94,12 +94,14 @@ def test_a_bad_threshold_is_named(threshold):
 
 
 def test_another_number_of_spikes_keeps_the_threshold():
-    node = build_node(dict(type="NILIFNode", D=4, v_threshold=2.0), 1)
-    x = 3 * torch.randn(1, 1, 1, 50, 50)
-    node.D = 2
-    assert node(x).unique().tolist() == [0, 1, 2]
-    node.D = 8
-    assert node(x).max() == 2 and node.step == 0.25
+    neuron = SpikingNeuron(dict(type="NILIFNode", D=4, v_threshold=2.0), Clock(1))
+    x = 3 * torch.randn(1, 1, 50, 50)
+    for backend in ("spikingjelly", "compiled"):
+        neuron.backend = backend
+        neuron.max_spikes = 2
+        assert neuron(x).unique().tolist() == [0, 1, 2]
+        neuron.max_spikes = 8
+        assert neuron(x).max() == 2 and neuron.step == 0.25
 
 
 NODES = [
@@ -109,11 +111,11 @@ NODES = [
     dict(type="ILIFNode", D=4, detach_reset=True, v_threshold=0.7),
     dict(type="LIFNode", decay_input=False, v_reset=None),
 ]
-LEARNED = dict(type="NILIFNode", D=3, tau=4 / 3, detach_reset=False, learn_threshold=True)
+LEAKY = dict(type="NILIFNode", D=3, tau=4 / 3, detach_reset=False)
 
 
 #: What differs in its kernel.
-COMPILED = [NODES[0], NODES[-1], LEARNED]
+COMPILED = [NODES[0], NODES[-1], LEAKY]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 SHORTCUTS = [None, "behind", "before"]
 TRAINING = [True, False, None]  # None: without a BatchNorm
@@ -135,7 +137,7 @@ KERNELS = [
 @pytest.mark.parametrize(
     ("training", "layout", "time_steps", "shortcut", "node", "compiled"),
     [
-        *product(TRAINING, LAYOUTS, (1, 3), SHORTCUTS, [*NODES, LEARNED], [False]),
+        *product(TRAINING, LAYOUTS, (1, 3), SHORTCUTS, [*NODES, LEAKY], [False]),
         *(pytest.param(*case, marks=pytest.mark.slow) for case in KERNELS),
     ],
 )
@@ -158,12 +160,11 @@ def test_norm_neuron_and_shortcut_in_one_pass(
         return fire(
             x,
             time_steps,
-            Dynamics.of(neuron.node),
+            NeuronSpec.of(neuron.node, shortcut or BEFORE),
             norms[1],
             identity,
+            neuron.step,
             compiled=compiled,
-            before=shortcut == "before",
-            step=getattr(neuron.node, "step", None),
         )
 
     outputs, grads = [], []
@@ -181,11 +182,9 @@ def test_norm_neuron_and_shortcut_in_one_pass(
         torch.testing.assert_close(got(), outputs[0].detach(), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("learns", [False, True])
 @pytest.mark.parametrize("shared", [False, True])  # the same input at every t
-def test_one_threshold_for_all_channels(learns, shared):
-    node = dict(type="NILIFNode", D=3, v_threshold=1.3, learn_threshold=learns)
-    neuron = SpikingNeuron(node, Clock(2))
+def test_one_threshold_for_all_channels(shared):
+    neuron = SpikingNeuron(dict(type="NILIFNode", D=3, v_threshold=1.3), Clock(2))
     x = torch.randn(2, CHANNELS, 5, 5) if shared else torch.randn(4, CHANNELS, 5, 5)
     x.requires_grad_()
     seen = x.expand(2, *x.shape) if shared else x
@@ -193,7 +192,7 @@ def test_one_threshold_for_all_channels(learns, shared):
     for backend in ("spikingjelly", "compiled"):
         neuron.backend = backend
         out = neuron(seen)
-        found.append([out, *weighted_grad(out, x, *neuron.parameters())])
+        found.append([out, *weighted_grad(out, x)])
     torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=1e-5)
 
 
@@ -201,4 +200,4 @@ def test_one_threshold_for_all_channels(learns, shared):
 def test_spikes_are_whole_numbers_up_to_the_slots(node):
     neuron = layer(node, 1)
     spikes = neuron.spikes_of(neuron(2 * torch.randn(4, CHANNELS, 20, 20)))
-    assert spikes.unique().tolist() == list(range(neuron.slots + 1))
+    assert spikes.unique().tolist() == list(range(neuron.max_spikes + 1))

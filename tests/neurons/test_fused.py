@@ -5,8 +5,8 @@ import torch
 from spikingjelly.activation_based import neuron, surrogate
 
 from sakd_dense.neurons.clock import rate
-from sakd_dense.neurons.dynamics import Dynamics
 from sakd_dense.neurons.fused import fire
+from sakd_dense.neurons.spec import BEFORE, BEHIND, NeuronSpec
 from tests.helpers.fused_neurons import NODES, layer
 
 
@@ -21,7 +21,7 @@ def run_both(cfg, x, expand=lambda x: x):
 
 
 def plain(x, node):
-    return fire(x, 4, Dynamics.of(node), compiled=False)
+    return fire(x, 4, NeuronSpec.of(node, BEFORE), compiled=False)
 
 
 def assert_equal(pair):
@@ -63,7 +63,7 @@ def test_a_shortcut_is_added(layout, learns):
     want = node(x) + identity
     x.requires_grad_(learns == "x")
     identity.requires_grad_(learns == "identity")
-    out = fire(x, 4, Dynamics.of(node.node), identity=identity, compiled=False)
+    out = fire(x, 4, NeuronSpec.of(node.node, BEHIND), identity=identity, compiled=False)
     assert torch.equal(out, want)
     assert out.is_contiguous(memory_format=layout)
     assert out.requires_grad == (learns != "neither")
@@ -79,23 +79,23 @@ def test_owned_input_is_overwritten(layout, with_identity, compiled):
     node = layer(backend="spikingjelly", **NODES[1])
     want = node(x) if identity is None else node(x) + identity
     given = x.clone(memory_format=torch.preserve_format)
-    dynamics = Dynamics.of(node.node)
-    assert torch.equal(fire(given, 4, dynamics, None, identity, compiled), want)
+    spec = NeuronSpec.of(node.node, BEHIND)
+    assert torch.equal(fire(given, 4, spec, None, identity, compiled=compiled), want)
     assert torch.equal(given, x)
-    out = fire(given, 4, dynamics, None, identity, compiled, owned=True)
+    out = fire(given, 4, spec, None, identity, compiled=compiled, owned=True)
     assert torch.equal(out, want)
     assert out.data_ptr() == given.data_ptr()
 
 
 @torch.no_grad()
 def test_an_input_that_is_shared_or_narrower_than_the_shortcut_is_kept():
-    x, dynamics = torch.randn(2, 3, 5, 5), Dynamics.of(layer(**NODES[1]).node)
+    x, spec = torch.randn(2, 3, 5, 5), NeuronSpec.of(layer(**NODES[1]).node, BEHIND)
     for given, identity in (
         (x.expand(4, *x.shape), None),
         (x.repeat(4, 1, 1, 1).bfloat16(), torch.ones(8, 3, 5, 5)),
     ):
         before = given.clone()
-        out = fire(given, 4, dynamics, None, identity, compiled=False, owned=True)
+        out = fire(given, 4, spec, None, identity, compiled=False, owned=True)
         assert out.dtype == torch.float32
         assert torch.equal(given, before)
 
@@ -144,4 +144,4 @@ def test_half_precision_spikes_as_single_precision_does(dtype):
     ],
 )
 def test_other_neurons_are_left_to_spikingjelly(node):
-    assert Dynamics.of(node) is None
+    assert NeuronSpec.of(node, BEFORE).dynamics is None

@@ -6,7 +6,7 @@ from spikingjelly.activation_based import neuron, surrogate
 
 from sakd_dense.backbones import SEWResNet
 from sakd_dense.neurons.clock import Clock
-from sakd_dense.neurons.compiling import Payback
+from sakd_dense.neurons.compiling import Fallback
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.neurons.nodes import build_node
 
@@ -51,7 +51,7 @@ def test_no_state_outlives_a_call():
 @pytest.mark.parametrize("backend", ["spikingjelly", "compiled"])
 @pytest.mark.parametrize("v_reset", [None, 0.0, -0.5])
 def test_every_call_starts_at_v_init(backend, v_reset, monkeypatch):
-    monkeypatch.setattr(Payback, "broken", True)  # the fused pass, not compiled
+    monkeypatch.setattr(Fallback, "reason", "none")  # the fused pass, not compiled
     cfg = dict(type="IFNode", v_threshold=2.0, v_reset=v_reset, backend=backend)
     layer, rest = SpikingNeuron(dict(cfg, v_init=0.5), Clock(2)), SpikingNeuron(cfg, Clock(2))
     x = torch.full((2, 1, 1, 1), 1.0)  # half of the threshold

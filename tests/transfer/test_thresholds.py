@@ -124,7 +124,7 @@ def test_outputs_that_are_summed_share_their_steps(depth):
         blocks = getattr(model, name)
         if blocks[0].downsample_sn is not None:
             chain = [blocks[0].downsample_sn]
-        chain += [getattr(block, block.last_neuron) for block in blocks]
+        chain += [getattr(block, f"sn{block.convolutions}") for block in blocks]
         for neuron in chain[1:]:
             assert torch.equal(neuron.node.threshold, chain[0].node.threshold)
         inner = blocks[0].sn1.node.threshold

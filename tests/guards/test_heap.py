@@ -12,13 +12,13 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from torch import nn
 
-from sakd_dense.commands.prepare import keep_freed_memory
-from sakd_dense.runtime import heap
-from sakd_dense.runtime.heap import LARGEST_BATCH, FreedMemoryHook, batch_size
+from sakd_dense.commands.prepare import add_speed_hooks
+from sakd_dense.guards import heap
+from sakd_dense.guards.heap import LARGEST_BATCH, FreedMemoryHook, batch_size
 
 PROBE = """
 import resource, torch
-from sakd_dense.runtime.heap import keep_freed_memory
+from sakd_dense.guards.heap import keep_freed_memory
 kept = keep_freed_memory()
 before = 0
 for _ in range(4):  # what the first two fault in, the others find
@@ -124,7 +124,7 @@ def test_the_size_of_a_batch(inputs, size):
 def test_what_was_kept_is_given_back():
     probe = """
 import resource, torch
-from sakd_dense.runtime.heap import keep_freed_memory, return_freed_memory
+from sakd_dense.guards.heap import keep_freed_memory, return_freed_memory
 def held():
     return int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()
 if keep_freed_memory():
@@ -150,13 +150,13 @@ if keep_freed_memory():
 def test_configs_ask_for_it_and_can_leave_it_out():
     ours = dict(custom_imports=dict(imports=["sakd_dense"]))
     cfg = Config(ours)
-    keep_freed_memory(cfg)
+    add_speed_hooks(cfg)
     assert cfg.default_hooks.freed_memory.type == "FreedMemoryHook"
     cfg = Config(dict(ours, default_hooks=dict(freed_memory=None)))
-    keep_freed_memory(cfg)
+    add_speed_hooks(cfg)
     assert cfg.default_hooks.freed_memory is None
     cfg = Config(dict(default_hooks=None))
-    keep_freed_memory(cfg)  # upstream's tools must read what such a run writes
+    add_speed_hooks(cfg)  # upstream's tools must read what such a run writes
     assert cfg.default_hooks is None
 
 

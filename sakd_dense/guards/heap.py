@@ -17,7 +17,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
-from .arguments import typed
+from ..runtime.arguments import typed
 
 # <malloc.h>
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -66,6 +66,9 @@ class FreedMemoryHook(Hook):
 
     Args:
         largest: T x images x pixels of the largest batch that counts as small. Default: 2**20.
+
+    Example:
+        In a config: ``default_hooks=dict(freed_memory=dict(type='FreedMemoryHook'))``.
     """
 
     priority = "LOW"

@@ -36,17 +36,17 @@ WEIGHTED = (nn.Conv2d, nn.Linear)
 
 
 @dataclass(frozen=True)
-class Worth:
+class SpikeValue:
     """Value of the spikes in a tensor ``[N, C, ...]``.
 
     Attributes:
         step: Value of one spike, ``[C]`` or ``[]``.
-        most: Largest number of spikes.
+        max_spikes: Largest number of spikes.
         sources: Names of the neurons that fired the spikes.
     """
 
     step: Tensor
-    most: int
+    max_spikes: int
     sources: frozenset[str]
 
     def spikes(self, x: Tensor) -> Tensor:
@@ -54,8 +54,8 @@ class Worth:
         return spikes_of(x, self.step)
 
 
-class WorthOfSpikes:
-    """Tracker of the :class:`Worth` of the tensors in a forward, active in :meth:`watching`.
+class SpikeValueTracker:
+    """Tracker of the :class:`SpikeValue` of the tensors in a forward, active in :meth:`watching`.
 
     Args:
         model: Model to track. Neurons that fire integers, or have a step, are tracked.
@@ -65,11 +65,11 @@ class WorthOfSpikes:
         self._names = {
             m: name
             for name, m in model.named_modules()
-            if isinstance(m, SpikingNeuron) and (m.slots > 1 or m.step is not None)
+            if isinstance(m, SpikingNeuron) and (m.max_spikes > 1 or m.step is not None)
         }
         #: Sources of every sum.
         self.sums: list[frozenset[str]] = []
-        self._known: dict[int, tuple[StorageWeakRef, Worth]] = {}
+        self._known: dict[int, tuple[StorageWeakRef, SpikeValue]] = {}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -82,93 +82,95 @@ class WorthOfSpikes:
                 stack.enter_context(_Follow(self))
             yield
 
-    def of(self, x: Any) -> Worth | None:
-        """Returns the :class:`Worth` of a tensor; None if it holds no spikes of these neurons."""
+    def of(self, x: Any) -> SpikeValue | None:
+        """Returns the :class:`SpikeValue` of a tensor; None if it holds no such spikes."""
         if not self._known or not isinstance(x, Tensor):
             return None
-        reference, worth = self._known.get(x.untyped_storage().data_ptr(), (None, None))
+        reference, value = self._known.get(x.untyped_storage().data_ptr(), (None, None))
         # Freed memory may already hold another tensor.
-        if reference is None or worth is None or reference.expired():
+        if reference is None or value is None or reference.expired():
             return None
-        return _of_channels(worth, x)
+        return _of_channels(value, x)
 
     def pass_on(self, func: Any, args: tuple, out: Any) -> None:
-        """Records the :class:`Worth` of ``out``, the result of ``func(*args)``."""
+        """Records the :class:`SpikeValue` of ``out``, the result of ``func(*args)``."""
         if func in _KEEP:
-            worth = self.of(args[0])
+            value = self.of(args[0])
         elif func is aten.add.Tensor:
-            worth = _of_sum(self.of(args[0]), self.of(args[1]))
-            if worth is not None:
-                self.sums.append(worth.sources)
+            value = _of_sum(self.of(args[0]), self.of(args[1]))
+            if value is not None:
+                self.sums.append(value.sources)
         elif func is aten.cat.default and args[1:] == (1,):
-            worth = _side_by_side([(self.of(x), x.shape[1]) for x in args[0]])
+            value = _side_by_side([(self.of(x), x.shape[1]) for x in args[0]])
         else:
             return
-        if worth is not None:
-            self._set(out[0] if isinstance(out, tuple) else out, worth)
+        if value is not None:
+            self._set(out[0] if isinstance(out, tuple) else out, value)
 
     def _fired(self, neuron: SpikingNeuron, _args: Any, output: Tensor) -> None:
         step = output.new_ones(()) if neuron.step is None else neuron.step.detach()
-        self._set(output, Worth(step, neuron.slots, frozenset([self._names[neuron]])))
+        self._set(output, SpikeValue(step, neuron.max_spikes, frozenset([self._names[neuron]])))
 
-    def _set(self, x: Tensor, worth: Worth) -> None:
+    def _set(self, x: Tensor, value: SpikeValue) -> None:
         storage = x.untyped_storage()
-        self._known[storage.data_ptr()] = StorageWeakRef(storage), worth
+        self._known[storage.data_ptr()] = StorageWeakRef(storage), value
 
 
 class _Follow(TorchDispatchMode):
-    def __init__(self, worth: WorthOfSpikes) -> None:
+    def __init__(self, tracker: SpikeValueTracker) -> None:
         super().__init__()
-        self._worth = worth
+        self._tracker = tracker
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        self._worth.pass_on(func, args, out)
+        self._tracker.pass_on(func, args, out)
         return out
 
 
-def _of_channels(worth: Worth, x: Tensor) -> Worth:
-    """Returns the worth of ``x``, which may view only some channels (ShuffleNetV2 splits them)."""
-    if worth.step.dim() == 0 or x.dim() != 4 or x.shape[1] >= len(worth.step):
-        return worth
+def _of_channels(value: SpikeValue, x: Tensor) -> SpikeValue:
+    """Returns the value of ``x``, which may view only some channels (ShuffleNetV2 splits them)."""
+    if value.step.dim() == 0 or x.dim() != 4 or x.shape[1] >= len(value.step):
+        return value
     start = x.storage_offset() % x.stride(0) // x.stride(1)
-    return replace(worth, step=worth.step[start : start + x.shape[1]])
+    return replace(value, step=value.step[start : start + x.shape[1]])
 
 
-def _of_sum(a: Worth | None, b: Worth | None) -> Worth | None:
-    """Returns the worth of a sum: spikes of equal steps keep the step, others have no worth."""
+def _of_sum(a: SpikeValue | None, b: SpikeValue | None) -> SpikeValue | None:
+    """Returns the value of a sum: spikes of equal steps keep the step, others have no value."""
     if a is None or b is None or not torch.equal(a.step, b.step):
         return None
-    return Worth(a.step, a.most + b.most, a.sources | b.sources)
+    return SpikeValue(a.step, a.max_spikes + b.max_spikes, a.sources | b.sources)
 
 
-def _side_by_side(parts: list[tuple[Worth | None, int]]) -> Worth | None:
-    known = [(worth, channels) for worth, channels in parts if worth is not None]
+def _side_by_side(parts: list[tuple[SpikeValue | None, int]]) -> SpikeValue | None:
+    known = [(value, channels) for value, channels in parts if value is not None]
     if len(known) < len(parts):
         return None
-    steps = torch.cat([worth.step.expand(channels) for worth, channels in known])
-    sources = frozenset().union(*(worth.sources for worth, _ in known))
-    return Worth(steps, max(worth.most for worth, _ in known), sources)
+    steps = torch.cat([value.step.expand(channels) for value, channels in known])
+    sources = frozenset().union(*(value.sources for value, _ in known))
+    return SpikeValue(steps, max(value.max_spikes for value, _ in known), sources)
 
 
 @contextmanager
-def reads(model: nn.Module, watch: WorthOfSpikes) -> Iterator[dict[str, list[Worth | None]]]:
-    """Records the :class:`Worth` of the inputs of every layer with weights, inside the block.
+def record_inputs(
+    model: nn.Module, tracker: SpikeValueTracker
+) -> Iterator[dict[str, list[SpikeValue | None]]]:
+    """Records the :class:`SpikeValue` of the inputs of every layer with weights, inside the block.
 
     The dict maps the name of each layer to a list with one entry per call. An entry is None if the
     input holds no spikes of the tracked neurons.
     """
-    seen: dict[str, list[Worth | None]] = {}
+    seen: dict[str, list[SpikeValue | None]] = {}
     with ExitStack() as stack:
         for name, layer in model.named_modules():
             if isinstance(layer, WEIGHTED):
 
-                def note(_layer: nn.Module, args: tuple[Tensor, ...], name: str = name) -> None:
-                    seen.setdefault(name, []).append(watch.of(args[0]))
+                def record(_layer: nn.Module, args: tuple[Tensor, ...], name: str = name) -> None:
+                    seen.setdefault(name, []).append(tracker.of(args[0]))
 
-                stack.callback(layer.register_forward_pre_hook(note).remove)
-        stack.enter_context(watch.watching())
+                stack.callback(layer.register_forward_pre_hook(record).remove)
+        stack.enter_context(tracker.watching())
         yield seen
 
 
-__all__ = ["WEIGHTED", "Worth", "WorthOfSpikes", "reads"]
+__all__ = ["WEIGHTED", "SpikeValue", "SpikeValueTracker", "record_inputs"]

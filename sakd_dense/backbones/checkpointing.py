@@ -1,0 +1,42 @@
+"""Blocks that keep only their input for backward and run again there (``with_cp=True``)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+@contextmanager
+def _frozen_statistics(module: nn.Module) -> Iterator[None]:
+    # The recomputation of a checkpointed block must not count the same batch twice.
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    before = [(m, m.momentum, m.num_batches_tracked) for m in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, momentum, count in before:
+            norm.momentum, norm.num_batches_tracked = momentum, count
+
+
+def checkpointed(run: Callable[..., Tensor], *args: Any, of: nn.Module) -> Tensor:
+    """Returns ``run(*args)`` and recomputes it in backward instead of keeping its tensors.
+
+    Args:
+        run: function to call.
+        *args: arguments of ``run``.
+        of: module whose BatchNorms count the batch only once.
+    """
+    return checkpoint(
+        run,
+        *args,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), _frozen_statistics(of)),
+    )
+
+
+__all__ = ["checkpointed"]
