@@ -8,38 +8,27 @@ from typing import Any
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop
 from torch import Tensor, nn
 
-from ..backbones import SpikingBackbone
 from ..config.policy import check_norm_policy
 from ..config.teacher import teacher_of
 from ..neurons.counts import check_counts
 from ..neurons.layer import at_counts
 from ..runtime.arguments import typed
 from ..runtime.errors import UserError
-from ..transfer import transfer
 from ..transfer.read import Checkpoint, read_checkpoint
 from ..transfer.thresholds import calibrate_on
 from .adaptors import KEY, Adaptors, channels_of, join_optimizer, kernel_size_of, resume
-from .arguments import DTYPES, check_arguments
-from .cache import DEFAULT_GIB, FeatureCache
+from .arguments import DEFAULT_FEATURES, DEFAULT_PREFIX_WEIGHT, LevelTwo, check_teacher
 from .frames import stacks_frames, summed_over_frames
-from .prefixes import check, choose, draw, draw_count, draw_reads, read_at
+from .initial_weights import continues, transfer_after_init
+from .prefixes import read_at, resolve_prefixes, sample_count, sample_prefix, sample_read_steps
 from .responses import Response, find_response
-from .schedule import Weight
-from .teacher import build_teacher, check_classes, resized_outside_backbone
+from .teacher import build_teacher, check_classes
 from .terms import Terms
-from .wrappers import on_loss, student_of
-
-#: Measured on BCCD (docs/notebook.md): MSE, PKD and CWD perform alike; PKD spikes less than MSE.
-DEFAULT_FEATURES = dict(type="FeaturePKD", weight=1.0)
-#: Also measured there: of 1, 2, 4 and 8, the best on val at every T; 4 is equal within noise.
-DEFAULT_PREFIX_WEIGHT = 8.0
-#: Of 0.5 and 0.75, the better on BCCD's val (one seed) at every T.
-DEFAULT_PREFIX_SHARE = 0.75
+from .wrappers import model_of, on_loss, spiking_student
 
 
 @HOOKS.register_module()
@@ -55,15 +44,13 @@ class SAKDHook(Hook):
     DDP, AMP, gradient accumulation and EMA see one forward and one loss.
 
     Args:
-        teacher: ``dict(checkpoint=..., config=None, dtype=None, weights='auto', cache=None,
-            cache_gib=10.0)``. Without ``config`` the hook derives the teacher from the student's
-            config by restoring the ANN backbone. For event frames the teacher sees the mean, or
-            all T frames if its config's ``data_preprocessor`` has ``time='channels'``
-            (:mod:`.frames`). ``dtype`` (``'bfloat16'``, ``'float16'``) sets the teacher's
-            precision; None: the student's. ``weights`` chooses among several sets of weights in
-            the checkpoint, as in :func:`sakd_dense.transfer.transfer`. ``cache``: a
-            folder for the features of images that the teacher sees again (:mod:`.cache`), up to
-            ``cache_gib`` GiB.
+        teacher: ``dict(checkpoint=..., config=None, dtype=None, weights='auto')``. Without
+            ``config`` the hook derives the teacher from the student's config by restoring the ANN
+            backbone. For event frames the teacher sees the mean, or all T frames if its config's
+            ``data_preprocessor`` has ``time='channels'`` (:mod:`.frames`). ``dtype``
+            (``'bfloat16'``, ``'float16'``) sets the teacher's precision; None: the student's.
+            ``weights`` chooses among several sets of weights in the checkpoint, as in
+            :func:`sakd_dense.transfer.transfer`.
         transfer: level 1. True: the student starts from the teacher's weights. ``'head'``: only
             its neck and head do; the backbone starts from its ``init_cfg``, for example a
             distilled classifier's
@@ -82,28 +69,21 @@ class SAKDHook(Hook):
             options. None: off. The terms depend on the kind of head
             (:mod:`sakd_dense.distill.responses`). Without responses the teacher may have been
             trained on other classes.
-        judge: weight of a second comparison (:mod:`.judge`); 0: off. The teacher's frozen neck and
-            head process the student's features. The terms of ``responses`` compare their
-            predictions with those from the teacher's own features. It brought nothing where it was
-            measured (docs/notebook.md).
-        prefixes: prefixes that are taught beside T. ``'image'``: a share ``prefix_share`` of the
-            images is read at a random t < T instead of T, by the same neck, head and losses. Only
-            the features of all images are taught at one more t < T. ``'random'`` (one t < T per
-            iteration), ``'all'`` and one t (an int) run neck and head once more for each t.
-            ``'auto'``: ``'random'`` for classifiers and event frames, else ``'image'``. None: off.
-        prefix_share: share of the images read at a prefix with ``prefixes='image'``, from 0 to 1.
+        prefixes: prefixes that are taught beside T. ``'image'``: three quarters of the images are
+            read at a random t < T instead of T, by the same neck, head and losses;
+            ``dict(type='image', share=0.75)`` sets the share. Only the features of all images are
+            taught at one more t < T. ``'random'`` runs neck and head once more at one t < T per
+            iteration. ``'auto'``: ``'random'`` for classifiers and event frames, else ``'image'``.
+            None: off.
         prefix_weight: weight of all terms at prefixes; with ``'image'`` that of the features.
         counts: values of D to teach, for neurons that fire integers. The hook draws one of them in
             each iteration, so that one checkpoint serves all of them. None: only the config's D.
-        prefix_targets: targets of a second pass: ``'teacher'``, or the controls ``'labels'`` and
-            ``'both'``. With ``'image'`` both teach, so there is nothing to choose.
 
     A weight is a number or a schedule ``dict(start=1.0, stop=0.0, begin=0.5, end=1.0)`` over the
     completed fraction of the run.
 
     The hook adds these keys to the loss dict: ``loss_sakd_feat``, ``loss_sakd_TERM`` for each
-    term of the responses, ``loss_sakd_judge_TERM``, and the same with ``prefix_`` after ``sakd_``.
-    Labels at prefixes add ``loss_sakd_prefix_label_NAME`` for each of the model's own losses.
+    term of the responses, and the same with ``prefix_`` after ``sakd_``.
 
     Raises:
         UserError, MissingFileError: for a bad argument, or, before training starts, for a student
@@ -128,36 +108,23 @@ class SAKDHook(Hook):
         calibrate: int = 10,
         features: Mapping[str, Any] | None = DEFAULT_FEATURES,
         responses: Mapping[str, Any] | None = {},
-        prefixes: str | int | None = "auto",
+        prefixes: str | Mapping[str, Any] | None = "auto",
         prefix_weight: float | Mapping[str, Any] = DEFAULT_PREFIX_WEIGHT,
-        prefix_targets: str = "teacher",
         counts: Sequence[int] | None = None,
-        prefix_share: float = DEFAULT_PREFIX_SHARE,
-        judge: float | Mapping[str, Any] = 0.0,
     ) -> None:
-        check_arguments(teacher, transfer, calibrate, features, prefix_share, prefix_targets)
-        check(prefixes, prefix_targets)
+        check_teacher(teacher)
+        if transfer not in (True, False, "head"):
+            raise UserError(f"SAKDHook: transfer={transfer!r}: must be True, False or 'head'")
+        if calibrate < 0:
+            raise UserError(f"SAKDHook: calibrate={calibrate!r}: must be a number of batches, or 0")
         self.teacher_args = dict(teacher)
-        self.teacher_dtype = DTYPES[teacher.get("dtype")]
         self.transfer = transfer
         self.calibrate = calibrate
-        self._adaptor_size = kernel_size_of(features or {})
-        given = dict(features or {})
-        given.pop("adaptor", None)
-        self.features = given or None
-        self.judge = Weight(judge, "judge")
-        if not self.judge.off and responses is None:
-            raise UserError("SAKDHook: judge compares responses: leave responses=None out")
-        self.responses = responses
-        self.prefixes = prefixes
-        self.prefix_weight = Weight(prefix_weight, "prefix_weight")
-        self.prefix_targets = prefix_targets
-        self.prefix_share = prefix_share
+        self.options = LevelTwo(features, responses, prefixes, prefix_weight, teacher.get("dtype"))
         self.counts = None if counts is None else check_counts(counts)
         self._iteration = ExitStack()
         self.teacher: nn.Module | None = None
         self.adaptors: Adaptors | None = None
-        self.cache: FeatureCache | None = None
         self._response: Response | None = None
         self._terms: Terms | None = None
         self._unhook: Callable[[], None] | None = None
@@ -168,32 +135,44 @@ class SAKDHook(Hook):
         # Runner.val() and Runner.test() also call this; they need neither teacher nor its file.
         if self.teacher is not None or not isinstance(runner._train_loop, BaseLoop):
             return
+        student = spiking_student(runner)
+        self.options = resolve_prefixes(self.options, student)
+        checkpoint = self._build_teacher(runner, student)
+        self._add_adaptors(runner, student)
+        for warning in check_norm_policy(runner.cfg):
+            print_log(f"SAKDHook: {warning}", runner.logger, logging.WARNING)
+        if self.transfer:
+            if stacks_frames(self.teacher):
+                checkpoint = summed_over_frames(checkpoint, student)
+            part = "head" if self.transfer == "head" else "auto"
+            transfer_after_init(student, checkpoint, part, any_classes=self._response is None)
+
+    def _build_teacher(self, runner: Any, student: nn.Module) -> Checkpoint:
+        """Builds the teacher and finds the response; returns the teacher's checkpoint."""
         if "model" not in runner.cfg:
             raise UserError(
                 "SAKDHook: the teacher is derived from the model's config, but this Runner has "
                 "none: build it with Runner.from_cfg(cfg), or pass cfg=Config(dict(model=...))"
             )
-        student = self._student(runner)
-        self.prefixes = choose(self.prefixes, student)
-        response = self._find_response(student, runner)
-        checkpoint = read_checkpoint(
-            self.teacher_args["checkpoint"], self.teacher_args.get("weights", "auto")
-        )
-        model_cfg = teacher_of(runner.cfg, self.teacher_args.get("config"))
-        self.teacher = build_teacher(model_cfg, checkpoint, student, response is None)
-        self._response = response
-        if self._adaptor_size is not None:
-            channels = channels_of(self.teacher.backbone)
-            self.adaptors = Adaptors(channels, self._adaptor_size, runner.seed or 0)
+        if self.options.responses is not None:
+            self._response = find_response(student, **self.options.responses)
+            if self._response is None:
+                kind = type(student).__name__
+                text = f"SAKDHook: no response is defined for the head of {kind}: features only"
+                print_log(text, runner.logger)
+        given = self.teacher_args
+        checkpoint = read_checkpoint(given["checkpoint"], given.get("weights", "auto"))
+        model_cfg = teacher_of(runner.cfg, given.get("config"))
+        self.teacher = build_teacher(model_cfg, checkpoint, student, self._response is None)
+        return checkpoint
+
+    def _add_adaptors(self, runner: Any, student: nn.Module) -> None:
+        size = kernel_size_of(self.options.features or {})
+        if size is not None:
+            assert self.teacher is not None
+            self.adaptors = Adaptors(channels_of(self.teacher.backbone), size, runner.seed or 0)
             self.adaptors.to(next(student.parameters()).device)
             join_optimizer(runner, self.adaptors)
-        for warning in check_norm_policy(runner.cfg):
-            print_log(f"SAKDHook: {warning}", runner.logger, logging.WARNING)
-        if self.transfer:
-            part = "head" if self.transfer == "head" else "auto"
-            if stacks_frames(self.teacher):
-                checkpoint = summed_over_frames(checkpoint, student)
-            _transfer_after_init(student, checkpoint, part, any_classes=response is None)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         if self.adaptors is not None:
@@ -205,46 +184,34 @@ class SAKDHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Checks the student, calibrates its thresholds and attaches the terms to its loss."""
-        student = self._student(runner)
+        student, prefixes = spiking_student(runner), self.options.prefixes
+        assert self.teacher is not None  # from before_run
         if self._response is not None:  # otherwise no term compares classes
             check_classes(self.teacher, runner.train_dataloader.dataset)
-        if self.prefixes is not None and not student.backbone.causal:
+        if prefixes is not None and not student.backbone.causal:
             raise UserError(
-                f"SAKDHook: prefixes={self.prefixes!r} needs neurons whose spikes at t depend only "
+                f"SAKDHook: prefixes={prefixes!r} needs neurons whose spikes at t depend only "
                 "on the input up to t; set prefixes=None, or use another neuron"
             )
-        if self.transfer is True and self.calibrate and not _continues(runner):
+        if self.transfer is True and self.calibrate and not continues(runner):
             calibrate_on(runner.train_dataloader, student, self.calibrate)
-        if self.teacher_args.get("cache"):
-            gib = self.teacher_args.get("cache_gib", DEFAULT_GIB)
-            self.cache = FeatureCache(self.teacher_args["cache"], self.teacher, gib)
         for count in self.counts or ():
             with at_counts(student, count):  # raises if neurons fire no integers
                 pass
-        self._terms = Terms(
-            student,
-            self.teacher,
-            self.features,
-            self._response,
-            self.prefix_weight,
-            self.prefix_targets,
-            self.teacher_dtype,
-            self.adaptors,
-            self.judge,
-            self.cache,
-        )
-        self._unhook = on_loss(self._model(runner), self._add_terms)
+        self._terms = Terms(student, self.teacher, self.options, self._response, self.adaptors)
+        self._unhook = on_loss(model_of(runner), self._add_terms)
         self._seed = runner.seed or 0
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         self._iter = runner.iter
         self._progress = runner.iter / max(runner.max_iters, 1)
         if self.counts is not None:
-            count = draw_count(self.counts, self._seed, self._iter)
-            self._iteration.enter_context(at_counts(self._student(runner), count))
-        if self.prefixes == "image":
-            reads = draw_reads(self.prefix_share, self._seed, self._iter, get_rank())
-            self._iteration.enter_context(read_at(self._student(runner), reads))
+            count = sample_count(self.counts, self._seed, self._iter)
+            self._iteration.enter_context(at_counts(spiking_student(runner), count))
+        if self.options.prefixes == "image":
+            share = self.options.prefix_share
+            steps = sample_read_steps(share, self._seed, self._iter, get_rank())
+            self._iteration.enter_context(read_at(spiking_student(runner), steps))
 
     def after_train_iter(self, *args: Any, **kwargs: Any) -> None:
         self._iteration.close()
@@ -254,66 +221,15 @@ class SAKDHook(Hook):
     def after_train(self, runner: Any) -> None:
         """Removes every hook; the student is the plain detector again."""
         self._iteration.close()
-        if self.cache is not None:
-            print_log(f"SAKDHook: {self.cache.summary()}", runner.logger)
-        if self._unhook is not None:
+        if self._terms is not None and self._unhook is not None:
             self._unhook()
-        if self._terms is not None:
             self._terms.remove()
         self._unhook = self._terms = None
 
     def _add_terms(self, inputs: Tensor, samples: Any) -> dict[str, Tensor]:
         terms = self._terms
         assert terms is not None  # before_train creates them before it hooks the student
-        prefixes = tuple(draw(self.prefixes, terms.time_steps, self._seed, self._iter))
-        return terms(inputs, samples, prefixes, self._progress)
-
-    @staticmethod
-    def _model(runner: Any) -> nn.Module:
-        return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-    def _student(self, runner: Any) -> nn.Module:
-        model = student_of(self._model(runner))
-        backbone = getattr(model, "backbone", None)
-        if not isinstance(backbone, SpikingBackbone):
-            raise UserError(
-                f"SAKDHook: model.backbone of {type(model).__name__} is "
-                f"{type(backbone).__name__}, which does not spike: put SEW before its type"
-            )
-        return model
-
-    def _find_response(self, student: nn.Module, runner: Any) -> Response | None:
-        if self.responses is None:
-            return None
-        response = find_response(student, **self.responses)
-        if response is None:
-            heads = [n for n, _ in student.named_children() if n.endswith("head")]
-            kind = type(getattr(student, heads[0]) if len(heads) == 1 else student).__name__
-            print_log(f"SAKDHook: no response is defined for {kind}: features only", runner.logger)
-        return response
-
-
-def _continues(runner: Any) -> bool:
-    """Returns whether the student's weights come from ``load_from`` or a resumed checkpoint.
-
-    A run that was killed before its first checkpoint starts from the beginning with ``--resume``.
-    """
-    return bool(runner._has_loaded)
-
-
-def _transfer_after_init(
-    student: nn.Module, checkpoint: Checkpoint, part: str, any_classes: bool
-) -> None:
-    # Runner.train() calls init_weights() after this hook, then applies load_from and resume, which
-    # must take precedence. Level 1 therefore runs right after init_weights(), also a model's own.
-    def init_weights() -> None:
-        del student.init_weights
-        if hasattr(student, "init_weights"):
-            student.init_weights()
-        # If no term compares classes, layers for other classes keep their initialisation.
-        missing_ok = resized_outside_backbone(checkpoint, student) if any_classes else []
-        transfer(student, checkpoint, part, missing_ok=missing_ok)
-
-    if part != "head":
-        student.backbone.init_cfg = None
-    student.init_weights = init_weights
+        prefix = None
+        if self.options.prefixes is not None:
+            prefix = sample_prefix(terms.time_steps, self._seed, self._iter)
+        return terms(inputs, samples, prefix, self._progress)

@@ -6,12 +6,13 @@ every T.
 
 ``prefixes='image'`` reads each image of a batch at its own t, some at T, some earlier. Neck, head
 and loss run once, and labels and teacher teach each image at its t. The features of all images are
-taught at one more t < T, which costs a mean over time. The other kinds run the student's own neck
-and head a second time at the prefix and teach them there.
+taught at one more t < T, which costs a mean over time. ``'random'`` runs the student's own neck and
+head a second time at the prefix and teaches them there.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -19,71 +20,50 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..config.types import package_of
 from ..neurons.clock import Clock, mean_up_to
-from ..runtime.errors import UserError
+from .arguments import LevelTwo
 
-KINDS = ("auto", "random", "all", "image")
-
-
-def check(prefixes: str | int | None, targets: str = "teacher") -> None:
-    """Raises UserError unless ``prefixes`` is None, one of ``KINDS`` or a t >= 1.
-
-    Args:
-        prefixes: the hook's ``prefixes``.
-        targets: the hook's ``prefix_targets``.
-    """
-    steps = prefixes if isinstance(prefixes, int) and not isinstance(prefixes, bool) else 0
-    if prefixes is not None and prefixes not in KINDS and steps < 1:
-        raise UserError(
-            f"SAKDHook: prefixes={prefixes!r}: must be None, {', '.join(map(repr, KINDS))} or a "
-            "number of steps >= 1"
-        )
-    if prefixes in ("auto", "image") and targets != "teacher":
-        raise UserError(
-            f"SAKDHook: prefix_targets={targets!r} chooses the targets of a second pass, but "
-            f"prefixes={prefixes!r} may have none: set prefixes='random', 'all' or a t"
-        )
+#: Numbers that separate the streams of t and D, which are drawn in the same iterations.
+_T, _D = 0, 0x9E3779B97F4A7C15
 
 
-def choose(prefixes: str | int | None, student: nn.Module) -> str | int | None:
-    """Returns ``prefixes``, or what ``'auto'`` stands for.
+def resolve_prefixes(options: LevelTwo, student: nn.Module) -> LevelTwo:
+    """Returns ``options`` with the kind of prefixes that ``'auto'`` stands for.
 
     Neck and head of a detector or segmentor cost up to half of a step, and reading each image at a
     t of its own gives what a second pass through them gives. The second pass was better for
     classifiers, whose head costs little, and for event frames, of which an early t sees only a part
     (docs/notebook.md).
     """
-    if prefixes != "auto":
-        return prefixes
+    if options.prefixes != "auto":
+        return options
     frames = getattr(getattr(student, "data_preprocessor", None), "time", None) == "first"
-    return "random" if frames or package_of(type(student)) == "mmpretrain" else "image"
+    second_pass = frames or package_of(type(student)) == "mmpretrain"
+    return replace(options, prefixes="random" if second_pass else "image")
 
 
-def draw(prefixes: str | int | None, time_steps: int, seed: int, iteration: int) -> Sequence[int]:
-    """Returns the prefix lengths to teach in this iteration, each in 1..T-1.
+def sample_prefix(time_steps: int, seed: int, iteration: int) -> int | None:
+    """Returns the prefix length t to teach in this iteration, in 1..T-1; None at T = 1.
 
     The draw depends only on seed and iteration. It is the same on every process (one graph for
     DDP) and the same after a resume.
     """
-    if prefixes is None or time_steps < 2:
-        return ()
-    if prefixes == "all":
-        return range(1, time_steps)
-    if isinstance(prefixes, int):
-        return (prefixes,) if prefixes < time_steps else ()
-    return (_random(1, time_steps, seed, iteration),)
+    if time_steps < 2:
+        return None
+    return _random(1, time_steps, seed, iteration, _T)
 
 
-def draw_count(counts: Sequence[int], seed: int, iteration: int) -> int:
-    """Returns the D to teach in this iteration, drawn like a prefix."""
-    return counts[_random(0, len(counts), seed, iteration)]
+def sample_count(counts: Sequence[int], seed: int, iteration: int) -> int:
+    """Returns the D to teach in this iteration, drawn like a prefix, and independently of it."""
+    return counts[_random(0, len(counts), seed, iteration, _D)]
 
 
-def _random(low: int, high: int, seed: int, iteration: int) -> int:
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + iteration)
+def _random(low: int, high: int, seed: int, iteration: int, stream: int) -> int:
+    seeds = ((seed * 1_000_003 + iteration) ^ stream) % 2**63
+    generator = torch.Generator().manual_seed(seeds)
     return int(torch.randint(low, high, (1,), generator=generator))
 
 
-def draw_reads(
+def sample_read_steps(
     share: float, seed: int, iteration: int, rank: int = 0
 ) -> Callable[[int, int], Tensor]:
     """Returns a function that draws the time step up to which each image is read.

@@ -1,6 +1,5 @@
 """Level 2's loss terms for one batch, computed from the tapped calls."""
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,10 @@ from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
 from ..runtime.amp import autocast
-from ..runtime.patching import outputs_as_in_training, replaced_forward
+from ..runtime.patching import outputs_as_in_training
 from .adaptors import Adaptors
-from .cache import FeatureCache
+from .arguments import DTYPES, LevelTwo
 from .frames import frames_for
-from .judge import as_teacher
 from .prefixes import norms_as_in_test, prefix_rates
 from .responses import Response
 from .schedule import Weight
@@ -49,42 +47,31 @@ class Terms:
     """Level 2's terms of a tapped student, which is compared with its teacher.
 
     Args:
-        student, teacher: models of the same architecture; the teacher is frozen.
-        features: config of the feature loss, ``dict(type='FeaturePKD', weight=1.0, ...)``, or
-            None.
+        student: a model with a spiking backbone.
+        teacher: a frozen model of the same architecture.
+        options: options of level 2, with prefixes of a known kind.
         response: response from :func:`sakd_dense.distill.responses.find_response`, or None.
-        prefix_weight: weight of all terms at prefixes.
-        prefix_targets: targets at prefixes: ``'teacher'``, ``'labels'`` or ``'both'``.
-        teacher_dtype: precision of the teacher; None: the student's.
         adaptors: modules between the student's rates and the feature loss, or None.
-        judge: weight of the teacher's response to the student's features; None: 0.
-        cache: the teacher's features on disk, or None.
     """
 
     def __init__(
         self,
         student: nn.Module,
         teacher: nn.Module,
-        features: Mapping[str, Any] | None,
-        response: Response | None,
-        prefix_weight: Weight,
-        prefix_targets: str,
-        teacher_dtype: torch.dtype | None = None,
+        options: LevelTwo,
+        response: Response | None = None,
         adaptors: Adaptors | None = None,
-        judge: Weight | None = None,
-        cache: FeatureCache | None = None,
     ) -> None:
         self.student, self.teacher, self.response = student, teacher, response
         self.backbone: SpikingBackbone = student.backbone
-        args = dict(features or {})
-        self.feature_weight = Weight(args.pop("weight", 1.0) if args else 0.0, "features: weight")
-        self.feature_loss = MODELS.build(args) if args else None
-        self.prefix_weight = prefix_weight
-        self.prefix_targets = prefix_targets
-        self.teacher_dtype = teacher_dtype
+        loss = {k: v for k, v in (options.features or {}).items() if k != "adaptor"}
+        self.feature_weight = Weight(loss.pop("weight", 1.0) if loss else 0.0, "features: weight")
+        self.feature_loss = MODELS.build(loss) if loss else None
+        self.prefix_weight = Weight(options.prefix_weight, "prefix_weight")
+        # Each image is read at a t of its own, so neck and head do not run again at a prefix.
+        self.features_only = options.prefixes == "image"
+        self.teacher_dtype = DTYPES[options.dtype]
         self.adaptors = adaptors
-        self.judge = judge or Weight(0.0, "judge")
-        self.cache = cache
         self._inputs = Tap(self.backbone)
         self._readout = Tap(self.backbone.readout)
         self._heads = response.taps(student) if response is not None else []
@@ -105,22 +92,20 @@ class Terms:
             tap.take()
 
     def __call__(
-        self, images: Tensor, samples: Any, prefixes: tuple[int, ...], progress: float
+        self, images: Tensor, samples: Any, prefix: int | None = None, progress: float = 0.0
     ) -> Losses:
         """Computes the weighted terms ``loss_sakd_*`` for the batch of the student's last forward.
 
         Args:
             images: the student's own input, ``[B, C, H, W]``, or event frames ``[T, B, C, H, W]``.
-            samples: data samples of the batch. They mark what to ignore and hold the labels, which
-                the model's own losses at prefixes and some responses use.
-            prefixes: the t to teach beside T.
+            samples: data samples of the batch. They mark what to ignore, and hold the labels that
+                some responses use.
+            prefix: the t to teach beside T; None: only T.
             progress: completed fraction of the run, 0..1.
 
         Returns:
-            ``loss_sakd_feat``; ``loss_sakd_TERM`` and, with a judge, ``loss_sakd_judge_TERM`` for
-            each term of the response; at prefixes the same with ``prefix_`` after ``sakd_``, and
-            ``loss_sakd_prefix_label_NAME`` for the model's own losses. Terms of weight 0 are left
-            out.
+            ``loss_sakd_feat``; ``loss_sakd_TERM`` for each term of the response; at the prefix the
+            same with ``prefix_`` after ``sakd_``. Terms of weight 0 are left out.
         """
         sequences, rates = self._backbone_call()
         response = None
@@ -129,11 +114,10 @@ class Terms:
         features, teacher_response = self._run_teacher(images, samples, response)
         batch = Batch(images, samples, progress, sequences, response, features, teacher_response)
         losses = self._compare(batch, rates, response)
-        weight = self.prefix_weight.at(progress) / max(len(prefixes), 1)
-        for t in prefixes if weight else ():
-            for name, value in self._at_prefix(batch, t).items():
-                name = name.replace("loss_sakd_", "loss_sakd_prefix_")
-                losses[name] = losses.get(name, 0.0) + weight * value
+        weight = self.prefix_weight.at(progress)
+        if prefix is not None and weight:
+            for name, value in self._at_prefix(batch, prefix).items():
+                losses[name.replace("loss_sakd_", "loss_sakd_prefix_")] = weight * value
         return losses
 
     def _run_teacher(
@@ -145,8 +129,7 @@ class Terms:
         with torch.no_grad(), self._precision(images):
             # The student's backbone's input; frames_for adapts event frames [T, B, C, H, W].
             inputs = frames_for(self.teacher, self._inputs.take()[0].inputs[0])
-            compute = self._teacher_features
-            features = compute(inputs) if self.cache is None else self.cache(inputs, compute)
+            features = self._teacher_features(inputs)
             if self.response is None:
                 return features, None
             return features, self.response.run(self.teacher, features, response, samples)
@@ -162,57 +145,29 @@ class Terms:
         return autocast(images.device.type, self.teacher_dtype)
 
     def _at_prefix(self, batch: Batch, t: int) -> Losses:
-        """Returns the terms of the student, read at its first ``t`` time steps.
-
-        If each image is read at a t of its own, neck and head do not run again.
-        """
-        losses: Losses = {}
-        features_only = self.backbone.clock.reads is not None
-        if features_only and self.feature_loss is None:
-            return losses
+        """Returns the terms of the student, read at its first ``t`` time steps."""
+        if self.features_only and self.feature_loss is None:
+            return {}
         features = rates = prefix_rates(batch.sequences, t)
-        if features_only:
+        if self.features_only:
             return self._features(batch, rates)
         if self.backbone.output == "sequence":
             features = tuple(s[:t] for s in batch.sequences)
+        response = None
         with norms_as_in_test(self.student, self.backbone):
-            if self.prefix_targets in ("teacher", "both"):
-                response = None
-                if self.response is not None:
-                    response = self.response.run(
-                        self.student, features, batch.response, batch.samples
-                    )
-                losses.update(self._compare(batch, rates, response))
-            if self.prefix_targets in ("labels", "both"):
-                losses.update(self._labels(features, batch.images, batch.samples))
+            if self.response is not None:
+                response = self.response.run(self.student, features, batch.response, batch.samples)
+            losses = self._compare(batch, rates, response)
         for tap in self._heads:
             tap.take()
         return losses
 
-    def _labels(self, features: tuple[Tensor, ...], images: Tensor, samples: Any) -> Losses:
-        # The model's own loss, with ``features`` instead of its backbone's output.
-        with replaced_forward(self.backbone, lambda *_: self.backbone.format_features(features)):
-            task_losses = self.student.loss(images, samples)
-        losses: Losses = {}
-        for name, value in task_losses.items():
-            if "loss" in name:
-                levels = value if isinstance(value, list | tuple) else [value]
-                label = name.replace("loss_", "").replace(".", "_")
-                losses[f"loss_sakd_label_{label}"] = sum(level.mean() for level in levels)
-        return losses
-
     def _compare(self, batch: Batch, rates: tuple[Tensor, ...], response: Any) -> Losses:
         """Compares the student's rates and response, at T or at a prefix, with the teacher's."""
-        losses: Losses = {}
-        judged = self._judge(batch, rates)
-        losses.update(self._features(batch, rates))
+        losses = self._features(batch, rates)
         # Half precision is too coarse for sums over many pixels.
         with torch.autocast(rates[0].device.type, enabled=False):
-            losses.update(self._responses(batch, response, "loss_sakd_"))
-            if judged is not None:
-                weight = self.judge.at(batch.progress)
-                for name, value in self._responses(batch, judged, "loss_sakd_judge_").items():
-                    losses[name] = weight * value
+            losses.update(self._responses(batch, response))
         return losses
 
     def _features(self, batch: Batch, rates: tuple[Tensor, ...]) -> Losses:
@@ -226,7 +181,7 @@ class Terms:
             stages = [self.feature_loss(s, t) for s, t in pairs]
             return {"loss_sakd_feat": weight * sum(stages) / len(stages)}
 
-    def _responses(self, batch: Batch, response: Any, prefix: str) -> Losses:
+    def _responses(self, batch: Batch, response: Any) -> Losses:
         """Returns the weighted terms between ``response`` and the teacher's."""
         losses: Losses = {}
         if self.response is None:
@@ -235,17 +190,8 @@ class Terms:
         for name, value in terms.items():
             weight = self.response.weights[name].at(batch.progress)
             if weight:
-                losses[prefix + name] = weight * value
+                losses[f"loss_sakd_{name}"] = weight * value
         return losses
-
-    def _judge(self, batch: Batch, rates: tuple[Tensor, ...]) -> Any:
-        """Returns the teacher's response to the student's features; None if it is not needed."""
-        if self.response is None or not self.judge.at(batch.progress):
-            return None
-        pairs = zip(rates, batch.teacher_features, strict=True)
-        features = tuple(as_teacher(s, t) for s, t in pairs)
-        with self._precision(batch.images):
-            return self.response.run(self.teacher, features, batch.response, batch.samples)
 
     def _backbone_call(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         calls = self._readout.take()

@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
+
+from ..backbones import SpikingBackbone
+from ..runtime.errors import UserError
 
 Losses = dict[str, Any]
 
@@ -16,6 +20,27 @@ def student_of(model: nn.Module) -> nn.Module:
     """Returns ``model``, or the detector that a semi-supervised wrapper (SoftTeacher) trains."""
     inner = getattr(model, "student", None)
     return model if hasattr(model, "backbone") or inner is None else inner
+
+
+def model_of(runner: Any) -> nn.Module:
+    """Returns the model of a runner, without the wrapper of DDP or FSDP."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def spiking_student(runner: Any) -> nn.Module:
+    """Returns the model of a runner that level 2 teaches.
+
+    Raises:
+        UserError: its backbone does not spike.
+    """
+    model = student_of(model_of(runner))
+    backbone = getattr(model, "backbone", None)
+    if not isinstance(backbone, SpikingBackbone):
+        raise UserError(
+            f"SAKDHook: model.backbone of {type(model).__name__} is {type(backbone).__name__}, "
+            "which does not spike: put SEW before its type"
+        )
+    return model
 
 
 def on_loss(model: nn.Module, add_terms: AddTerms) -> Callable[[], None]:

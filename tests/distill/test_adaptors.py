@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sakd_dense.distill.adaptors import KEY, Adaptors, channels_of
-from sakd_dense.distill.schedule import Weight
+from sakd_dense.distill.arguments import LevelTwo
 from sakd_dense.distill.terms import Terms
 from sakd_dense.loading import load_for_test
 from sakd_dense.runtime.errors import UserError
@@ -52,10 +52,10 @@ def test_the_adapted_features_are_compared():
     for adaptor in adaptors:
         torch.nn.init.zeros_(adaptor[1].weight)
     features = dict(type="FeatureMSE", weight=2.0)
-    terms = Terms(student, teacher, features, None, Weight(0.0, "w"), "teacher", adaptors=adaptors)
+    terms = Terms(student, teacher, LevelTwo(features, prefixes=None), adaptors=adaptors)
     data = student.data_preprocessor(TASKS["fcn"].batch(), training=True)
     student(**data, mode="loss")
-    loss = terms(data["inputs"], data["data_samples"], (), 0.0)["loss_sakd_feat"]
+    loss = terms(data["inputs"], data["data_samples"])["loss_sakd_feat"]
     with torch.no_grad():
         squares = [f.square().mean() for f in teacher.backbone(data["inputs"])]
     torch.testing.assert_close(loss.detach(), 2.0 * sum(squares) / len(squares))

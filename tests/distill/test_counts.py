@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from sakd_dense.distill.prefixes import draw_count
+from sakd_dense.distill.prefixes import sample_count
 from sakd_dense.neurons.counts import NILIFNode
 from sakd_dense.runtime import UserError
 from tests.helpers.watched_runs import train, weights
@@ -78,7 +78,7 @@ def test_every_count_is_taught_and_the_configs_restored(make_runner):
     runner = make_runner(dict(counts=(1, 2, 4)), COUNTS)
     runner.register_hook(watch, priority="LOWEST")
     train(runner)
-    want = [{draw_count((1, 2, 4), 3, i)} for i in range(4)]
+    want = [{sample_count((1, 2, 4), 3, i)} for i in range(4)]
     assert watch.inside == want and len({frozenset(d) for d in want}) > 1
     assert watch.behind == [{4}] * 4
 

@@ -37,12 +37,6 @@ def test_terms_are_in_the_log_and_finite(make_runner):
         (dict(prefixes=None), {n for n in NAMES if "prefix" not in n}),
         (dict(prefix_weight=0.0), {n for n in NAMES if "prefix" not in n}),
         (dict(prefixes="random"), SECOND_PASS),
-        (dict(prefixes="all"), SECOND_PASS),
-        (
-            dict(prefixes="random", prefix_targets="labels"),
-            {n for n in NAMES if "prefix" not in n}
-            | {"loss_sakd_prefix_label_cls", "loss_sakd_prefix_label_bbox"},
-        ),
         (dict(features=None, responses=None, prefixes=None), set()),
     ],
 )
@@ -139,10 +133,10 @@ def test_images_read_early_take_no_second_pass(make_runner):
     runs = {}
     for name, hook in dict(
         none=dict(prefixes=None),
-        unused=dict(prefixes="image", prefix_share=0.0, prefix_weight=0.0),
-        features=dict(prefixes="image", prefix_share=0.0),
+        unused=dict(prefixes=dict(type="image", share=0.0), prefix_weight=0.0),
+        features=dict(prefixes=dict(type="image", share=0.0)),
         random=dict(prefixes="random"),
-        early=dict(prefixes="image", prefix_share=1.0),
+        early=dict(prefixes=dict(type="image", share=1.0)),
     ).items():
         runner = make_runner(hook)
         logs = train(runner).logs

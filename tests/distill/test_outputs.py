@@ -9,8 +9,8 @@ from mmengine.logging import MessageHub
 from mmengine.registry import MODELS, init_default_scope
 
 from sakd_dense.config.twins import ann_of, spiking_of
+from sakd_dense.distill.arguments import LevelTwo
 from sakd_dense.distill.responses import find_response
-from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.terms import Terms
 from tests.helpers.families import FAMILIES, shrunk
 from tools.compat.inputs import batch_for
@@ -35,15 +35,16 @@ class Pair:
         self.teacher.load_state_dict(self.student.state_dict())
         self.batch = batch_for(cfg, self.scope, size)
 
-    def forward(self, prefixes: tuple[int, ...], **responses: Any):
+    def forward(self, prefix: int | None, **responses: Any):
         """(response, the student's own losses, level 2's terms)"""
         # What a Runner says of where it is: some heads warm up by it.
         MessageHub.get_current_instance().update_info_dict(dict(iter=0, max_iters=1, epoch=0))
         response = find_response(self.student, **responses)
-        terms = Terms(self.student, self.teacher, None, response, Weight(1.0, "w"), "teacher")
+        options = LevelTwo(features=None, prefixes="random", prefix_weight=1.0)
+        terms = Terms(self.student, self.teacher, options, response)
         data = self.student.data_preprocessor(self.batch, True)
         losses = self.student(**data, mode="loss")
-        added = terms(data["inputs"], data["data_samples"], prefixes, 0.0)
+        added = terms(data["inputs"], data["data_samples"], prefix)
         terms.clear()
         terms.remove()
         return response, losses, added
@@ -56,7 +57,7 @@ def pair(request):
 
 def test_terms_and_gradients(pair):
     before = set(vars(pair.student)) | set(vars(getattr(pair.student, "roi_head", pair.student)))
-    _, losses, added = pair.forward((1,))
+    _, losses, added = pair.forward(1)
     names = {f"loss_sakd_{n}" for n in pair.terms}
     assert set(added) == names | {n.replace("sakd_", "sakd_prefix_") for n in names}
     for name, value in added.items():
@@ -75,7 +76,7 @@ def test_terms_and_gradients(pair):
 
 def test_zero_when_both_say_the_same(pair):
     """The student, asked as in training, against its own weights as a teacher."""
-    response, _, _ = pair.forward(())
+    response, _, _ = pair.forward(None)
     taps = response.taps(pair.student)
     data = pair.student.data_preprocessor(pair.batch, True)
     pair.student(**data, mode="loss")

@@ -1,5 +1,7 @@
 """Which prefixes are taught, and how neck and head see them."""
 
+from collections import Counter
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -9,37 +11,42 @@ from mmpretrain.models import ImageClassifier
 from torch import nn
 
 from sakd_dense.backbones import SEWResNet, SpikingResNet
+from sakd_dense.distill.arguments import LevelTwo
 from sakd_dense.distill.prefixes import (
-    choose,
-    draw,
-    draw_reads,
     norms_as_in_test,
     prefix_rates,
     read_at,
+    resolve_prefixes,
+    sample_count,
+    sample_prefix,
+    sample_read_steps,
 )
 
 
 def test_a_random_prefix_is_shorter_than_t_and_the_same_everywhere():
-    drawn = [tuple(draw("random", 4, seed=1, iteration=i)) for i in range(200)]
-    assert {t for (t,) in drawn} == {1, 2, 3}
-    assert drawn == [tuple(draw("image", 4, seed=1, iteration=i)) for i in range(200)]
-    assert drawn != [tuple(draw("random", 4, seed=2, iteration=i)) for i in range(200)]
+    drawn = [sample_prefix(4, seed=1, iteration=i) for i in range(200)]
+    assert set(drawn) == {1, 2, 3}
+    assert drawn == [sample_prefix(4, seed=1, iteration=i) for i in range(200)]
+    assert drawn != [sample_prefix(4, seed=2, iteration=i) for i in range(200)]
+    assert sample_prefix(1, seed=1, iteration=0) is None
 
 
-@pytest.mark.parametrize(
-    "prefixes,steps,expected",
-    [
-        (None, 4, ()),
-        ("all", 4, (1, 2, 3)),
-        ("all", 1, ()),
-        ("image", 1, ()),
-        ("random", 1, ()),
-        (2, 4, (2,)),
-        (4, 4, ()),
-    ],
-)
-def test_prefixes(prefixes, steps, expected):
-    assert tuple(draw(prefixes, steps, 0, 0)) == expected
+@pytest.mark.parametrize("time_steps", [2, 3, 4, 5, 8])
+@pytest.mark.parametrize("counts", [(1, 2), (1, 2, 4), (1, 2, 4, 8)])
+@pytest.mark.parametrize("kind", ["random", "image"])
+def test_every_pair_of_a_prefix_and_a_count_is_taught(time_steps, counts, kind):
+    """Independent streams: each pair about as often as the others."""
+    pairs = Counter()
+    for i in range(2000):
+        count = sample_count(counts, seed=3, iteration=i)
+        if kind == "random":
+            pairs[sample_prefix(time_steps, seed=3, iteration=i), count] += 1
+        else:
+            (t,) = sample_read_steps(1.0, seed=3, iteration=i)(1, time_steps).tolist()
+            pairs[t, count] += 1
+    cells = (time_steps - 1) * len(counts)
+    assert set(pairs) == set(product(range(1, time_steps), counts))
+    assert min(pairs.values()) > 0.5 * 2000 / cells
 
 
 @pytest.mark.parametrize(
@@ -54,8 +61,10 @@ def test_prefixes(prefixes, steps, expected):
 def test_the_default_depends_on_the_task(model, time, chosen):
     student = model.__new__(model)
     student.__dict__["data_preprocessor"] = SimpleNamespace(time=time)
-    assert choose("auto", student) == chosen
-    assert [choose(p, student) for p in (None, 2, "all")] == [None, 2, "all"]
+    assert resolve_prefixes(LevelTwo(), student).prefixes == chosen
+    for kind in (None, "random", "image"):
+        options = LevelTwo(prefixes=kind)
+        assert resolve_prefixes(options, student) == options
 
 
 def test_rates_of_a_prefix_are_its_running_mean():
@@ -76,20 +85,20 @@ def test_batchnorm_of_neck_and_head_is_read_not_written():
 
 
 def test_a_share_of_the_images_is_read_early():
-    reads = [draw_reads(0.25, seed=1, iteration=i)(8, 4) for i in range(200)]
+    reads = [sample_read_steps(0.25, seed=1, iteration=i)(8, 4) for i in range(200)]
     drawn = torch.cat(reads)
     assert set(drawn.tolist()) == {1, 2, 3, 4}
     assert 0.2 < (drawn < 4).float().mean() < 0.3
-    assert all(torch.equal(r, draw_reads(0.25, 1, i)(8, 4)) for i, r in enumerate(reads))
-    other = torch.cat([draw_reads(0.25, 1, i, rank=1)(8, 4) for i in range(200)])
+    assert all(torch.equal(r, sample_read_steps(0.25, 1, i)(8, 4)) for i, r in enumerate(reads))
+    other = torch.cat([sample_read_steps(0.25, 1, i, rank=1)(8, 4) for i in range(200)])
     assert not torch.equal(drawn, other)
 
 
 @pytest.mark.parametrize("share,early", [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
 def test_a_batch_of_one_is_read_early_in_its_share_of_the_iterations(share, early):
-    drawn = torch.cat([draw_reads(share, 0, i)(1, 4) for i in range(400)])
+    drawn = torch.cat([sample_read_steps(share, 0, i)(1, 4) for i in range(400)])
     assert (drawn < 4).float().mean().item() == pytest.approx(early, abs=0.1)
-    assert draw_reads(share, 0, 0)(3, 1).tolist() == [1, 1, 1]
+    assert sample_read_steps(share, 0, 0)(3, 1).tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("kind", [SEWResNet, SpikingResNet])

@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from sakd_dense.distill.arguments import LevelTwo
 from sakd_dense.distill.prefixes import prefix_rates
 from sakd_dense.distill.responses import find_response
-from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.terms import Terms
 from sakd_dense.runtime.amp import CPUAmpOptimWrapper
 from tests.helpers.tasks import TASKS
-
-FEATURES = dict(type="FeaturePKD", weight=1.0)
 
 
 @pytest.fixture(params=TASKS)
@@ -19,20 +17,21 @@ def task(request):
     return TASKS[request.param]
 
 
-def forward(task, targets="teacher", shake=True, dtype=None, **responses):
-    """(student, its own losses, level 2's terms) of a batch, prefixes 1 and 2 taught."""
+def forward(task, shake=True, dtype=None, **responses):
+    """(student, its own losses, level 2's terms) of a batch, with prefix 2."""
     student, teacher = task.models()
     if shake:
         torch.manual_seed(11)
         for p in teacher.parameters():
             p.mul_(1 + 0.2 * torch.randn_like(p))
     response = find_response(student, **responses)
-    terms = Terms(student, teacher, FEATURES, response, Weight(1.0, "w"), targets, dtype)
+    options = LevelTwo(prefixes="random", prefix_weight=1.0, dtype=dtype)
+    terms = Terms(student, teacher, options, response)
     np.random.seed(2)  # mixup's
     data = student.data_preprocessor(task.batch(), training=True)
     torch.manual_seed(2)
     losses = student(**data, mode="loss")
-    added = terms(data["inputs"], data["data_samples"], (1, 2), 0.0)
+    added = terms(data["inputs"], data["data_samples"], prefix=2)
     terms.clear()
     assert not any(tap.calls for tap in (terms._readout, *terms._heads))
     terms.remove()
@@ -76,7 +75,7 @@ def test_mixed_precision_on_a_cpu(task):
 
 
 def test_a_teacher_in_half_precision_says_nearly_the_same(task):
-    (_, _, whole), (_, losses, half) = (forward(task, dtype=d) for d in (None, torch.bfloat16))
+    (_, _, whole), (_, losses, half) = (forward(task, dtype=d) for d in (None, "bfloat16"))
     assert all(v.dtype == torch.float32 for v in losses.values() if isinstance(v, torch.Tensor))
     assert list(half) == list(whole)
     for name, value in half.items():
@@ -102,13 +101,6 @@ def test_zero_when_both_say_the_same(task):
     )
     for name, value in response.compare(mine, theirs, student).items():
         assert value.item() == pytest.approx(0, abs=1e-5), name
-
-
-def test_prefixes_by_the_labels_are_the_models_own_losses(task):
-    student, losses, added = forward(task, targets="labels")
-    given = {n for n in losses if "loss" in n}
-    assert len([n for n in added if n.startswith("loss_sakd_prefix_label_")]) == len(given)
-    sum(added.values()).backward()
 
 
 def test_prefix_rates_are_what_fewer_steps_give(task):

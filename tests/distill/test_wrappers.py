@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 
 from sakd_dense.config.teacher import student_config
 from sakd_dense.config.twins import ann_of
+from sakd_dense.distill.arguments import LevelTwo
 from sakd_dense.distill.responses import find_response
-from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.terms import Terms
 from sakd_dense.distill.wrappers import on_loss, student_of
 from tests.helpers.scenes import build, detection_batch, retinanet, write_checkpoint
@@ -44,7 +44,7 @@ def wrapped():
     init_default_scope("mmdet")
     teacher = MODELS.build(ann_of(cfg)).eval().requires_grad_(False)
     response = find_response(student)
-    terms = Terms(student, teacher, dict(type="FeaturePKD"), response, Weight(1.0, "w"), "teacher")
+    terms = Terms(student, teacher, LevelTwo(prefixes="random"), response)
     return Semi(student), terms
 
 
@@ -55,7 +55,7 @@ def test_terms_join_the_labelled_branch(wrapped):
 
     def add(inputs, samples):
         given.append(inputs)
-        return terms(inputs, samples, (1,), 0.0)
+        return terms(inputs, samples, prefix=1)
 
     plain = set(model(data["inputs"], data["data_samples"]))
     terms.clear()

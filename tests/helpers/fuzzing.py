@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS, MODELS
 from sakd_dense.config import ann_of, to_sakd
 from sakd_dense.datasets.digits.scenes import SceneParameters
 from sakd_dense.distill.hook import SAKDHook
+from sakd_dense.distill.prefixes import resolve_prefixes
 from sakd_dense.distill.responses import find_response
 from sakd_dense.distill.terms import Terms
 from sakd_dense.neurons.nodes import build_node
@@ -33,18 +34,10 @@ def hook(given: dict[str, Any]) -> None:
     """SAKDHook, and what it builds of its arguments before the first iteration."""
     given = {"teacher": dict(checkpoint=str(teacher_file())), **given}
     made = SAKDHook(**given)
-    response = None if made.responses is None else find_response(student(), **made.responses)
-    terms = Terms(
-        student(),
-        teacher(),
-        made.features,
-        response,
-        made.prefix_weight,
-        made.prefix_targets,
-        made.teacher_dtype,
-        None,
-        made.judge,
-    )
+    options = resolve_prefixes(made.options, student())
+    responses = options.responses
+    response = None if responses is None else find_response(student(), **responses)
+    terms = Terms(student(), teacher(), options, response)
     terms.remove()
 
 
@@ -54,12 +47,9 @@ HOOK = arguments(
     calibrate=[0, 10],
     features=[None, dict(type="FeatureMSE", scale="channel", weight=2.0)],
     responses=[None, {}, dict(cls=1.0, box=0.5)],
-    prefixes=["auto", "random", "all", "image", 1, None],
+    prefixes=["auto", "random", "image", dict(type="image", share=0.5), None],
     prefix_weight=[8.0, dict(start=1.0, stop=0.0, begin=0.5, end=1.0)],
-    prefix_targets=["teacher", "labels"],
     counts=[None, [1, 2]],
-    prefix_share=[0.5],
-    judge=[0.0, 1.0],
 )
 BACKBONE = arguments(
     depth=[18, 34, 50],

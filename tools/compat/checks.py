@@ -16,9 +16,8 @@ from torch import nn
 from sakd_dense.backbones import SpikingBackbone
 from sakd_dense.config.teacher import student_config
 from sakd_dense.config.twins import ann_of, spiking_of
-from sakd_dense.distill.hook import DEFAULT_FEATURES
+from sakd_dense.distill.arguments import LevelTwo
 from sakd_dense.distill.responses import find_response
-from sakd_dense.distill.schedule import Weight
 from sakd_dense.distill.teacher import ready
 from sakd_dense.distill.terms import Terms
 from sakd_dense.distill.wrappers import on_loss, student_of
@@ -130,11 +129,12 @@ def _check(
         model = _in_mode(state["model"], training=True)
         student = student_of(model)
         teacher = ready(_build(ann_of(student_config(state["cfg"]))), student)
-        terms = Terms(student, teacher, DEFAULT_FEATURES, response, Weight(1.0, "w"), "teacher")
+        options = LevelTwo(prefixes="random", prefix_weight=1.0)
+        terms = Terms(student, teacher, options, response)
         added: dict[str, Any] = {}
 
         def add_terms(inputs: Any, samples: Any) -> dict[str, Any]:
-            added.update(terms(inputs, samples, (1,), 0.0))
+            added.update(terms(inputs, samples, prefix=1))
             return added
 
         unhook = on_loss(model, add_terms)

@@ -4,9 +4,8 @@ r"""Classifiers (mmpretrain): the head's scores of an image.
           \mathrm{softmax}(z_t / \tau) \,\|\, \mathrm{softmax}(z_s / \tau)\right)
 
 A multi-label head has no softmax: each class is a binary variable, and the divergence is averaged
-over classes. ``loss`` replaces KL by another loss, see :mod:`.softmax`. Mixed images (mixup,
-cutmix) and smoothed labels need no special treatment: both models see the same mixed image, and the
-loss on the labels is still the head's.
+over classes. Mixed images (mixup, cutmix) and smoothed labels need no special treatment: both
+models see the same mixed image, and the loss on the labels is still the head's.
 """
 
 import sys
@@ -17,8 +16,7 @@ from torch import Tensor, nn
 from ...runtime.errors import UserError
 from ..taps import Recorder, Tap
 from .base import Response, neck
-from .divergence import binary_kl, check_tau
-from .softmax import softmax_loss
+from .divergence import binary_kl, check_tau, softmax_kl
 
 
 class ClassifierResponse(Response):
@@ -26,8 +24,6 @@ class ClassifierResponse(Response):
 
     Args:
         tau: temperature of the softmax, not used for multi-label heads. Default: 2.0.
-        loss: ``'kl'`` (default), ``'dkd'`` or ``'dist'`` (the latter two are not measured), or a
-            dict with such a type and its arguments.
         weights: weight of the term ``cls``.
 
     Example:
@@ -43,10 +39,9 @@ class ClassifierResponse(Response):
 
     terms: ClassVar = {"cls": 1.0}
 
-    def __init__(self, tau: float = 2.0, loss: Any = "kl", **weights: Any) -> None:
+    def __init__(self, tau: float = 2.0, **weights: Any) -> None:
         super().__init__(**weights)
-        self.loss_name = loss
-        self.loss = softmax_loss(loss, tau=check_tau(tau))
+        self.tau = check_tau(tau)
 
     @classmethod
     def fits(cls, model: nn.Module) -> bool:
@@ -79,25 +74,5 @@ class ClassifierResponse(Response):
             )
         student, teacher = student.float(), teacher.float()
         if isinstance(model.head, MultiLabelClsHead):
-            if self.loss_name != "kl":
-                raise UserError(
-                    f"responses: loss={self.loss_name!r} compares softmax outputs, but "
-                    f"{type(model.head).__name__} has none: use loss='kl'"
-                )
             return {"cls": binary_kl(student, teacher).mean()}
-        return {"cls": self.loss(student, teacher, _targets(samples, teacher)).mean()}
-
-
-def _targets(samples: Any, teacher: Tensor) -> Tensor:
-    """Returns the target class of each image, ``[B]``.
-
-    A mixed image has the class of the largest weight. Without labels the target is the teacher's
-    top class.
-    """
-    target = teacher.argmax(1)
-    for i, sample in enumerate(samples or ()):
-        if "gt_score" in sample:
-            target[i] = sample.gt_score.argmax()
-        elif "gt_label" in sample:
-            target[i] = sample.gt_label[0]
-    return target
+        return {"cls": softmax_kl(student, teacher, self.tau).mean()}

@@ -29,7 +29,6 @@ from .divergence import binary_kl, categorical_kl, softmax_kl
 from .heads import layout_of
 from .outputs import corner_error, mask_error
 from .roi_calls import RoICall, replay, roi_calls, roi_tap, stages
-from .softmax import softmax_loss
 
 
 @dataclass
@@ -68,14 +67,11 @@ class TwoStageResponse(Response):
 
     Args:
         gamma: exponent for the RPN, as in :class:`.dense.DenseHeadResponse`. Default: 1.0.
-        loss: loss of the RoIs' classes, if they are a softmax: ``'kl'`` (default), ``'dkd'``,
-            ``'dist'`` (the latter two are not measured), or a dict with such a type and its
-            arguments, see :mod:`.softmax`. The target class of DKD is the teacher's top class.
         weights: weights of the terms ``rpn_cls, rpn_box, rpn_quality, cls, box, mask, seg``.
 
     Example:
         >>> from sakd_dense.distill.responses import TwoStageResponse
-        >>> list(TwoStageResponse(loss="dkd").terms)
+        >>> list(TwoStageResponse(gamma=2.0).terms)
         ['rpn_cls', 'rpn_box', 'rpn_quality', 'cls', 'box', 'mask', 'seg']
     """
 
@@ -83,10 +79,9 @@ class TwoStageResponse(Response):
         name: 1.0 for name in ("rpn_cls", "rpn_box", "rpn_quality", "cls", "box", "mask", "seg")
     }
 
-    def __init__(self, gamma: float = 1.0, loss: Any = "kl", **weights: Any) -> None:
+    def __init__(self, gamma: float = 1.0, **weights: Any) -> None:
         super().__init__(**weights)
         self.gamma = check_gamma(gamma)
-        self.loss = softmax_loss(loss)
 
     @classmethod
     def fits(cls, model: nn.Module) -> bool:
@@ -159,7 +154,7 @@ class TwoStageResponse(Response):
         elif getattr(head.loss_cls, "use_sigmoid", False):
             divergence, confidence = binary_kl(s, t).sum(1), t.sigmoid()
         else:
-            divergence, confidence = self.loss(s, t, t.argmax(1)), t.softmax(1)
+            divergence, confidence = softmax_kl(s, t), t.softmax(1)
         count = mean_over_processes(s.new_tensor(float(len(s)))).clamp(min=1.0)
         return divergence.sum() / count, confidence[:, : head.num_classes]
 
