@@ -31,10 +31,10 @@ demo: install  ## install, then train, test and report on generated digit scenes
 	$(BIN)/python tools/demo.py
 
 bench: install  ## speed and memory beside SpikingJelly's and the ANN's
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python -m benchmarks.speed.bench
 
 gpu: install  ## what a GPU computes against the CPU, and how fast
-	$(BIN)/python benchmarks/gpu.py
+	$(BIN)/python -m benchmarks.gpu.check
 
 compat: install  ## every upstream config made spiking: docs/compatibility.md (long)
 	$(BIN)/python tools/compat.py --table docs/compatibility.md

@@ -1,7 +1,7 @@
 """CamVid, FCN with a SEW-ResNet-18 at T = 4, taught by the ANN of `fcn_r18_camvid.py`.
 
 Train the teacher first: `python tools/train.py configs/fcn_r18_camvid.py`. Longer training
-helps: 48 epochs (`max_epochs`) gave one point more than 12 at half width (docs/notebook.md).
+helps: 48 epochs (`max_epochs`) gave one point more than 12 at half width (benchmarks/notebook).
 """
 
 _base_ = "./fcn_r18_camvid.py"
@@ -11,7 +11,7 @@ custom_hooks = [
     dict(
         type="SAKDHook",
         teacher=dict(checkpoint="work_dirs/fcn_r18_camvid/epoch_60.pth"),
-        # Chosen on val (docs/notebook.md): where each class is seen, so that rare ones count.
+        # Chosen on val (benchmarks/notebook): where each class is seen, so that rare ones count.
         responses=dict(loss="cwd", tau=4.0, decode=3.0, aux=1.2),
     )
 ]

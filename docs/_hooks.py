@@ -118,13 +118,13 @@ def configs_page() -> str:
 
 def models_page() -> str:
     """Every model whose test is kept in benchmarks/results, with the commands that make it."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
+    sys.path.insert(0, str(ROOT))
     try:
-        from accuracy import readings
-        from arms import ARMS
-        from tracks import TRACKS
+        from benchmarks.accuracy.arms import ARMS
+        from benchmarks.accuracy.runs import readings
+        from benchmarks.accuracy.tracks import TRACKS
     finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+        sys.path.remove(str(ROOT))
     parts = [MODELS_INTRODUCTION]
     for name, track in TRACKS.items():
         rows = []
@@ -150,15 +150,15 @@ MODELS_INTRODUCTION = """# Models
 The test results of every model that was trained, from the records in `benchmarks/results/`. The
 weights are not hosted yet. One command makes those of a row, for example of `sakd` on `bccd`:
 
-    python benchmarks/accuracy.py bccd publish sakd --seed 0
+    python -m benchmarks.accuracy.runs bccd publish sakd --seed 0
 
 It trains the teacher and the student unless their runs are in `work_dirs/`, tests the student and
 writes `work_dirs/published/bccd_sakd-seed0-HASH.safetensors`. The JSON record beside it has the
 backbone, the config, the classes, the metrics at each T and the hash of the weights.
 
 Values are means ± standard deviations over the seeds. The columns are the T at which one checkpoint
-is read; an ANN has one value. `python benchmarks/accuracy.py bccd list` prints what each arm is.
-The data sets are those that the configs name.
+is read; an ANN has one value. `python -m benchmarks.accuracy.runs bccd list` prints what each arm
+is. The data sets are those that the configs name.
 """
 
 

@@ -2,7 +2,7 @@
 
 OpenMP reads its settings once, when torch is loaded. An idle OpenMP thread spins before it sleeps.
 When other processes use the same cores, the spinning slows the threads that still work: a training
-step took several times as long (benchmarks/openmp.py). The tools therefore shorten the spin.
+step took several times as long (benchmarks/speed/openmp.py). The tools therefore shorten the spin.
 """
 
 import contextlib

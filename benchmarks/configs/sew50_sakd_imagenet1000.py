@@ -1,6 +1,6 @@
 """configs/sew50_sakd_imagenet.py on one image of each class, 750 of them for distillation.
 
-`python benchmarks/imagenet_small.py data/imagenet1000` writes the lists of images and runs SEW and
+`python -m benchmarks.accuracy.imagenet_small data/imagenet1000` writes the lists of images and runs SEW and
 Spiking, T = 4 and 1x4. The teacher is a ResNet-50 with caffe's strides. Training uses no labels.
 """
 

@@ -120,8 +120,8 @@ class SpikingBackbone(BaseModule):
 
         The features stay the same up to rounding. In float64 they agree to 1e-4. In float32 a spike
         flips occasionally, where the potential and the threshold differ only in the last digits,
-        and the later layers receive it (benchmarks/NOTES.md). The state dict changes: load weights
-        before folding, and keep a copy of the model for training.
+        and the later layers receive it (benchmarks/notebook/kernels.md). The state dict changes:
+        load weights before folding, and keep a copy of the model for training.
 
         Returns:
             The backbone, in eval mode.

@@ -16,7 +16,7 @@ DTYPES = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TEACHER = {"checkpoint", "config", "dtype", "weights"}
 #: Kinds of prefixes, see :mod:`.prefixes`.
 PREFIXES = ("auto", "random", "image")
-#: Measured on BCCD (docs/notebook.md): MSE, PKD and CWD perform alike; PKD spikes less than MSE.
+#: Measured on BCCD (benchmarks/notebook): MSE, PKD and CWD perform alike; PKD spikes less than MSE.
 DEFAULT_FEATURES = dict(type="FeaturePKD", weight=1.0)
 #: Also measured there: of 1, 2, 4 and 8, the best on val at every T; 4 is equal within noise.
 DEFAULT_PREFIX_WEIGHT = 8.0

@@ -36,7 +36,8 @@ class SAKDHook(Hook):
     """Self-Architectural Knowledge Distillation (Qiu et al., Neural Networks 178:106475, 2024).
 
     The paper defines the two levels. The losses, weights, stages and schedules are ours, and
-    docs/notebook.md has their measurements. The authors' code uses others (docs/distillation.md).
+    benchmarks/notebook has their measurements. The authors' code uses others
+    (docs/distillation.md).
 
     The hook holds the teacher. The student's state dict, optimizer and checkpoints are those of
     the plain detector; only an adaptor (see ``features``) adds to the optimizer and the

@@ -32,7 +32,7 @@ def resolve_prefixes(options: LevelTwo, student: nn.Module) -> LevelTwo:
     Neck and head of a detector or segmentor cost up to half of a step, and reading each image at a
     t of its own gives what a second pass through them gives. The second pass was better for
     classifiers, whose head costs little, and for event frames, of which an early t sees only a part
-    (docs/notebook.md).
+    (benchmarks/notebook).
     """
     if options.prefixes != "auto":
         return options

@@ -2,9 +2,9 @@
 
 By default glibc returns large blocks to the system as soon as they are freed, and the tensors of
 the next step cause page faults again. In a training step of RetinaNet-R50 at 256x320, these faults
-took a fifth of the time (benchmarks/NOTES.md). With large images, keeping the blocks costs memory:
-at 800x1344 the next tensors did not fit into the holes between them. A step that peaked at 18.4 GiB
-was then killed at 21.9 GiB.
+took a fifth of the time (benchmarks/notebook/kernels.md). With large images, keeping the blocks
+costs memory: at 800x1344 the next tensors did not fit into the holes between them. A step that
+peaked at 18.4 GiB was then killed at 21.9 GiB.
 """
 
 import ctypes

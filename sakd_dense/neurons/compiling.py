@@ -79,7 +79,7 @@ def saving(x: Tensor, integers: bool) -> float:
     """Returns the time that the compiled pass saves on ``x``, in elements of 5 ns each.
 
     On a CPU, binary neurons save 5 ns an element, forward and backward. Neurons that fire integers
-    save three times as much. On a GPU (H200, docs/notebook.md) the saving is a 700th of this in
+    save three times as much. On a GPU (H200, benchmarks/notebook) the saving is a 700th of this in
     half precision. In float32 it is 0, because SpikingJelly's kernels are as fast.
 
     Args:

@@ -13,8 +13,8 @@ from ..runtime.errors import UserError
 from . import counts
 from .counts import spike_count
 
-#: Chosen by measurements on BCCD, CamVid and CIFAR-10 (docs/notebook.md). SAKD's authors use a hard
-#: reset, and start at rest.
+#: Chosen by measurements on BCCD, CamVid and CIFAR-10 (benchmarks/notebook). SAKD's authors use a
+#: hard reset, and start at rest.
 DEFAULT_NEURON: dict[str, Any] = dict(
     type="LIFNode",
     tau=2.0,

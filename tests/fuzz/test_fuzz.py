@@ -1,6 +1,6 @@
 """Bad input of every kind ends in a UserError that says something, or in success.
 
-A few tries of each case, the same in every run; `benchmarks/fuzz.py` tries more, and others.
+A few tries of each case, the same in every run; `benchmarks/trust/fuzz.py` tries more, and others.
 """
 
 import os

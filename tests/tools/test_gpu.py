@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "benchmarks/gpu.py", *arguments]
+    command = [sys.executable, "-m", "benchmarks.gpu.check", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
