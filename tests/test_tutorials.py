@@ -40,7 +40,7 @@ def test_a_tutorial_typed_from_top_to_bottom(name, tmp_path):
             ["bash", "-e", "-c", commands], cwd=tmp_path, env=env, capture_output=True, text=True
         )
         assert done.returncode == 0, f"{commands}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
-    assert "T = 4" in (tmp_path / "work_dirs" / "my_snn" / "report.html").read_text()
+    assert "T = 4" in (tmp_path / "work_dirs" / "my_snn-test" / "report.html").read_text()
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from mmengine.config import Config, DictAction
 from sakd_dense.commands.arguments import add_time_steps, reported
 from sakd_dense.config.scopes import load_config
 from sakd_dense.runtime.errors import UserError
+from sakd_dense.runtime.files import folder_for_test
 from sakd_dense.timesteps import SweepResult
 
 TOOLS = Path(__file__).absolute().parent
@@ -138,7 +139,8 @@ def train(args: argparse.Namespace, name: str, teacher: Path | None) -> tuple[Pa
 
 def test(args: argparse.Namespace, name: str, config: Path, checkpoint: Path) -> SweepResult:
     """Tests a model, at every T if it spikes, and returns its metrics."""
-    folder, steps = Path(args.work_dir, name), () if name == "teacher" else tuple(args.time_steps)
+    run_dir, steps = Path(args.work_dir, name), () if name == "teacher" else tuple(args.time_steps)
+    folder = Path(folder_for_test(run_dir))
     print(f"{MODELS[name]}: tools/test.py", flush=True)
     out = folder / "sweep.json"
     if out.is_file() and out.stat().st_mtime >= checkpoint.stat().st_mtime:
@@ -148,8 +150,8 @@ def test(args: argparse.Namespace, name: str, config: Path, checkpoint: Path) ->
             return result
     (folder / "energy.json").unlink(missing_ok=True)  # measured at the previous T
     reading = ("--time-steps", *map(str, steps)) if steps else ()
-    places = ("--work-dir", folder / "test", "--out", out)
-    run("test", config, checkpoint, *reading, *places, log=folder.with_suffix(".log"))
+    places = ("--work-dir", folder, "--out", out)
+    run("test", config, checkpoint, *reading, *places, log=run_dir.with_suffix(".log"))
     return SweepResult.from_json(out)
 
 
@@ -178,7 +180,8 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit("\nstopped; the next run resumes from the last checkpoint")
     print(f"\n{table(results)}\nmodels   {folder}/{{{','.join(MODELS)}}}")
-    print(f"metrics  sweep.json in each\nreport   {folder / 'sakd' / 'report.html'}")
+    print(f"metrics  {folder}/{{{','.join(MODELS)}}}-test/sweep.json")
+    print(f"report   {folder / 'sakd-test' / 'report.html'}")
 
 
 if __name__ == "__main__":

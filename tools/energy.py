@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
     teacher = args.teacher_checkpoint or teacher_file(cfg)
     for file in (args.checkpoint, teacher):
         if file is not None:
-            verify_checkpoint(file, hand_on=True)
+            verify_checkpoint(file, keep=True)
     with data_and_disk_named(cfg):
         report = study(
             cfg,

@@ -5,8 +5,9 @@
   python tools/report.py RUN_DIR --compare OTHER_RUN_DIR ...
 
 The report shows accuracy against T and against energy, firing rates by layer, losses and sample
-images. It reads the results of tools/test.py and tools/energy.py in RUN_DIR (sweep.json,
-energy.json). If a result is missing, the tool measures it first and keeps it there.
+images. It reads the results of tools/test.py and tools/energy.py in RUN_DIR or RUN_DIR-test
+(sweep.json, energy.json). If a result is missing, the tool measures it first and keeps it in
+RUN_DIR-test, beside the report. It writes nothing into RUN_DIR.
 """
 
 import argparse
@@ -30,7 +31,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="RUN_DIR",
         help="other runs on the same test set",
     )
-    parser.add_argument("--out", metavar="HTML", help="output file (default: RUN_DIR/report.html)")
+    parser.add_argument(
+        "--out", metavar="HTML", help="output file (default: RUN_DIR-test/report.html)"
+    )
     add_time_steps(
         parser,
         default=[1, 2, 4, 8],
@@ -54,8 +57,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 @reported
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    out = Path(args.out or Path(args.run) / "report.html")
     opened = [open_run(folder) for folder in (args.run, *args.compare)]
+    out = Path(args.out or opened[0].results / "report.html")
     runs = [measure_run(run, args.time_steps, args.samples) for run in opened]
     steps = [t for t in runs[0].sweep.rows if t is not None]
     pictures = sample_pictures(runs[0], steps, args.pictures) if args.pictures else []

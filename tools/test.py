@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> None:
     cfg = load_config(args.config, args.cfg_options)
     apply_run_arguments(cfg, args)
     add_speed_hooks(cfg)
-    verify_checkpoint(args.checkpoint, hand_on=True)
+    verify_checkpoint(args.checkpoint, keep=True)
     if args.show_dir:
         draw_to(cfg, args.show_dir)
     if args.tta:

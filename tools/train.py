@@ -91,7 +91,7 @@ def run_config(args: argparse.Namespace) -> Config:
         cfg = apply_sakd(cfg, args)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
-    apply_run_arguments(cfg, args)
+    apply_run_arguments(cfg, args, trains=True)
     apply_training_arguments(cfg, args)
     watch_firing_rates(cfg)
     add_speed_hooks(cfg)

@@ -15,16 +15,14 @@ from ..config.models import initial_checkpoints
 from ..config.sakd import to_sakd
 from ..config.scopes import config_file
 from ..config.teacher import sakd_hook
-from ..config.types import dicts, spiking_backbone_cfgs, type_name
+from ..config.types import SYNCED_NORMS, dicts, spiking_backbone_cfgs, type_name
 from ..guards.run import newest_whole_checkpoint, why_no_resume
 from ..runtime.amp import with_amp
 from ..runtime.errors import UserError
+from ..runtime.files import folder_for_test
 from ..runtime.processes import join_process_group
 from ..transfer import verify_checkpoint
 from ..transfer.fetch import local_file
-
-#: Types of norm layers that share their statistics across processes.
-SYNCED_NORMS = ("SyncBN", "MMSyncBN", "SyncBatchNorm")
 
 
 def apply_sakd(cfg: Config, args: argparse.Namespace) -> Config:
@@ -43,8 +41,10 @@ def apply_sakd(cfg: Config, args: argparse.Namespace) -> Config:
     )
 
 
-def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
+def apply_run_arguments(cfg: Config, args: argparse.Namespace, trains: bool = False) -> None:
     """Applies ``--work-dir`` and ``--launcher`` to ``cfg``, in place.
+
+    Without ``--work-dir``, a command that only reads a run gets a folder beside the run's.
 
     Raises:
         UserError: the config sets ``compile`` for a spiking model.
@@ -55,7 +55,7 @@ def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
         >>> from sakd_dense.commands import apply_run_arguments
         >>> cfg = Config()
         >>> given = dict(config="student.py", work_dir=None, launcher="none", local_rank=None)
-        >>> apply_run_arguments(cfg, Namespace(**given))
+        >>> apply_run_arguments(cfg, Namespace(**given), trains=True)
         >>> cfg.work_dir
         'work_dirs/student'
     """
@@ -70,8 +70,11 @@ def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
-    elif cfg.get("work_dir") is None:
+        return
+    if cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(config_file(args.config)).stem)
+    if not trains:
+        cfg.work_dir = folder_for_test(cfg.work_dir)
 
 
 def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
@@ -177,7 +180,7 @@ def guard_checkpoints(cfg: Config) -> None:
     file = (sakd_hook(cfg).get("teacher") or {}).get("checkpoint")
     if file and "://" not in file:
         try:
-            verify_checkpoint(file, hand_on=True)
+            verify_checkpoint(file, keep=True)
         except UserError as error:
             raise type(error)(f"SAKDHook's teacher: {error}") from error
     for file in initial_checkpoints(cfg.get("model") or {}):
@@ -185,11 +188,13 @@ def guard_checkpoints(cfg: Config) -> None:
             verify_checkpoint(file)
     load_from = cfg.get("load_from")
     if cfg.get("resume") and load_from is None:
-        load_from = cfg.load_from = _latest(cfg.work_dir)
-    elif load_from is not None and cfg.get("resume") and "://" not in str(load_from):
+        cfg.load_from = _latest(cfg)
+        return
+    if load_from is not None and cfg.get("resume") and "://" not in str(load_from):
         reason = why_no_resume(Path(local_file(load_from)))
         if reason:
             raise UserError(f"--resume {load_from}: {reason}")
+        return
     if load_from is not None:
         if str(load_from).endswith(".safetensors"):
             raise UserError(
@@ -199,10 +204,15 @@ def guard_checkpoints(cfg: Config) -> None:
         verify_checkpoint(load_from)
 
 
-def _latest(work_dir: str) -> str | None:
-    newest = newest_whole_checkpoint(work_dir)
+def _latest(cfg: Config) -> str | None:
+    hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
+    out_dir = hook.get("out_dir")
+    # MMEngine adds the name of the work dir.
+    folder = None if out_dir is None else str(Path(out_dir) / Path(cfg.work_dir).name)
+    newest = newest_whole_checkpoint(cfg.work_dir, folder)
     if newest is None:
         print_log(
-            f"--resume: {work_dir} has no checkpoint yet; starting from the beginning", "current"
+            f"--resume: {cfg.work_dir} has no checkpoint yet; starting from the beginning",
+            "current",
         )
     return newest

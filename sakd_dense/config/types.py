@@ -15,6 +15,8 @@ ANN_TYPES = ("ResNet", "ResNetV1c", "ResNetV1d", "ResNeXt", "ResNet_CIFAR")
 BACKBONE_TWINS: dict[str, str] = {}
 #: Prefixes of the types of spiking backbones.
 PREFIXES = ("Spiking", "SEW")
+#: Types of norms whose statistics cover all processes; they do not run on CPUs.
+SYNCED_NORMS = ("SyncBN", "MMSyncBN", "SyncBatchNorm")
 #: Arguments that only the spiking twin takes.
 SPIKING_ARGS = ("time_steps", "neuron", "connect", "output")
 #: Spiking neck or head -> the arguments of its ANN twin; :mod:`sakd_dense.parts` fills it. The dict

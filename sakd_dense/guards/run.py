@@ -10,10 +10,11 @@ from typing import Any
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..runtime.errors import UserError
 from ..runtime.files import remove_leftovers
-from ..transfer.read import load_safely
+from ..transfer.read import keep_verified, load_safely, resumable
 from .broken_images import BrokenImageHook
 from .checkpoint_hook import WholeCheckpointHook
 from .finite import FiniteLossHook
@@ -46,25 +47,35 @@ def tidy(work_dir: str) -> None:
             print_log(f"removed incomplete files of a killed run: {names}", "current")
 
 
-def newest_whole_checkpoint(work_dir: str) -> str | None:
-    """Returns the path of the checkpoint to resume from.
+def newest_whole_checkpoint(work_dir: str, out_dir: str | None = None) -> str | None:
+    """Returns the path of the checkpoint to resume from, whose content is kept for the run.
+
+    Args:
+        work_dir: folder of the run.
+        out_dir: folder of its checkpoints, if they lie elsewhere (``CheckpointHook(out_dir=...)``).
 
     Returns:
         The last checkpoint, or the newest intact one if the last is damaged. None if no run has
         written a checkpoint yet.
 
     Raises:
-        UserError: checkpoints exist, but none is intact.
+        UserError: checkpoints exist, but none is intact; or ``last_checkpoint`` names a file of
+            another folder, as in a copied run without its checkpoints.
     """
-    folder, pointer = Path(work_dir), Path(work_dir) / "last_checkpoint"
-    named = pointer.read_text().strip() if pointer.is_file() else ""
-    candidates = [Path(named)] if named else []
-    folders = {folder, *(c.parent for c in candidates)}
-    files = [f for place in folders for f in place.glob("*.pth") if not _is_other(f)]
+    folders = [Path(folder) for folder in (work_dir, out_dir) if folder is not None]
+    files = [f for folder in folders for f in folder.glob("*.pth") if not _is_other(f)]
     newest = sorted(files, key=lambda f: (f.stat().st_mtime_ns, f.name), reverse=True)
-    candidates += [f for f in newest if f.resolve() not in {c.resolve() for c in candidates}]
+    pointer = Path(work_dir) / "last_checkpoint"
+    named = Path(pointer.read_text().strip()) if pointer.is_file() else Path()
+    if named.name and not files:
+        raise UserError(
+            f"--resume: {work_dir} has no checkpoint, and {pointer} names {named}, of another "
+            f"folder. Copy that file into {work_dir}, or pass one with --resume PATH"
+        )
+    # By its name: the folder may have been copied or moved since.
+    newest.sort(key=lambda f: f.name != named.name)
     reasons: list[str] = []
-    for file in candidates:
+    for file in newest:
         reason = why_no_resume(file)
         if reason is None:
             if reasons:
@@ -74,7 +85,7 @@ def newest_whole_checkpoint(work_dir: str) -> str | None:
                     "current",
                     logging.WARNING,
                 )
-            elif not named:
+            elif file.name != named.name:
                 print_log(f"--resume: resuming from {file}", "current")
             return str(file)
         reasons.append(reason)
@@ -92,7 +103,10 @@ def _is_other(file: Path) -> bool:
 
 
 def why_no_resume(file: Path) -> str | None:
-    """Returns the reason why a run cannot resume from ``file``, or None if it can."""
+    """Returns the reason why a run cannot resume from ``file``, or None if it can.
+
+    Then the content is kept, and MMEngine's next load of the file returns it.
+    """
     try:
         content = load_safely(file)
     except UserError as error:
@@ -105,7 +119,14 @@ def why_no_resume(file: Path) -> str | None:
     meta = content["meta"]
     if not _is_dict(meta) or not {"epoch", "iter"} <= set(meta):
         return f"{file} does not record its epoch and iteration"
+    keep_verified(file, content)
+    CheckpointLoader.register_scheme("", _load_verified, force=True)
     return None
+
+
+def _load_verified(filename: str, map_location: Any) -> Any:
+    """Loads a local file for MMEngine, safely, and without reading a verified file again."""
+    return resumable(load_safely(filename))
 
 
 def _is_dict(value: Any) -> bool:

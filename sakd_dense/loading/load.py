@@ -4,6 +4,7 @@ import copy
 import logging
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from ..config.types import class_scope
 from ..guards.broken_images import BrokenImageHook
 from ..guards.known_classes import KnownClassesHook
 from ..runtime.errors import UserError
+from ..runtime.files import folder_for_test
 from ..transfer.fit import Policy, fit
 from ..transfer.read import Source, read_checkpoint
 from ..transfer.weights import Checkpoint, one_model
@@ -169,7 +171,10 @@ def runner_for_test(cfg: Config, checkpoint: str | None) -> tuple[Runner, str]:
         raise UserError("testing needs trained weights: pass a checkpoint")
     # load_for_test loads the checkpoint instead, strictly.
     cfg.load_from, cfg.resume = None, False
-    cfg.setdefault("work_dir", "work_dirs/test")
+    work_dir = cfg.get("work_dir") or "work_dirs/run"
+    if (Path(work_dir) / "last_checkpoint").is_file():  # the folder of a run
+        work_dir = folder_for_test(work_dir)
+    cfg.work_dir = work_dir
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     runner.register_hook(BrokenImageHook())
     runner.register_hook(KnownClassesHook())

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
 from ..config.models import check_test_loop
 from ..config.teacher import teacher_file, teacher_of
 from ..config.types import spiking_backbone_cfgs
 from ..energy import EnergyReport, study
 from ..runtime.errors import MissingFileError, UserError
+from ..runtime.files import folder_for_test
 from ..timesteps import SweepResult, sweep
 
-#: Files next to the checkpoints, which tools/test.py and tools/energy.py may write by --out.
+#: Files that tools/test.py and tools/energy.py write by --out, in the folder of the run or of its
+#: tests.
 SWEEP, ENERGY, TEACHER = "sweep.json", "energy.json", "teacher.json"
 
 
@@ -32,7 +33,7 @@ class Run:
         checkpoint: last checkpoint of the run.
         teacher: checkpoint of the ANN, or None if the file does not exist.
         scalars: logged values, one dict for each entry, in chronological order.
-        sweep, energy, teacher_sweep: measurements that exist in the folder, or None.
+        sweep, energy, teacher_sweep: measurements that exist in the folder or in ``results``.
 
     Example:
         >>> from pathlib import Path
@@ -58,6 +59,11 @@ class Run:
         """Name of the config, followed by the name of the folder if they differ."""
         config, folder = Path(self.cfg.filename).stem, self.folder.resolve().name
         return config if config == folder else f"{config}, {folder}"
+
+    @property
+    def results(self) -> Path:
+        """Folder of the measurements, beside that of the run."""
+        return Path(folder_for_test(self.folder))
 
     @property
     def logged_losses(self) -> list[dict[str, Any]]:
@@ -93,7 +99,7 @@ class MeasuredRun(Run):
 
 
 def open_run(folder: str | Path) -> Run:
-    """Returns the run in ``folder``, with the measurements that the folder contains.
+    """Returns the run in ``folder``, with the measurements that exist.
 
     Raises:
         MissingFileError: if the folder does not exist, or contains no config or no checkpoint.
@@ -121,27 +127,25 @@ def open_run(folder: str | Path) -> Run:
         )
     check_test_loop(cfg)
     last = folder / "last_checkpoint"
-    checkpoint = find_latest_checkpoint(str(folder)) if last.is_file() else None
-    if checkpoint is not None and (folder / Path(checkpoint).name).is_file():
-        checkpoint = str(folder / Path(checkpoint).name)  # the run may have been moved since
-    if checkpoint is None or not Path(checkpoint).is_file():
-        raise MissingFileError(
-            f"{folder} contains no checkpoint ({checkpoint or last} does not exist)"
-        )
-    run = Run(folder=folder, cfg=cfg, checkpoint=checkpoint, teacher=teacher_file(cfg))
+    named = Path(last.read_text().strip()) if last.is_file() else last
+    checkpoint = folder / named.name  # the run may have been copied or moved since
+    if named == last or not checkpoint.is_file():
+        raise MissingFileError(f"{folder} contains no checkpoint ({named} is not in it)")
+    run = Run(folder=folder, cfg=cfg, checkpoint=str(checkpoint), teacher=teacher_file(cfg))
     run.scalars = _scalars(folder)
     for name, attribute, kind in (
         (SWEEP, "sweep", SweepResult),
         (ENERGY, "energy", EnergyReport),
         (TEACHER, "teacher_sweep", SweepResult),
     ):
-        if (folder / name).is_file():
-            setattr(run, attribute, kind.from_json(folder / name))
+        for place in (folder, run.results):
+            if (place / name).is_file():
+                setattr(run, attribute, kind.from_json(place / name))
     return run
 
 
 def measure_run(run: Run, time_steps: Sequence[int], samples: int) -> MeasuredRun:
-    """Measures what is missing, and writes it into the folder of the run.
+    """Measures what is missing, and writes it into ``run.results``.
 
     Args:
         run: run returned by :func:`open_run`.
@@ -155,22 +159,22 @@ def measure_run(run: Run, time_steps: Sequence[int], samples: int) -> MeasuredRu
         >>> measured = measure_run(run, time_steps=(1, 2, 4), samples=8)  # doctest: +SKIP
     """
     cfg = copy.deepcopy(run.cfg)
-    cfg.work_dir = str(run.folder / "report")
+    cfg.work_dir = str(run.results)
     measured, energy, teacher_sweep = run.sweep, run.energy, run.teacher_sweep
     if measured is None:
         measured = sweep(cfg, run.checkpoint, time_steps, fuse=True)
-        measured.to_json(run.folder / SWEEP)
+        measured.to_json(run.results / SWEEP)
     if energy is None:
         steps = [t for t in measured.rows if t is not None]
         energy = study(cfg, run.checkpoint, steps, samples, teacher_checkpoint=run.teacher)
-        energy.to_json(run.folder / ENERGY)
+        energy.to_json(run.results / ENERGY)
     if teacher_sweep is None and run.teacher is not None:
         ann = copy.deepcopy(cfg)
         ann.model, ann.custom_hooks = teacher_of(cfg), []
         ann.test_cfg = dict(type="TestLoop")
         ann.pop("data_preprocessor", None)  # the model contains it
         teacher_sweep = sweep(ann, run.teacher, timed_batches=0)
-        teacher_sweep.to_json(run.folder / TEACHER)
+        teacher_sweep.to_json(run.results / TEACHER)
     measurements = dict(sweep=measured, energy=energy, teacher_sweep=teacher_sweep)
     return MeasuredRun(**{**vars(run), **measurements})
 

@@ -22,6 +22,16 @@ _FULL_WORDS = re.compile(
 )
 
 
+def folder_for_test(work_dir: str | os.PathLike[str]) -> str:
+    """Returns the folder into which commands that read a run write: the run's, plus ``-test``.
+
+    Only training writes into the folder of a run. MMEngine's Runner writes its config into its
+    work dir, where the config of a test would replace that of the run.
+    """
+    folder = os.fspath(work_dir).rstrip("/")
+    return folder if folder.endswith("-test") else f"{folder}-test"
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path, whose file replaces ``path`` when the block ends without an error.
@@ -152,4 +162,4 @@ def whole_local_files() -> Iterator[None]:
         LocalBackend.put, LocalBackend.put_text = put, put_text
 
 
-__all__ = ["is_full", "remove_leftovers", "replacing", "whole_local_files"]
+__all__ = ["folder_for_test", "is_full", "remove_leftovers", "replacing", "whole_local_files"]

@@ -8,16 +8,18 @@ histories, numpy scalars) are allowed by name; the histories become inert placeh
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
 from ..runtime.errors import UserError
@@ -26,16 +28,16 @@ from .weights import Checkpoint, open_checkpoint
 
 #: Checkpoint argument of functions that load weights.
 Source = str | os.PathLike[str] | Checkpoint
-#: Content that :func:`verify_checkpoint` keeps for the next reader: file -> (stamp, content).
-_handed_on: dict[Path, tuple[tuple[int, ...], Any]] = {}
+#: Content that was verified and is kept for the next reader: file -> (stamp, content).
+_verified: dict[Path, tuple[tuple[int, ...], Any]] = {}
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
 class _Inert:
-    """Placeholder for a class that weights do not need."""
+    """Placeholder for MMEngine's ``HistoryBuffer``, which only a resumed run needs."""
 
     def __setstate__(self, state: Any) -> None:
-        pass
+        self.state = state
 
 
 def _nothing(*args: Any) -> None:
@@ -77,15 +79,16 @@ def load_safely(path: str | os.PathLike[str]) -> Any:
         tensor([1., 1.])
     """
     file = local_file(path)
-    stamp, content = _handed_on.pop(file.resolve(), (None, None))
+    stamp, content = _verified.pop(file.resolve(), (None, None))
     if stamp == _stamp(file):
         return content
     if file.suffix == ".safetensors":
         return _load_safetensors(file)
     try:
-        _check_sums(file)
+        opened = io.BytesIO(file.read_bytes())  # read once, for the checksums and the content
+        _check_sums(opened)
         with torch.serialization.safe_globals(_safe_globals()):
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(opened, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         if _is_pickle_of_objects(str(error)):
             raise UserError(_refused(file, str(error))) from error
@@ -94,7 +97,32 @@ def load_safely(path: str | os.PathLike[str]) -> Any:
         raise UserError(_unreadable(file, error)) from error
 
 
-def _check_sums(file: Path) -> None:
+def keep_verified(path: str | os.PathLike[str], content: Any) -> None:
+    """Keeps ``content`` of a file for the next call of :func:`load_safely` with the same file.
+
+    After that nothing is kept. A file that has changed in the meantime is read again.
+    """
+    file = local_file(path)
+    _verified[file.resolve()] = _stamp(file), content
+
+
+def resumable(content: Any) -> Any:
+    """Returns the content of a run's checkpoint with MMEngine's histories instead of placeholders.
+
+    Args:
+        content: result of :func:`load_safely`, changed in place.
+    """
+    hub = content.get("message_hub") if isinstance(content, dict) else None
+    scalars: dict[str, Any] = (hub.get("log_scalars") or {}) if isinstance(hub, dict) else {}
+    for name, history in scalars.items():
+        if isinstance(history, _Inert):
+            state = vars(history).get("state") or {}
+            logged = [state.get(f"_{part}_history", ()) for part in ("log", "count")]
+            scalars[name] = HistoryBuffer(*logged, max_length=state.get("_max_length", 1_000_000))
+    return content
+
+
+def _check_sums(file: BinaryIO) -> None:
     """Raises an error if bytes of a checkpoint have changed, which PyTorch does not check.
 
     Every record of the zip archive has a checksum. After
@@ -102,6 +130,7 @@ def _check_sums(file: Path) -> None:
     wrong. Such a file is not damaged, and no error is raised.
     """
     if not zipfile.is_zipfile(file):
+        file.seek(0)
         return  # a file of PyTorch before 1.6
     wrong, right = [], 0
     with zipfile.ZipFile(file) as opened:
@@ -114,6 +143,7 @@ def _check_sums(file: Path) -> None:
                 wrong.append(record.filename)
             else:
                 right += record.file_size > 64
+    file.seek(0)
     if wrong and right:
         raise zipfile.BadZipFile(f"the checksum of {wrong[0]} does not match: bytes have changed")
 
@@ -204,7 +234,7 @@ def read_state_dict(source: Source) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return checkpoint.state, checkpoint.meta
 
 
-def verify_checkpoint(path: str | os.PathLike[str], hand_on: bool = False) -> None:
+def verify_checkpoint(path: str | os.PathLike[str], keep: bool = False) -> None:
     """Checks that ``path`` can be loaded without running code, before MMEngine loads it.
 
     MMEngine falls back to unpickling a file that a safe load refuses. A tool that calls this
@@ -212,9 +242,8 @@ def verify_checkpoint(path: str | os.PathLike[str], hand_on: bool = False) -> No
 
     Args:
         path: as in :func:`load_safely`.
-        hand_on: keeps the content, without the optimizer's state, for the next function of this
-            package that reads the same file. After that nothing is kept. A file that has changed
-            in the meantime is read again. Default: False.
+        keep: whether to keep the content, without the optimizer's state, for the next function
+            of this package that reads the same file (:func:`keep_verified`). Default: False.
 
     Raises:
         MissingFileError, UserError: as in :func:`read_checkpoint`.
@@ -229,17 +258,17 @@ def verify_checkpoint(path: str | os.PathLike[str], hand_on: bool = False) -> No
     """
     content = load_safely(path)
     open_checkpoint(content, os.fspath(path))
-    if hand_on:
-        file = local_file(path)
-        content = {k: v for k, v in content.items() if k != "optimizer"}
-        _handed_on[file.resolve()] = _stamp(file), content
+    if keep:
+        keep_verified(path, {k: v for k, v in content.items() if k != "optimizer"})
 
 
 __all__ = [
     "Checkpoint",
     "Source",
+    "keep_verified",
     "load_safely",
     "read_checkpoint",
     "read_state_dict",
+    "resumable",
     "verify_checkpoint",
 ]

@@ -1,5 +1,6 @@
 """A killed run goes on as if it had never stopped, from a checkpoint that is whole."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,28 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, capfd):
     with pytest.raises(UserError, match=r"no checkpoint in .*run is intact: .*epoch_4"):
         newest_whole_checkpoint(str(tmp_path / "run"))
     assert newest_whole_checkpoint(str(tmp_path / "nothing")) is None
+
+
+def test_a_copied_or_moved_run_resumes_from_its_own_checkpoint(tmp_path: Path):
+    """Not from the one of the run that it was copied from, which has gone on since."""
+    toy_runner(tmp_path / "run").train()
+    for move in (shutil.copytree, shutil.move):
+        other = tmp_path / move.__name__
+        move(tmp_path / "run", other)
+        named = Path((other / "last_checkpoint").read_text())
+        assert named.parent != other
+        assert newest_whole_checkpoint(str(other)) == str(other / named.name)
+
+
+def test_a_pointer_to_another_folder_is_an_error_that_names_both(tmp_path: Path):
+    toy_runner(tmp_path / "run").train()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    shutil.copy(tmp_path / "run" / "last_checkpoint", copy)
+    with pytest.raises(UserError, match=rf"{copy} has no checkpoint, and .* names .*run/epoch_4"):
+        newest_whole_checkpoint(str(copy))
+    # A hook may write them elsewhere.
+    assert newest_whole_checkpoint(str(copy), str(tmp_path / "run")).endswith("run/epoch_4.pth")
 
 
 def test_what_a_killed_run_left_is_removed(tmp_path: Path):

@@ -19,7 +19,7 @@ def forget_runs() -> None:
 
     A tool hands a checkpoint on to the run; a test that replaces the run leaves it there.
     """
-    read._handed_on.clear()
+    read._verified.clear()
     for logger in MMLogger._instance_dict.values():
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):

@@ -1,5 +1,6 @@
 """Every tool reads a checkpoint file once."""
 
+import io
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 
 from sakd_dense.config.twins import ann_of
 from sakd_dense.transfer import read, verify_checkpoint
+from tests.helpers.runs import forget_runs
 from tests.helpers.scenes import (
     build,
     detection_config,
@@ -20,15 +22,22 @@ from tests.helpers.tooling import tool
 
 @pytest.fixture
 def reads(monkeypatch) -> Counter:
-    """How often each file was read, by name."""
+    """How often each file was read, by name: by the package, or by MMEngine through PyTorch."""
     counts: Counter = Counter()
-    load = torch.load
+    load, read_bytes = torch.load, Path.read_bytes
 
-    def counted(file, *args, **kwargs):
-        counts[Path(getattr(file, "name", file)).name] += 1
+    def loaded(file, *args, **kwargs):
+        if not isinstance(file, io.BytesIO):
+            counts[Path(getattr(file, "name", file)).name] += 1
         return load(file, *args, **kwargs)
 
-    monkeypatch.setattr(torch, "load", counted)
+    def counted(file):
+        if file.suffix == ".pth":
+            counts[file.name] += 1
+        return read_bytes(file)
+
+    monkeypatch.setattr(torch, "load", loaded)
+    monkeypatch.setattr(Path, "read_bytes", counted)
     return counts
 
 
@@ -64,12 +73,26 @@ def test_a_checkpoint_is_read_once(files, reads, tmp_path, name, options, wanted
     }.get(name, [config, snn, *work])
     tool(name)([*arguments, *options])
     assert reads == wanted
-    assert not read._handed_on  # nothing stays in memory
+    assert not read._verified  # nothing stays in memory
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_resumed_run_reads_its_checkpoint_once(files, reads, tmp_path, named) -> None:
+    config, _, _ = files
+    run = [config, "--work-dir", str(tmp_path / "w")]
+    tool("train")(run)
+    forget_runs()
+    reads.clear()
+    resume = ["--resume", str(tmp_path / "w" / "epoch_1.pth")] if named else ["--resume"]
+    tool("train")([*run, *resume, "--cfg-options", "train_cfg.max_epochs=2"])
+    assert (tmp_path / "w" / "epoch_2.pth").is_file()
+    assert reads == {"ann.pth": 1, "epoch_1.pth": 1}
+    assert not read._verified
 
 
 def test_a_file_that_changed_since_is_read_again(files, reads) -> None:
     _, snn, _ = files
-    verify_checkpoint(snn, hand_on=True)
+    verify_checkpoint(snn, keep=True)
     torch.save({"backbone.conv1.weight": torch.full((3,), 4.0)}, snn)
     state, _ = read.read_state_dict(snn)
     assert torch.equal(state["backbone.conv1.weight"], torch.full((3,), 4.0))
@@ -79,8 +102,8 @@ def test_a_file_that_changed_since_is_read_again(files, reads) -> None:
 def test_what_is_only_verified_is_not_kept(files, reads) -> None:
     _, snn, _ = files
     verify_checkpoint(snn)
-    assert not read._handed_on
-    verify_checkpoint(snn, hand_on=True)
-    for _ in range(2):  # handed on once
+    assert not read._verified
+    verify_checkpoint(snn, keep=True)
+    for _ in range(2):  # kept for one reader
         read.read_state_dict(snn)
     assert reads == {"snn.pth": 3}

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from sakd_dense.config.types import dicts, type_name
+from sakd_dense.config.types import SYNCED_NORMS, dicts, type_name
 
 #: Keys that limit the number of boxes, and the largest values that are kept.
 _PROPOSALS = {"nms_pre": 100, "nms_post": 50, "max_per_img": 50, "max_num": 50, "num": 32}
-
-_SYNCED = ("SyncBN", "MMSyncBN")
 
 
 def scaled(model: dict[str, Any], size: int) -> dict[str, Any]:
@@ -28,7 +26,7 @@ def scaled(model: dict[str, Any], size: int) -> dict[str, Any]:
             if part.get("mode") == "slide":
                 part.update(crop_size=(size, size), stride=(size // 2, size // 2))
     for part in dicts(model):
-        if type_name(part.get("type")) in _SYNCED:  # SyncBN needs several processes
+        if type_name(part.get("type")) in SYNCED_NORMS:  # SyncBN needs several processes
             part["type"] = "BN"
         if part.get("teacher_ckpt"):  # of a detector with a teacher (LD, LAD)
             part["teacher_ckpt"] = None
