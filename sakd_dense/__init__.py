@@ -15,7 +15,6 @@ Everything else is in the subpackages (``sakd_dense.timesteps``, ...). The names
 """
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from .config.scopes import patch_config_scopes
@@ -24,10 +23,7 @@ from .version import __version__
 patch_config_scopes()
 
 # Modules that register classes.
-from . import backbones, distill, firing, guards, parts, timesteps, transfer  # noqa: E402, F401
-
-if find_spec("mmdet") is not None:  # the data sets need mmdet, which users of mmseg may lack
-    from . import datasets  # noqa: F401
+from . import backbones, datasets, distill, firing, guards, parts, timesteps, transfer  # noqa: E402, F401
 
 if TYPE_CHECKING:
     from .backbones import SEWResNet, SpikingResNet

@@ -30,7 +30,7 @@ LIMITS = ("protobuf<7",)
 # Building and running models, both levels of SAKD, the data sets, the command lines, exports.
 SMOKE = (
     "tests/backbones/test_resnet.py",
-    "tests/backbones/test_saved_spikes.py",
+    "tests/backbones/test_checkpointing.py",
     "tests/neurons/test_layer.py",
     "tests/transfer/test_transfer.py",
     "tests/transfer/test_transfer_errors.py",

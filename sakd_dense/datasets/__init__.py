@@ -1,7 +1,6 @@
 """Data sets: small real sets, event-camera recordings and generated handwritten digits.
 
-mmdet must be installed. Sets for mmseg and mmpretrain are registered if these packages are
-installed, too.
+Those of mmdet, mmseg and mmpretrain are registered where these packages are installed.
 """
 
 from importlib.util import find_spec
@@ -9,15 +8,14 @@ from importlib.util import find_spec
 from . import digits, events
 from .digits import *  # noqa: F403 - what its __all__ lists
 from .events import *  # noqa: F403
-from .voc import BCCDDataset, StrictVOCDataset
 
-__all__ = ["BCCDDataset", "StrictVOCDataset", *digits.__all__, *events.__all__]
+__all__ = [*digits.__all__, *events.__all__]
 
+if find_spec("mmdet") is not None:
+    from .voc import BCCDDataset, StrictVOCDataset
+
+    __all__ += ["BCCDDataset", "StrictVOCDataset"]
 if find_spec("mmseg") is not None:
     from .camvid import CamVidDataset
 
     __all__ += ["CamVidDataset"]
-if find_spec("mmpretrain") is not None:
-    from .event_frames import EventDataPreprocessor, LoadEventFrames
-
-    __all__ += ["EventDataPreprocessor", "LoadEventFrames"]

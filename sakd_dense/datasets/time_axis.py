@@ -20,28 +20,26 @@ def check_time(time: str) -> str:
     return time
 
 
-def fold_time(inputs: Any, name: str, one_size: bool = False) -> tuple[list[Tensor], int]:
+def fold_time(inputs: Any, name: str) -> tuple[list[Tensor], int]:
     """Folds streams ``[T, C, H, W]`` into images ``[T*C, H, W]``, which upstream's code supports.
 
     Args:
         inputs: a list of streams, or a stack of them.
         name: name of the caller, for messages.
-        one_size: whether all streams must have the same H and W as well. Default: False.
 
     Returns:
         The images, and T.
 
     Raises:
-        UserError: if the streams have other axes, or differ in T or C (with ``one_size`` also in H
-            or W).
+        UserError: the streams have other axes, or differ in T or C.
     """
     streams = list(inputs)
     shapes = sorted({tuple(s.shape) for s in streams})
-    shared = {shape if one_size else shape[:2] for shape in shapes}
+    shared = {shape[:2] for shape in shapes}
     if len(shared) != 1 or len(shapes[0]) != 4:
         raise UserError(
             f"{name}: a batch has the shapes {shapes}, but all streams must be [T, C, H, W] of one "
-            f"shape{'' if one_size else ', except for H and W'}"
+            "shape, except for H and W"
         )
     return [s.flatten(0, 1) for s in streams], shapes[0][0]
 

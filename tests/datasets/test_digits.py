@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as mask_tools
 
 from sakd_dense.datasets import DigitScenesDataset, SceneParameters, ensure_digit_scenes
-from sakd_dense.datasets.digits import detection as digits_module
+from sakd_dense.datasets.digits import scene_files as digits_module
 
 SMALL = dict(size=(64, 48), counts=(6, 3, 4), digits=(1, 3), digit_size=(14, 24))
 PIPELINE = [

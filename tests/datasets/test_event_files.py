@@ -7,6 +7,7 @@ import pytest
 
 from sakd_dense.datasets.events import Events, RawFile, open_events, read_boxes, sort_dat, write_dat
 from sakd_dense.datasets.events.evt2 import counted_on
+from sakd_dense.runtime.errors import UserError
 from tests.helpers.recordings import (
     SIZE,
     WRITERS,
@@ -204,3 +205,38 @@ def test_boxes_by_time_stamp(tmp_path):
     np.save(tmp_path / "other_bbox.npy", boxes[["t", "x", "y"]])
     with pytest.raises(ValueError, match="lacks the fields w, h, class_id"):
         read_boxes(tmp_path / "other_bbox.npy")
+
+
+@pytest.mark.parametrize("container", ["npy", "npz", "structured"])
+@pytest.mark.parametrize(
+    ("times", "found"),
+    [
+        ([0.0, 0.01, 0.25], "fractions, such as 0.01"),  # seconds
+        ([0.5, 10.25, 250.0], "fractions, such as 0.5"),  # milliseconds
+        ([-5, 0, 3], "negative, such as -5"),
+        ([0.0, float("nan"), 1.0], "not all finite"),
+    ],
+)
+def test_times_that_are_no_microseconds_are_refused_with_the_way_out(
+    tmp_path, times, found, container
+):
+    times = np.array(times)
+    zeros = np.zeros(3, np.int64)
+    path = tmp_path / ("a.npz" if container == "npz" else "a.npy")
+    if container == "npz":
+        np.savez(path, t=times, x=zeros, y=zeros, p=zeros)
+    elif container == "npy":
+        np.save(path, np.stack([times, zeros, zeros, zeros], 1))
+    else:
+        rows = np.zeros(3, [("t", times.dtype), ("x", "i4"), ("y", "i4"), ("p", "u1")])
+        rows["t"] = times
+        np.save(path, rows)
+    with pytest.raises(
+        UserError, match=rf"{path.name}: time stamps must be whole micro.*{found}.*1e6"
+    ):
+        open_events(path)
+
+
+def test_whole_microseconds_as_floats_are_read(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[10.0, 1, 2, 1], [20.0, 1, 2, 0]]))
+    assert open_events(tmp_path / "a.npy").window(0, 100).t.tolist() == [10, 20]

@@ -93,7 +93,6 @@ def test_old_checkpoints_lack_counters(tmp_path) -> None:
     ("neuron_cfg", "key", "kind"),
     [
         (dict(type="ParametricLIFNode", init_tau=4.0), "w", "learnable parameter"),
-        (dict(type="NILIFNode", D=4, learn_threshold=True), "threshold", "learnable parameter"),
         (dict(type="NILIFNode", D=4), "threshold", "buffer"),
     ],
 )

@@ -8,22 +8,23 @@ from mmengine.registry import DATASETS
 from mmpretrain.datasets import BaseDataset
 
 from ...runtime.errors import UserError
-from .detection import ensure_digit_scenes
-from .scenes import CLASSES, SPLITS, SceneParameters
+from .generated import GeneratedSet
+from .scene_files import ensure_digit_scenes
+from .scenes import CLASSES, SceneParameters
 
 #: Parameters of a small image of one digit.
-ONE = dict(size=(40, 40), counts=(4000, 500, 1000), digits=(1, 1), digit_size=(18, 36))
+SINGLE_DIGIT = dict(size=(40, 40), counts=(4000, 500, 1000), digits=(1, 1), digit_size=(18, 36))
 
 
 @DATASETS.register_module()
-class DigitsDataset(BaseDataset):
+class DigitsDataset(GeneratedSet, BaseDataset):
     """Images of one handwritten digit over a textured background, generated on first use.
 
     Args:
         split: ``'train'`` (default), ``'val'`` or ``'test'``.
         data_root: folder of the set, which is generated there on first use.
-        scenes: values of :class:`SceneParameters` that replace those of :data:`ONE`; ``digits``
-            must stay (1, 1).
+        scenes: values of :class:`SceneParameters` that replace those of :data:`SINGLE_DIGIT`;
+            ``digits`` must stay (1, 1).
         kwargs: arguments of ``mmpretrain.datasets.BaseDataset``.
 
     Example:
@@ -33,6 +34,7 @@ class DigitsDataset(BaseDataset):
     """
 
     METAINFO = {"classes": CLASSES}
+    generate = staticmethod(ensure_digit_scenes)
 
     def __init__(
         self,
@@ -41,20 +43,17 @@ class DigitsDataset(BaseDataset):
         scenes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        if split not in SPLITS:
-            raise UserError(f"split={split!r}: must be one of {SPLITS}")
-        self.parameters = SceneParameters(**{**ONE, **(scenes or {})})
+        self.choose(split, SceneParameters(**{**SINGLE_DIGIT, **(scenes or {})}))
         if self.parameters.digits != (1, 1):
             raise UserError(
                 f"scenes={scenes!r}: a picture of digits={self.parameters.digits} has no single "
                 "class; use digits=(1, 1)"
             )
-        self.split = split
         super().__init__(ann_file="", data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         root = Path(self.data_root)
-        ensure_digit_scenes(root, self.parameters)
+        self.generate(root, self.parameters)
         content = json.loads((root / "annotations" / f"{self.split}.json").read_text())
         digits = {a["image_id"]: a["category_id"] for a in content["annotations"]}
         return [

@@ -6,14 +6,15 @@ from typing import Any
 from mmengine.registry import DATASETS
 from mmseg.datasets import BaseSegDataset
 
-from .detection import PALETTE
-from .event_scenes import check_split, ensure_event_scenes
+from .generated import GeneratedSet
 from .moving import MovingParameters
+from .recording_files import ensure_event_scenes
+from .scene_files import PALETTE
 from .scenes import CLASSES
 
 
 @DATASETS.register_module()
-class DigitEventScenesSegDataset(BaseSegDataset):
+class DigitEventScenesSegDataset(GeneratedSet, BaseSegDataset):
     """Moving digits as an mmseg set of background and ten digits, with one sample per time stamp.
 
     Args:
@@ -31,6 +32,7 @@ class DigitEventScenesSegDataset(BaseSegDataset):
     """
 
     METAINFO = {"classes": ("background", *CLASSES), "palette": [(0, 0, 0), *PALETTE]}
+    generate = staticmethod(ensure_event_scenes)
 
     def __init__(
         self,
@@ -39,13 +41,11 @@ class DigitEventScenesSegDataset(BaseSegDataset):
         recordings: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        check_split(split)
-        self.split = split
-        self.parameters = MovingParameters(**(recordings or {}))
+        self.choose(split, MovingParameters(**(recordings or {})))
         super().__init__(data_root=data_root, img_suffix="_td.dat", **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        ensure_event_scenes(self.data_root, self.parameters)
+        self.generate(self.data_root, self.parameters)
         folder = Path(self.data_root, self.split)
         width, height = self.parameters.size
         stamped = []

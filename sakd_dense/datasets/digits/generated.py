@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,71 @@ from typing import Any
 from mmengine.logging import print_log
 
 from ...runtime.errors import UserError
+
+#: Parts of every generated set.
+SPLITS = ("train", "val", "test")
+
+
+class GeneratedSet:
+    """Mixin before an upstream data set whose files are generated on first use.
+
+    Attributes:
+        generate: function (folder, parameters) that generates the files.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        parameters: what the files are made from.
+    """
+
+    generate: Any
+
+    def choose(self, split: str, parameters: Any) -> None:
+        """Sets split and parameters, before upstream's constructor lists the samples.
+
+        Raises:
+            UserError: the split is unknown.
+        """
+        if split not in SPLITS:
+            raise UserError(f"split={split!r}: must be one of {SPLITS}")
+        self.split, self.parameters = split, parameters
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Generates the files, and lists the samples as upstream does."""
+        self.generate(self.data_root, self.parameters)  # type: ignore[attr-defined]
+        return super().load_data_list()  # type: ignore[misc]
+
+
+def check_integers(
+    parameters: Any, tuples: dict[str, int], rising: Sequence[str], limits: dict[str, tuple]
+) -> None:
+    """Checks the fields of a frozen dataclass of parameters; lists become tuples.
+
+    Args:
+        parameters: the dataclass, whose fields are integers and tuples of integers of at least 1.
+        tuples: name of each tuple -> its length.
+        rising: names of pairs whose first value must not exceed the second.
+        limits: name of each integer -> its smallest and largest value.
+
+    Raises:
+        UserError: a field has another value. The message names it.
+    """
+    for name, length in tuples.items():
+        value = tuple(getattr(parameters, name))
+        object.__setattr__(parameters, name, value)
+        if len(value) != length or not all(isinstance(v, int) and v >= 1 for v in value):
+            raise UserError(f"{name}={value!r}: must be {length} integers of at least 1")
+    for name in rising:
+        low, high = getattr(parameters, name)
+        if low > high:
+            raise UserError(f"{name}={(low, high)}: the first is larger than the second")
+    for name, (low, high) in limits.items():
+        value = getattr(parameters, name)
+        if not isinstance(value, int) or not low <= value <= high:
+            raise UserError(f"{name}={value!r}: must be an integer from {low} to {high}")
+    smallest, largest = parameters.digit_size
+    if smallest < 8 or largest > min(parameters.size):
+        raise UserError(
+            f"digit_size={parameters.digit_size}: must be at least 8 pixels (a scan is 8x8) and at "
+            f"most the shorter side ({min(parameters.size)})"
+        )
 
 
 def stamp(parameters: Any, version: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...runtime.errors import UserError
 from ..events.stream import Events
+from .generated import check_integers
 from .scenes import ink_of
 
 VERSION = 1  # of the recording: raise it when the same seed would give other events
@@ -54,29 +55,19 @@ class MovingParameters:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, length in (
-            ("size", 2), ("counts", 3), ("digits", 2), ("digit_size", 2), ("speed", 2),
-        ):  # fmt: skip
-            value = tuple(getattr(self, name))
-            object.__setattr__(self, name, value)
-            if len(value) != length or not all(isinstance(v, int) and v >= 1 for v in value):
-                raise UserError(f"{name}={value!r}: must be {length} integers of at least 1")
-        for name in ("digits", "digit_size", "speed"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise UserError(f"{name}={(low, high)}: the first is larger than the second")
-        if self.digit_size[0] < 8 or self.digit_size[1] > min(self.size):
-            raise UserError(
-                f"digit_size={self.digit_size}: must be from 8 pixels to the sensor's shorter side "
-                f"({min(self.size)})"
-            )
-        for name, low, high in (
-            ("stamps", 1, 1000), ("period", _MOMENT, 10**7), ("threshold", 1, 255),
-            ("noise", 0, 1000), ("seed", 0, 2**32),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
-                raise UserError(f"{name}={value!r}: must be an integer from {low} to {high}")
+        pairs = dict.fromkeys(("size", "digits", "digit_size", "speed"), 2)
+        check_integers(
+            self,
+            {**pairs, "counts": 3},
+            ("digits", "digit_size", "speed"),
+            dict(
+                stamps=(1, 1000),
+                period=(_MOMENT, 10**7),
+                threshold=(1, 255),
+                noise=(0, 1000),
+                seed=(0, 2**32),
+            ),
+        )
         if self.period % _MOMENT:
             raise UserError(f"period={self.period}: must be a multiple of {_MOMENT} microseconds")
 
@@ -87,6 +78,7 @@ class Recording:
 
     Attributes:
         events: the events, sorted by time.
+        digits: the digits, in the order in which they were drawn.
         stamps: time stamps in microseconds.
         labels: label map ``[H, W]`` uint8 for each time stamp, 0 for the background and digit + 1
             elsewhere.
@@ -95,6 +87,7 @@ class Recording:
     """
 
     events: Events
+    digits: list[int]
     stamps: list[int]
     labels: list[np.ndarray]
     boxes: list[np.ndarray]
@@ -155,7 +148,7 @@ def record_scene(
             labels.append(label)
             boxes.append(found)
     parts.append(_noise(rng, stamps[-1], parameters))
-    return Recording(Events.joined(parts).in_order(), stamps, labels, boxes)
+    return Recording(Events.joined(parts).in_order(), names, stamps, labels, boxes)
 
 
 def _brightness(digits: list[_Digit], parameters: MovingParameters) -> np.ndarray:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...runtime.arguments import check_fields
-from ...runtime.errors import UserError
+from .generated import check_integers
 
 VERSION = 1  # of the drawing: raise it when the same seed would give other pixels
-SPLITS = ("train", "val", "test")
 CLASSES = tuple(str(digit) for digit in range(10))
 _INK = 96  # of 255: least ink of a pixel that belongs to the digit
 _TRIES = 20  # places tried for a digit before it is left out
@@ -49,25 +48,12 @@ class SceneParameters:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name, length in (("size", 2), ("counts", 3), ("digits", 2), ("digit_size", 2)):
-            value = tuple(getattr(self, name))
-            object.__setattr__(self, name, value)
-            whole = all(isinstance(v, int) and v >= 1 for v in value)
-            if len(value) != length or not whole:
-                raise UserError(f"{name}={value!r}: must be {length} integers of at least 1")
-        for name in ("digits", "digit_size"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise UserError(f"{name}={(low, high)}: the first is larger than the second")
-        if self.digit_size[0] < 8 or self.digit_size[1] > min(self.size):
-            raise UserError(
-                f"digit_size={self.digit_size}: must be at least 8 pixels (a scan is 8x8) and at "
-                f"most the scene's shorter side ({min(self.size)})"
-            )
-        for name, high in (("overlap", 100), ("contrast", 120), ("seed", 2**32)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or not 0 <= value <= high:
-                raise UserError(f"{name}={value!r}: must be an integer from 0 to {high}")
+        check_integers(
+            self,
+            dict(size=2, counts=3, digits=2, digit_size=2),
+            ("digits", "digit_size"),
+            dict(overlap=(0, 100), contrast=(0, 120), seed=(0, 2**32)),
+        )
 
 
 @dataclass

@@ -5,13 +5,13 @@ from typing import Any
 from mmengine.registry import DATASETS
 from mmseg.datasets import BaseSegDataset
 
-from ...runtime.errors import UserError
-from .detection import PALETTE, ensure_digit_scenes
-from .scenes import CLASSES, SPLITS, SceneParameters
+from .generated import GeneratedSet
+from .scene_files import PALETTE, ensure_digit_scenes
+from .scenes import CLASSES, SceneParameters
 
 
 @DATASETS.register_module()
-class DigitScenesSegDataset(BaseSegDataset):
+class DigitScenesSegDataset(GeneratedSet, BaseSegDataset):
     """Digit scenes as an mmseg set of background and ten digits, generated on first use.
 
     Args:
@@ -29,6 +29,7 @@ class DigitScenesSegDataset(BaseSegDataset):
     """
 
     METAINFO = {"classes": ("background", *CLASSES), "palette": [(0, 0, 0), *PALETTE]}
+    generate = staticmethod(ensure_digit_scenes)
 
     def __init__(
         self,
@@ -37,14 +38,8 @@ class DigitScenesSegDataset(BaseSegDataset):
         scenes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        if split not in SPLITS:
-            raise UserError(f"split={split!r}: must be one of {SPLITS}")
-        self.parameters = SceneParameters(**(scenes or {}))
+        self.choose(split, SceneParameters(**(scenes or {})))
         kwargs.setdefault(
             "data_prefix", dict(img_path=f"images/{split}", seg_map_path=f"labels/{split}")
         )
         super().__init__(data_root=data_root, img_suffix=".png", **kwargs)
-
-    def load_data_list(self) -> list[dict[str, Any]]:
-        ensure_digit_scenes(self.data_root, self.parameters)
-        return super().load_data_list()

@@ -5,15 +5,11 @@ from importlib.util import find_spec
 from .binning import count_events
 from .boxes import BOX, read_boxes, write_boxes
 from .dat import DatFile, sort_dat, write_dat
+from .frames import LoadEventFrames
 from .loading import LoadEvents
-from .metric import EventCocoMetric
 from .opening import open_events
 from .packing import PackEventInputs
-from .pedro import PEDRoDataset
-from .preprocessor import EventDetDataPreprocessor
-from .prophesee import Gen1Dataset, OneMpxDataset, PropheseeDataset
 from .raw import RawFile
-from .resizing import ResizeEvents
 from .rules import BoxRules
 from .stream import EventFile, Events
 
@@ -21,18 +17,12 @@ __all__ = [
     "BOX",
     "BoxRules",
     "DatFile",
-    "EventCocoMetric",
-    "EventDetDataPreprocessor",
     "EventFile",
     "Events",
-    "Gen1Dataset",
+    "LoadEventFrames",
     "LoadEvents",
-    "OneMpxDataset",
-    "PEDRoDataset",
     "PackEventInputs",
-    "PropheseeDataset",
     "RawFile",
-    "ResizeEvents",
     "count_events",
     "open_events",
     "read_boxes",
@@ -41,7 +31,20 @@ __all__ = [
     "write_dat",
 ]
 
+if find_spec("mmdet") is not None:
+    from .metric import EventCocoMetric
+    from .pedro import PEDRoDataset
+    from .preprocessor import EventDetDataPreprocessor
+    from .prophesee import Gen1Dataset, OneMpxDataset, PropheseeDataset
+    from .resizing import ResizeEvents
+
+    __all__ += ["EventDetDataPreprocessor", "Gen1Dataset", "OneMpxDataset", "PEDRoDataset"]
+    __all__ += ["EventCocoMetric", "PropheseeDataset", "ResizeEvents"]
 if find_spec("mmseg") is not None:
     from .segmentation import EventSegDataPreprocessor
 
     __all__ += ["EventSegDataPreprocessor"]
+if find_spec("mmpretrain") is not None:
+    from .classification import EventDataPreprocessor
+
+    __all__ += ["EventDataPreprocessor"]

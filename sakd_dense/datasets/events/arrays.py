@@ -2,7 +2,7 @@
 
 An ``.npy`` contains ``[N, 4]`` = t, x, y, p, as in PEDRo (Boretti et al., CVPRW 2023), or a
 structured array with those names. An ``.npz`` contains arrays ``t``, ``x``, ``y`` and ``p``, as
-SpikingJelly writes them.
+SpikingJelly writes them. Times are microseconds.
 """
 
 import zipfile
@@ -22,7 +22,8 @@ class ArrayFile(EventFile):
 
     Raises:
         MissingFileError: if the file does not exist.
-        UserError: if the file contains no arrays of events, or is truncated.
+        UserError: the file contains no arrays of events, is truncated, or has time stamps in
+            another unit than microseconds.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -77,7 +78,29 @@ def _read(path: str | Path) -> Events:
             f"{_NAMES}"
         )
     t, x, y, p = columns
-    return Events(t.astype(np.int64), x.astype(np.int32), y.astype(np.int32), (p > 0).astype("u1"))
+    times = _microseconds(path, t)
+    return Events(times, x.astype(np.int32), y.astype(np.int32), (p > 0).astype("u1"))
+
+
+def _microseconds(path: str | Path, t: np.ndarray) -> np.ndarray:
+    """Returns time stamps ``[N]`` int64.
+
+    Raises:
+        UserError: the time stamps cannot be microseconds.
+    """
+    if t.dtype.kind not in "iuf" or not np.isfinite(t).all():
+        found = f"have the type {t.dtype}" if t.dtype.kind not in "iuf" else "are not all finite"
+    elif t.dtype.kind == "f" and (t != np.floor(t)).any():
+        found = f"are fractions, such as {t[t != np.floor(t)][0]:g}"
+    elif len(t) and t.min() < 0:
+        found = f"are negative, such as {t.min():g}"
+    else:
+        return t.astype(np.int64)
+    raise UserError(
+        f"{path}: time stamps must be whole microseconds from 0 on, but those of this file "
+        f"{found}. If they are seconds, write np.round(t * 1e6).astype('int64'); milliseconds need "
+        "a factor of 1e3"
+    )
 
 
 __all__ = ["ArrayFile", "load_array"]

@@ -41,7 +41,7 @@ class EventBatches(BaseDataPreprocessor):
 
 def refuse_colours(name: str, kwargs: dict[str, Any]) -> None:
     """Raises a UserError if an argument swaps colours."""
-    colours = {k: kwargs[k] for k in ("bgr_to_rgb", "rgb_to_bgr") if kwargs.get(k)}
+    colours = {k: kwargs[k] for k in ("bgr_to_rgb", "rgb_to_bgr", "to_rgb") if kwargs.get(k)}
     if colours:
         raise UserError(f"{name}: {colours}: frames are counts and have no colours; leave it out")
 

@@ -14,6 +14,7 @@ from mmengine.registry import TRANSFORMS
 from ...runtime.errors import UserError
 from .arrays import ArrayFile, load_array
 from .binning import BINS, check_inside, count_events
+from .frames import frames_of
 from .opening import open_events
 from .stream import EventFile
 
@@ -134,16 +135,11 @@ class LoadEvents(BaseTransform):
 
 
 def _stored_frames(path: str) -> np.ndarray | None:
-    """Returns the frames ``[T, 2, H, W]`` float32 of a file with frames for events, else None."""
+    """Returns the frames ``[T, 2, H, W]`` float32 of an .npz with frames for events, else None."""
     if not str(path).lower().endswith(".npz"):
         return None
     loaded = load_array(path)
-    if isinstance(loaded, np.ndarray) or "frames" not in loaded:
-        return None
-    frames = loaded["frames"]
-    if frames.ndim != 4 or 0 in frames.shape:
-        raise UserError(f"{path}: the frames have the shape {frames.shape}, not [T, C, H, W]")
-    return frames.astype(np.float32)
+    return None if isinstance(loaded, np.ndarray) else frames_of(path, loaded)
 
 
 def _stamp(results: dict[str, Any], file: EventFile) -> int:

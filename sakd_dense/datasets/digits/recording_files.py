@@ -1,4 +1,4 @@
-"""Recordings of moving digits with boxes and label maps, generated on first use without download.
+"""Files of moving digits with boxes and label maps, generated on first use without download.
 
 The files have the layout of Prophesee's sets, so that the reader of those sets also reads them:
 
@@ -10,64 +10,15 @@ The files have the layout of Prophesee's sets, so that the reader of those sets 
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from mmengine.registry import DATASETS
 from PIL import Image
 
-from ...runtime.errors import UserError
 from ..events.boxes import BOX, write_boxes
 from ..events.dat import write_dat
-from ..events.prophesee import PropheseeDataset
-from .detection import PALETTE
-from .generated import ensure, stamp
+from .generated import SPLITS, ensure, stamp
 from .moving import VERSION, MovingParameters, Recording, record_scene
 from .scans import load_scans
-from .scenes import CLASSES, SPLITS
-
-
-@DATASETS.register_module()
-class DigitEventScenesDataset(PropheseeDataset):
-    """Moving digits with boxes as an mmdet set, read from DAT files and generated on first use.
-
-    Args:
-        split: ``'train'`` (default), ``'val'`` or ``'test'``.
-        data_root: folder of the set, which is generated there on first use.
-        recordings: values of :class:`MovingParameters` that replace its defaults.
-        kwargs: arguments of :class:`~sakd_dense.datasets.PropheseeDataset`.
-
-    Example:
-        >>> from sakd_dense.datasets import DigitEventScenesDataset
-        >>> few = dict(counts=(1, 3, 1), stamps=2)  # a sample a time stamp
-        >>> len(DigitEventScenesDataset("val", "moving", recordings=few))
-        6
-    """
-
-    METAINFO = {"classes": CLASSES, "palette": PALETTE}
-
-    def __init__(
-        self,
-        split: str = "train",
-        data_root: str = "data/digit_event_scenes",
-        recordings: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        check_split(split)
-        self.parameters = MovingParameters(**(recordings or {}))
-        width, height = self.parameters.size
-        kwargs.setdefault("size", (height, width))
-        super().__init__(data_root=data_root, split=split, **kwargs)
-
-    def load_data_list(self) -> list[dict[str, Any]]:
-        ensure_event_scenes(self.data_root, self.parameters)
-        return super().load_data_list()
-
-
-def check_split(split: str) -> None:
-    """Raises a UserError if ``split`` is unknown."""
-    if split not in SPLITS:
-        raise UserError(f"split={split!r}: must be one of {SPLITS}")
 
 
 def ensure_event_scenes(data_root: str | Path, parameters: MovingParameters) -> None:
@@ -102,4 +53,4 @@ def _write(folder: Path, name: str, recording: Recording, size: tuple[int, int])
         Image.fromarray(labels).save(folder / "labels" / f"{name}_{t}.png")
 
 
-__all__ = ["DigitEventScenesDataset", "check_split", "ensure_event_scenes"]
+__all__ = ["ensure_event_scenes"]
