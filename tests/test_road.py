@@ -88,7 +88,7 @@ def test_from_a_classifier_to_a_dense_task(root, classifier, task, metric):
         source = backbone if key.startswith("backbone.") else head
         assert torch.equal(value, source[key]), key
     found = sweep(cfg, student, (1, 2, 4))
-    assert list(found.rows) == [1, 2, 4]
+    assert list(found.at_counts(None)) == [1, 2, 4]
     for row in found.rows.values():
         # A detector of two iterations finds nothing, of which COCO's metric says nothing.
         assert any(name.endswith(metric) for name in row)
@@ -112,7 +112,7 @@ def test_event_frames_from_the_teacher_to_the_sweep(root):
         assert f"train/loss_sakd_{term}" in runner.message_hub.log_scalars
     student = f"{cfg.work_dir}/epoch_1.pth"
     result = sweep(load("sew18_sakd_digit-events", root), student, (1, 2, 8), timed_batches=0)
-    assert list(result.rows) == [1, 2, 8]
+    assert list(result.at_counts(None)) == [1, 2, 8]
     with pytest.raises(ValueError, match="has 8 time steps, but the largest of time_steps is 4"):
         sweep(load("sew18_sakd_digit-events", root), student, (1, 4), timed_batches=0)
 
@@ -135,7 +135,7 @@ def test_recordings_from_the_teacher_to_the_sweep(task, terms, root):
         assert f"train/loss_sakd_{term}" in found, found
     student = f"{cfg.work_dir}/epoch_1.pth"
     result = sweep(load(f"{task}_sew18_sakd_digit-events", root), student, (1, 8), timed_batches=0)
-    assert list(result.rows) == [1, 8]
+    assert list(result.at_counts(None)) == [1, 8]
 
 
 @pytest.mark.slow

@@ -145,7 +145,7 @@ def test(args: argparse.Namespace, name: str, config: Path, checkpoint: Path) ->
     out = folder / "sweep.json"
     if out.is_file() and out.stat().st_mtime >= checkpoint.stat().st_mtime:
         result = SweepResult.from_json(out)
-        if tuple(result.rows) == (steps or (None,)):
+        if tuple(result.at_counts(None)) == (steps or (None,)):
             print(f"    done before: {out}", flush=True)
             return result
     (folder / "energy.json").unlink(missing_ok=True)  # measured at the previous T

@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
     opened = [open_run(folder) for folder in (args.run, *args.compare)]
     out = Path(args.out or opened[0].results / "report.html")
     runs = [measure_run(run, args.time_steps, args.samples) for run in opened]
-    steps = [t for t in runs[0].sweep.rows if t is not None]
+    steps = [t for t, _ in runs[0].sweep.rows if t is not None]
     pictures = sample_pictures(runs[0], steps, args.pictures) if args.pictures else []
     write_page(out, runs, pictures)
     print(f"wrote {out}")

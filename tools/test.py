@@ -31,7 +31,7 @@ from sakd_dense.config.scopes import load_config
 from sakd_dense.guards.data_errors import data_and_disk_named
 from sakd_dense.report.figures import save_readings
 from sakd_dense.runtime.processes import leaving_process_group
-from sakd_dense.timesteps import CountGrid, SweepResult, grid, sweep
+from sakd_dense.timesteps import sweep
 from sakd_dense.transfer import verify_checkpoint
 
 PREDICTIONS = (
@@ -109,13 +109,9 @@ def main(argv: list[str] | None = None) -> None:
     if args.tta:
         use_tta(cfg)
     start_processes(cfg)
-    how = args.time_steps, args.timed_batches, not args.no_fuse
-    result: SweepResult | CountGrid
+    how = args.time_steps, args.timed_batches, not args.no_fuse, args.counts or None
     with data_and_disk_named(cfg):
-        if args.counts:
-            result = grid(cfg, args.checkpoint, args.counts, *how)
-        else:
-            result = sweep(cfg, args.checkpoint, *how)
+        result = sweep(cfg, args.checkpoint, *how)
     if not is_main_process():
         return
     plot = args.plot or (args.out and str(Path(args.out).with_suffix(".png")))

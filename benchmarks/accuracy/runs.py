@@ -32,7 +32,7 @@ from sakd_dense.config.teacher import sakd_hook
 from sakd_dense.config.types import ANN_TYPES, ann_type, spiking_part_cfgs
 from sakd_dense.export import publish
 from sakd_dense.runtime.amp import with_amp
-from sakd_dense.timesteps import SweepResult, grid, sweep
+from sakd_dense.timesteps import SweepResult, sweep
 
 # Relative to the folder of the checkout, like data/.
 RUNS = Path("work_dirs")
@@ -144,10 +144,7 @@ def swept(
         cfg.work_dir, cfg.log_level = str(RUNS / track / "sweeps"), "WARNING"
         steps = None if arm == "teacher" else time_steps
         counts = ARMS[arm].get("read_counts")
-        if counts:
-            grid(cfg, str(file), counts, steps, timed_batches=0).to_json(out)
-        else:
-            sweep(cfg, str(file), steps, timed_batches=0).to_json(out)
+        sweep(cfg, str(file), steps, timed_batches=0, counts=counts).to_json(out)
     return json.loads(out.read_text()) if out.is_file() else None
 
 
@@ -187,9 +184,7 @@ def published(track: str, arm: str, seed: int) -> Path:
         if checkpoint(where, what, seed) is None:
             train(where, what, seed)
     swept(track, arm, seed, "test")
-    # A grid of T and D is not a sweep: its metrics stay in benchmarks/results.
-    kept = RESULTS / track / f"{arm}-seed{seed}.json"
-    metrics = None if "read_counts" in ARMS[arm] else SweepResult.from_json(kept)
+    metrics = SweepResult.from_json(RESULTS / track / f"{arm}-seed{seed}.json")
     out = RUNS / "published" / f"{track}_{arm}-seed{seed}.safetensors"
     out.parent.mkdir(parents=True, exist_ok=True)
     return publish(trained(track, arm, seed), out, config(track, arm, seed), metrics)
@@ -230,7 +225,7 @@ def readings(rows: list[dict[str, Any]], metric: str, digits: int) -> list[str]:
     by_t: dict[Any, list[float]] = {}
     rates = []
     for row in rows:
-        values = row.get("values") or {**row, **row["metrics"]}  # a grid's, or a sweep's
+        values = {**row, **row["metrics"]}
         by_t.setdefault(row["T"], []).append(values[metric])
         if row["T"] == 4:
             rates.append(values["firing_rate"])

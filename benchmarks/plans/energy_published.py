@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from benchmarks.speed.backbone import AT_REST
 from sakd_dense.backbones import SEWResNet
 from sakd_dense.energy import CONVENTIONS, cost_of, measure
-from sakd_dense.timesteps.table import aligned
+from sakd_dense.runtime.records import aligned
 
 T = 4
 

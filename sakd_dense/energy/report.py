@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from ..firing.counter import Spikes
-from ..runtime.records import Record
-from ..timesteps.table import aligned
+from ..runtime.records import Record, aligned
 from .conventions import CONVENTIONS, e_mac_of_levels
 from .counter import Operations
 from .readings import Layer, Reading

@@ -95,7 +95,7 @@ def record_of(cfg: Config | None, sweep: SweepResult | None, meta: Mapping[str, 
         if hook:
             record["teacher"] = hook["teacher"]["checkpoint"]
     if sweep is not None:
-        record["metrics"] = {str(t): row for t, row in sweep.rows.items()}
+        record["metrics"] = sweep.labelled()
     return record
 
 

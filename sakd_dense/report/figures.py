@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..energy.conventions import CONVENTIONS
 from ..energy.report import EnergyReport
-from ..timesteps.count_grid import CountGrid
 from ..timesteps.result import SweepResult
-from ..timesteps.table import FIRING_RATE, MS, main_metric, metric_columns
+from ..timesteps.table import FIRING_RATE, MS, metric_columns
 from .canvas import new_figure, save_png
 from .run import MeasuredRun, Run
 
@@ -59,33 +58,27 @@ def metric_over_time_steps(axes: "Axes", runs: Sequence[MeasuredRun], metric: st
     axes.legend()
 
 
-def save_readings(result: SweepResult | CountGrid, path: str | os.PathLike[str]) -> None:
+def save_readings(result: SweepResult, path: str | os.PathLike[str]) -> None:
     """Writes a PNG with one panel each for metrics, firing rate and ms per image, over T.
 
-    For a grid, the metric panel shows only the main metric, and each panel has one curve per D.
+    With several D, the metric panel shows only the main metric, and each panel has a curve per D.
 
     Example:
         >>> from pathlib import Path
         >>> from sakd_dense.report import save_readings
         >>> from sakd_dense.timesteps import SweepResult
-        >>> rows = {1: {"mIoU": 40.0}, 4: {"mIoU": 45.5}}
+        >>> rows = {(1, None): {"mIoU": 40.0}, (4, None): {"mIoU": 45.5}}
         >>> save_readings(SweepResult(rows=rows), "sweep.png")
         >>> Path("sweep.png").is_file()
         True
     """
-    by_count: dict[int | None, dict[int | None, dict[str, float]]] = {}
-    if isinstance(result, CountGrid):
-        for (t, d), row in result.rows.items():
-            by_count.setdefault(d, {})[t] = row
-    else:
-        by_count[None] = result.rows
-    every = [row for rows in by_count.values() for row in rows.values()]
-    metrics = metric_columns(dict(enumerate(every)))
-    main = main_metric(dict(enumerate(every)))
-    if isinstance(result, CountGrid):
-        metrics = {n: h for n, h in metrics.items() if n == main}
+    by_count = {d: result.at_counts(d) for d in result.counts}
+    every = list(result.rows.values())
+    metrics = metric_columns(result.rows)
+    if result.counts != [None]:
+        metrics = {n: h for n, h in metrics.items() if n == result.main_metric}
     panels = {"metric": metrics}
-    for name, label in ((FIRING_RATE, "firing rate"), (MS, "ms an image, T alone")):
+    for name, label in ((FIRING_RATE, "firing rate"), (MS, "ms per image, T alone")):
         if any(name in row for row in every):
             panels[label] = {name: label}
     panels = {label: names for label, names in panels.items() if names}
@@ -126,7 +119,7 @@ def heat_map(axes: "Axes", report: EnergyReport) -> None:
             for j, value in enumerate(row):
                 ink = "black" if value > 0.6 * top else "white"
                 axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6, color=ink)
-    axes.figure.colorbar(image, ax=axes, label="spikes a neuron and step")
+    axes.figure.colorbar(image, ax=axes, label="spikes per neuron and time step")
 
 
 def energy_bars(axes: "Axes", report: EnergyReport, convention: str) -> None:
@@ -141,7 +134,7 @@ def energy_bars(axes: "Axes", report: EnergyReport, convention: str) -> None:
         values += [macs * e_mac * 1e-9 for e_mac in quantised.values()]
         axes.bar(labels, values, bottom=bottom, label=part)
         bottom = [a + b for a, b in zip(bottom, values, strict=True)]
-    axes.set_title(f"mJ an image, {CONVENTIONS[convention]}", fontsize=9)
+    axes.set_title(f"mJ per image, {CONVENTIONS[convention]}", fontsize=9)
     axes.set_xlabel("T")
     axes.legend(fontsize=7)
 
@@ -201,7 +194,7 @@ def pareto(axes: "Axes", runs: Sequence[MeasuredRun], metric: str, convention: s
         every.append((None, mj, teacher))
     best = front(every)
     axes.plot([p[1] for p in best], [p[2] for p in best], "--", color="gray", label="front")
-    axes.set_xlabel(f"mJ an image, {CONVENTIONS[convention]}")
+    axes.set_xlabel(f"mJ per image, {CONVENTIONS[convention]}")
     axes.set_ylabel(metric)
     axes.legend()
     axes.grid(alpha=0.3)

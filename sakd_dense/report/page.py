@@ -61,7 +61,7 @@ def write_page(
         title=run.name,
         answer=answer(run, metric),
         rows=_rows(run),
-        columns=[*metric_columns(run.sweep.rows).values(), "firing rate", "ms an image"],
+        columns=[*metric_columns(run.sweep.rows).values(), "firing rate", "ms per image"],
         accuracy=svg_of(curves),
         paretos=[svg_of(front) for front in fronts],
         heat=svg_of(rates, height=rates_height),
@@ -113,9 +113,9 @@ def answer(run: MeasuredRun, metric: str) -> list[str]:
 
 def _rows(run: MeasuredRun) -> list[list[str]]:
     names = list(metric_columns(run.sweep.rows))
-    rows: list[tuple[str, dict[str, Any]]] = [(str(t), r) for t, r in run.sweep.rows.items()]
+    rows: list[tuple[str, dict[str, Any]]] = list(run.sweep.labelled().items())
     if run.teacher_sweep is not None:
-        rows.append(("ANN", run.teacher_sweep.rows[None]))
+        rows.append(("ANN", run.teacher_sweep.rows[None, None]))
     digits = {**dict.fromkeys((*names, FIRING_RATE), 3), MS: 1}
     return [[t, *(_number(row.get(name), d) for name, d in digits.items())] for t, row in rows]
 

@@ -90,12 +90,12 @@ class MeasuredRun(Run):
 
         COCO's metrics are missing where a detector finds nothing.
         """
-        rows = {t: row.get(metric) for t, row in self.sweep.rows.items() if t is not None}
+        rows = {t: row.get(metric) for (t, _), row in self.sweep.rows.items() if t is not None}
         return {t: value for t, value in rows.items() if value is not None and isfinite(value)}
 
     def teacher_value(self, metric: str) -> float | None:
         """Returns the metric of the ANN teacher, or None if it was not measured."""
-        return self.teacher_sweep.rows[None].get(metric) if self.teacher_sweep else None
+        return self.teacher_sweep.rows[None, None].get(metric) if self.teacher_sweep else None
 
 
 def open_run(folder: str | Path) -> Run:
@@ -165,7 +165,7 @@ def measure_run(run: Run, time_steps: Sequence[int], samples: int) -> MeasuredRu
         measured = sweep(cfg, run.checkpoint, time_steps, fuse=True)
         measured.to_json(run.results / SWEEP)
     if energy is None:
-        steps = [t for t in measured.rows if t is not None]
+        steps = [t for t, _ in measured.rows if t is not None]
         energy = study(cfg, run.checkpoint, steps, samples, teacher_checkpoint=run.teacher)
         energy.to_json(run.results / ENERGY)
     if teacher_sweep is None and run.teacher is not None:

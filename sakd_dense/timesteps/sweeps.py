@@ -1,4 +1,8 @@
-"""Tests of a checkpoint at several T: metrics, firing rates and times."""
+"""Tests of a checkpoint at several T and D: metrics, firing rates and times.
+
+One pass gives every T. Another D changes the output of the first layer of neurons, and with it the
+input of all later layers, so each D takes its own pass.
+"""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +16,8 @@ from mmengine.runner import Runner
 from ..backbones.time_steps import check_time_steps, find_spiking_backbone, spiking_backbones
 from ..config.models import check_test_loop
 from ..loading.load import load_for_test, runner_for_test
+from ..neurons.counts import check_counts
+from ..neurons.layer import at_counts
 from ..runtime.errors import UserError
 from .evaluators import evaluator_for
 from .loops import TimeStepTestLoop
@@ -26,9 +32,9 @@ def sweep(
     time_steps: Iterable[int] | None = None,
     timed_batches: int = 4,
     fuse: bool = False,
-    name: str = "",
+    counts: Iterable[int] | None = None,
 ) -> SweepResult:
-    """Tests a model at several T, from one backbone pass per batch.
+    """Tests a model at several T, from one backbone pass per batch, and at several D.
 
     Args:
         cfg_or_runner: a config, from which a runner is built, or a runner, whose model, test data
@@ -43,15 +49,17 @@ def sweep(
             times.
         fuse: whether to fold the BatchNorms of spiking backbones (:meth:`SpikingBackbone.fuse`).
             The result is the same up to rounding, and faster. A runner's model stays folded.
-        name: part of the names of the files that the evaluator writes.
+        counts: values of D to test, in the order of the rows, for neurons that fire integers. None
+            uses those of the neurons.
 
     Returns:
-        The metrics, firing rates and times at every T.
+        The metrics, firing rates and times at every T and D.
 
     Raises:
         MissingFileError: the checkpoint does not exist.
         UserError: the checkpoint does not fit or is not given, ``time_steps`` is not valid, the
-            config has no test set, or the model does not allow reading several T.
+            config has no test set, the model does not allow reading several T, or its neurons do
+            not fire integers.
 
     Example:
         >>> from mmengine.config import Config
@@ -70,35 +78,51 @@ def sweep(
     if fuse:
         for backbone in spiking_backbones(runner.model).values():
             backbone.fuse()
+    levels: tuple[int | None, ...] = (None,) if counts is None else check_counts(counts)
+    rows: dict[tuple[int | None, int | None], dict[str, float]] = {}
     with _for_test(runner, loaded=checkpoint is not None):
-        loop = runner.test_loop
-        if loop is None:
-            raise UserError("sweep: the runner has no test set; give it a test_dataloader")
-        if steps is None:
-            steps = _steps_of(runner, loop)
-        fp16 = getattr(loop, "fp16", False)
-        if steps is not None:
-            find_spiking_backbone(runner.model)
-            evaluator = evaluator_for(name, loop.evaluator) if name else loop.evaluator
-            loop = TimeStepTestLoop(runner, loop.dataloader, evaluator, fp16, steps)
-            runner._test_loop = loop
-        metrics = runner.test()
-        rows = {None: dict(metrics)} if steps is None else dict(loop.rows)
-        batches = list(islice(iter(loop.dataloader), timed_batches)) if timed_batches else []
-        if batches:
-            for t, row in rows.items():
-                row[MS] = ms_per_image(runner.model, batches, t, fp16)
+        for d in levels:
+            with at_counts(runner.model, d):
+                found, loop, batches = _pass(runner, steps, timed_batches, f"D{d}" if d else "")
+            rows |= {(t, d): row for t, row in found.items()}
     sizes = [_batch_size(batch) for batch in batches]
+    one_pass = levels == (None,) and None not in found
     return SweepResult(
         rows=rows,
         config=str(runner.cfg.filename or ""),
         checkpoint=checkpoint,
         images=len(loop.dataloader.dataset),
-        sweep_ms_per_image=None if steps is None else 1000 * loop.seconds_per_image,
+        sweep_ms_per_image=1000 * loop.seconds_per_image if one_pass else None,
         timed_images=sum(sizes),
         batch_size=max(sizes, default=0),
         device=_device(runner.model),
     )
+
+
+def _pass(
+    runner: Runner, steps: tuple[int, ...] | None, timed_batches: int, name: str
+) -> tuple[dict[int | None, dict[str, float]], Any, list[Any]]:
+    """Tests at the D of the neurons; returns the rows by T, the loop and the timed batches."""
+    loop = runner.test_loop
+    if loop is None:
+        raise UserError("sweep: the runner has no test set; give it a test_dataloader")
+    if steps is None:
+        steps = _steps_of(runner, loop)
+    fp16 = getattr(loop, "fp16", False)
+    before = loop
+    if steps is not None:
+        find_spiking_backbone(runner.model)
+        evaluator = evaluator_for(name, loop.evaluator) if name else loop.evaluator
+        loop = TimeStepTestLoop(runner, loop.dataloader, evaluator, fp16, steps)
+        runner._test_loop = loop
+    metrics = runner.test()
+    rows = {None: dict(metrics)} if steps is None else dict(loop.rows)
+    batches = list(islice(iter(loop.dataloader), timed_batches)) if timed_batches else []
+    if batches:
+        for t, row in rows.items():
+            row[MS] = ms_per_image(runner.model, batches, t, fp16)
+    runner._test_loop = before
+    return rows, loop, batches
 
 
 @contextmanager

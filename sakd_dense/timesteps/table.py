@@ -2,9 +2,11 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any
+
+from ..runtime.records import aligned
 
 FIRING_RATE = "firing_rate"
 MS = "ms_per_image"
@@ -62,23 +64,11 @@ def table(rows: Rows, key: str = "T") -> str:
     formats = [_format(name, [row.get(name) for row in rows.values()]) for name in headings]
     for t, row in rows.items():
         cells = [_cell(row.get(n), f) for n, f in zip(headings, formats, strict=True)]
-        lines.append(["-" if t is None else str(t), *cells])
+        lines.append([str(t), *cells])
     return aligned(lines)
 
 
-def aligned(lines: Sequence[Sequence[str]], left: int = 0) -> str:
-    """Aligns cells in columns: the first ``left`` columns to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
-_MEASURED = {FIRING_RATE: "firing rate", MS: "ms an image"}
+_MEASURED = {FIRING_RATE: "firing rate", MS: "ms per image"}
 
 
 def _last(name: str) -> str:

@@ -50,9 +50,9 @@ def test_the_record(student, tmp_path, capsys):
     cfg = detection_config(tmp_path, retinanet(time_steps=3))
     cfg.custom_hooks = [dict(type="SAKDHook", teacher=dict(checkpoint="teacher.pth"))]
     cfg.dump(tmp_path / "cfg.py")
-    SweepResult(rows={1: {"coco/bbox_mAP": 0.25}, 3: {"coco/bbox_mAP": 0.5}}).to_json(
-        tmp_path / "sweep.json"
-    )
+    SweepResult(
+        rows={(1, None): {"coco/bbox_mAP": 0.25}, (3, None): {"coco/bbox_mAP": 0.5}}
+    ).to_json(tmp_path / "sweep.json")
     args = ["--config", str(tmp_path / "cfg.py"), "--sweep", str(tmp_path / "sweep.json")]
     main([str(file), "--out", str(tmp_path / "slim.pth"), *args])
     (written,) = tmp_path.glob("slim-*.json")

@@ -14,7 +14,7 @@ ROWS = {
 
 def test_a_sweep_is_a_png(tmp_path):
     for rows in (ROWS, {None: {"coco/bbox_mAP": 0.5}}, {**ROWS, None: {"coco/bbox_mAP": 0.5}}):
-        save_readings(SweepResult(rows), tmp_path / "a.png")
+        save_readings(SweepResult({(t, None): row for t, row in rows.items()}), tmp_path / "a.png")
         assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
         assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 

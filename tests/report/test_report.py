@@ -87,7 +87,7 @@ def test_everything_is_in_one_file(task, root):
     # What was measured is kept: the second report measures nothing.
     sweep = SweepResult.from_json(page.parent / "sweep.json")
     energy = EnergyReport.from_json(page.parent / "energy.json")
-    assert list(sweep.rows) == list(energy.readings) == [*steps]
+    assert list(sweep.at_counts(None)) == list(energy.readings) == [*steps]
     before = (page.parent / "energy.json").stat().st_mtime_ns
     main([str(page.parent), "--pictures", "0", "--out", str(root / "again.html")])
     assert (page.parent / "energy.json").stat().st_mtime_ns == before
@@ -153,7 +153,7 @@ def test_a_time_step_without_metrics_leaves_a_dash(root, tmp_path):
     shutil.copytree(reported(DETECTOR, root).parent, folder)
     sweep = SweepResult.from_json(folder / "sweep.json")
     for t, says in ((1, "At T = 2 the spiking model has coco/bbox_mAP"), (2, None)):
-        sweep.rows[t] = {"firing_rate": 0.25}  # a detector that finds nothing
+        sweep.rows[t, None] = {"firing_rate": 0.25}  # a detector that finds nothing
         sweep.to_json(folder / "sweep.json")
         if says is None:
             with pytest.raises(SystemExit, match="its test has no .* at any T"):

@@ -8,12 +8,9 @@ import pytest
 from sakd_dense.energy import EnergyReport
 from sakd_dense.runtime.errors import MissingFileError
 from sakd_dense.timesteps import SweepResult
-from sakd_dense.timesteps.count_grid import CountGrid
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 READINGS = [f for f in RESULTS.glob("*/*-seed*.json") if not f.name.startswith("energy-")]
-GRIDS = [f for f in READINGS if "D" in json.loads(f.read_text())["rows"][0]]
-SWEEPS = [f for f in READINGS if f not in GRIDS]
 ENERGIES = list(RESULTS.glob("*/energy-*.json"))
 
 
@@ -23,23 +20,16 @@ def test_a_file_that_is_not_there_is_named(tmp_path, kind):
         kind.from_json(tmp_path / "nowhere.json")
 
 
-def test_sweeps_that_the_benchmarks_kept_are_read():
-    assert SWEEPS
-    for file in SWEEPS:
+def test_sweeps_that_the_benchmarks_kept_are_read_and_written(tmp_path):
+    assert READINGS
+    for file in READINGS:
         content, result = json.loads(file.read_text()), SweepResult.from_json(file)
-        assert [row["T"] for row in content["rows"]] == list(result.rows)
+        assert [(row["T"], row.get("D")) for row in content["rows"]] == list(result.rows)
         assert (content["versions"], content["date"]) == (result.versions, result.date)
         for row in content["rows"]:
-            assert row["metrics"].items() <= result.rows[row["T"]].items()
-
-
-def test_grids_that_the_benchmarks_kept_are_read_and_written(tmp_path):
-    assert GRIDS
-    for file in GRIDS:
-        content, result = json.loads(file.read_text()), CountGrid.from_json(file)
-        assert {(r["T"], r["D"]): r["values"] for r in content["rows"]} == result.rows
+            assert row["metrics"].items() <= result.rows[row["T"], row.get("D")].items()
         result.to_json(tmp_path / "again.json")
-        assert CountGrid.from_json(tmp_path / "again.json") == result
+        assert SweepResult.from_json(tmp_path / "again.json") == result
 
 
 def test_energies_that_the_benchmarks_kept_are_read_and_written(tmp_path):

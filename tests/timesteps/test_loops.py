@@ -191,21 +191,21 @@ def test_a_sweep_of_a_runner_gives_it_back(scenes):
     before = runner._test_loop, runner._hooks, runner.model.training
     result = sweep(runner, time_steps=(1, 4), timed_batches=0)
     assert (runner._test_loop, runner._hooks, runner.model.training) == before
-    assert list(result.rows) == [1, 4]
+    assert list(result.at_counts(None)) == [1, 4]
     assert result.checkpoint is None and result.timed_images == 0
-    assert "ms an image" not in result.table()
+    assert "ms per image" not in result.table()
 
 
 def test_a_sweep_of_a_config_takes_its_own_t_and_its_loops_steps(scenes):
     checkpoint = write_checkpoint(build(retinanet()), scenes / "snn.pth")
     cfg = detection_config(scenes, retinanet())
     result = sweep(cfg, checkpoint)
-    assert list(result.rows) == [4]
-    assert result.rows[4]["ms_per_image"] > 0
+    assert list(result.at_counts(None)) == [4]
+    assert result.rows[4, None]["ms_per_image"] > 0
     assert (result.images, result.timed_images, result.batch_size) == (4, 4, 2)
     cfg.test_cfg = dict(type="TimeStepTestLoop", time_steps=(2, 1))
     cfg.load_from = checkpoint
-    assert list(sweep(cfg, timed_batches=0).rows) == [2, 1]
+    assert list(sweep(cfg, timed_batches=0).at_counts(None)) == [2, 1]
     assert cfg.load_from == checkpoint
 
 
@@ -215,7 +215,7 @@ def test_an_ann_has_one_row_and_no_steps(scenes):
     checkpoint = write_checkpoint(build(ann), scenes / "ann.pth")
     cfg = detection_config(scenes, ann)
     result = sweep(cfg, checkpoint)
-    assert list(result.rows) == [None]
+    assert list(result.at_counts(None)) == [None]
     assert result.table().splitlines()[1].split()[0] == "-"
     result.to_json(scenes / "ann.json")
     assert SweepResult.from_json(scenes / "ann.json").rows == result.rows
@@ -227,7 +227,7 @@ def test_a_student_is_tested_without_its_teachers_checkpoint(scenes):
     checkpoint = write_checkpoint(build(retinanet()), scenes / "snn.pth")
     hooks = [dict(type="SAKDHook", teacher=dict(checkpoint=str(scenes / "not_there.pth")))]
     cfg = detection_config(scenes, retinanet(), custom_hooks=hooks)
-    assert 4 in sweep(cfg, checkpoint, (1, 4), timed_batches=0).rows
+    assert (4, None) in sweep(cfg, checkpoint, (1, 4), timed_batches=0).rows
 
 
 @pytest.mark.parametrize("fuse", [False, True])
@@ -237,4 +237,4 @@ def test_averaged_weights_are_those_of_the_checkpoint(scenes, fuse):
     expected = sweep(cfg, checkpoint, (2,), timed_batches=0).rows
     cfg = detection_config(scenes, retinanet(), custom_hooks=[dict(type="EMAHook")])
     found = sweep(cfg, checkpoint, (2,), timed_batches=0, fuse=fuse).rows
-    assert found[2] == pytest.approx(expected[2], abs=1e-3)
+    assert found[2, None] == pytest.approx(expected[2, None], abs=1e-3)

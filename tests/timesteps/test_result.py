@@ -25,9 +25,9 @@ DETECTION = {
 
 def test_a_detectors_table_is_aligned():
     assert table(DETECTION).splitlines() == [
-        "T    mAP  mAP50  mAP75  firing rate  ms an image",
-        "1  0.100  0.200  0.050        0.123         10.0",
-        "4  0.400  0.800  0.200        0.123         40.2",
+        "T    mAP  mAP50  mAP75  firing rate  ms per image",
+        "1  0.100  0.200  0.050        0.123          10.0",
+        "4  0.400  0.800  0.200        0.123          40.2",
     ]
     assert main_metric(DETECTION) == "coco/bbox_mAP"
 
@@ -68,8 +68,8 @@ def test_columns_follow_the_metrics(metrics, headings):
 
 
 def test_json_keeps_everything_and_has_no_nan(tmp_path):
-    rows = {t: {**row, "coco/cat": np.array([0.5, np.nan])} for t, row in DETECTION.items()}
-    rows[1]["coco/bbox_mAP_s"] = float("nan")
+    rows = {(t, None): {**row, "coco/cat": np.array([0.5, np.nan])} for t, row in DETECTION.items()}
+    rows[1, None]["coco/bbox_mAP_s"] = float("nan")
     result = SweepResult(rows, config="c.py", checkpoint="x.pth", sweep_ms_per_image=50.0)
     path = tmp_path / "new" / "sweep.json"
     result.to_json(path)
@@ -80,7 +80,7 @@ def test_json_keeps_everything_and_has_no_nan(tmp_path):
     assert {"torch", "mmengine", "python", "sakd_dense"} <= set(content["versions"])
     assert content["command"] and content["date"].endswith("+00:00")
     again = SweepResult.from_json(path)
-    assert again.rows[4]["ms_per_image"] == pytest.approx(40.16)
+    assert again.rows[4, None]["ms_per_image"] == pytest.approx(40.16)
     assert again.checkpoint == "x.pth"
 
 

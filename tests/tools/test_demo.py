@@ -107,7 +107,7 @@ def test_it_ends_with_a_table_and_a_report(done):
     for word in ("ANN teacher", "SNN, level 1 alone", "SNN, SAKD", "mAP", "firing rate"):
         assert word in table
     sweeps = {n: SweepResult.from_json(folder / f"{n}-test" / "sweep.json") for n in demo.MODELS}
-    rows = {name: list(sweep.rows) for name, sweep in sweeps.items()}
+    rows = {name: list(sweep.at_counts(None)) for name, sweep in sweeps.items()}
     assert rows == {"teacher": [None], "level1": [1, 2], "sakd": [1, 2]}
     report = folder / "sakd-test" / "report.html"
     assert str(report) in table
@@ -148,7 +148,7 @@ def test_a_second_start_trains_nothing_and_reads_only_other_time_steps(done, cap
     assert tools_of(arguments(folder.parent)) == ["report"]
     assert capsys.readouterr().out.count("done before") == 6
     assert tools_of(arguments(folder.parent, 1)) == ["test", "test", "report"]
-    assert list(SweepResult.from_json(folder / "sakd-test" / "sweep.json").rows) == [1]
+    assert list(SweepResult.from_json(folder / "sakd-test" / "sweep.json").at_counts(None)) == [1]
 
 
 def test_other_settings_are_refused_with_the_way_out(done):

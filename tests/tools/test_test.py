@@ -38,7 +38,7 @@ def test_table_json_plot_and_pictures(files, capsys):
     )
     printed = capsys.readouterr().out
     (header,) = [line for line in printed.splitlines() if line.lstrip().startswith("T ")]
-    assert header.split() == ["T", "mAP", "mAP50", "mAP75", "firing", "rate", "ms", "an", "image"]
+    assert header.split() == ["T", "mAP", "mAP50", "mAP75", "firing", "rate", "ms", "per", "image"]
     content = json.loads((root / "sweep.json").read_text())
     assert [row["T"] for row in content["rows"]] == [1, 2, 4]
     assert content["checkpoint"] == arguments[1] and content["timed_images"] == 2
@@ -81,9 +81,9 @@ def test_a_grid_of_t_and_d(counting, tmp_path, capsys):
         options += [f"model.backbone.neuron.D={row['D']}"]
         main([*counting, "--out", str(single), *where, *options])
         (alone,) = json.loads(single.read_text())["rows"]
-        values = {**alone["metrics"], "firing_rate": alone["firing_rate"]}
-        assert row["values"] == pytest.approx(values)
-    assert len({row["values"]["firing_rate"] for row in rows}) == 4
+        assert row["metrics"] == pytest.approx(alone["metrics"])
+        assert row["firing_rate"] == pytest.approx(alone["firing_rate"])
+    assert len({row["firing_rate"] for row in rows}) == 4
     capsys.readouterr()
 
 
@@ -107,7 +107,7 @@ def test_without_steps_the_configs_own_t(files, capsys):
     main(
         [*arguments, "--cfg-options", "model.backbone.time_steps=2", "--plot", str(root / "p.png")]
     )
-    table = capsys.readouterr().out.partition("ms an image\n")[2]
+    table = capsys.readouterr().out.partition("ms per image\n")[2]
     assert table.splitlines()[0].split()[0] == "2"
     assert (root / "p.png").is_file()
 
