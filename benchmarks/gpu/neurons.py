@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sakd_dense.neurons.clock import Clock
+from sakd_dense.neurons.forward_state import ForwardState
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.neurons.nodes import DEFAULT_NEURON
 
@@ -66,7 +66,7 @@ def _fired(
     """Returns output and gradients of a layer of neurons, alone or with BatchNorm and shortcut."""
     torch.manual_seed(0)
     batch, channels, *size = SHAPE
-    neuron = SpikingNeuron({**cfg, "backend": backend}, Clock(STEPS), channels).to(device)
+    neuron = SpikingNeuron({**cfg, "backend": backend}, ForwardState(STEPS), channels).to(device)
     norm = nn.BatchNorm2d(channels)
     with torch.no_grad():
         norm.weight.uniform_(0.5, 2.0)

@@ -8,7 +8,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..neurons.clock import Clock
+from ..neurons.forward_state import ForwardState
 from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
 from .folding import fold_batchnorm
@@ -27,15 +27,15 @@ class Readout(nn.Module):
     sweep and level 2 read prefixes with such a hook.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, state: ForwardState) -> None:
         super().__init__()
-        self.clock = clock
+        self.state = state
         self.output = "rate"
 
     def forward(self, sequences: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if self.output == "sequence":
             return tuple(s.contiguous() for s in sequences)
-        return tuple(self.clock.rate(s) for s in sequences)
+        return tuple(self.state.rate(s) for s in sequences)
 
 
 class SpikingBackbone(BaseModule):
@@ -69,9 +69,9 @@ class SpikingBackbone(BaseModule):
         self._keep_time(time_steps, output)
 
     def _keep_time(self, time_steps: int, output: str) -> None:
-        self.clock = Clock(_positive(time_steps))
+        self.state = ForwardState(_positive(time_steps))
         self.time_steps = time_steps
-        self.readout = Readout(self.clock)
+        self.readout = Readout(self.state)
         self.output = output
         normalise_silence()
 
@@ -131,7 +131,7 @@ class SpikingBackbone(BaseModule):
 
     @abstractmethod
     def sequences(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Returns the outputs of the stages, ``[T*B, C, H, W]`` each, with T from ``self.clock``.
+        """Returns the outputs of the stages, ``[T*B, C, H, W]`` each, with T from ``self.state``.
 
         Args:
             x: Images ``[B, C, H, W]`` or event frames ``[T, B, C, H, W]``.
@@ -164,7 +164,7 @@ class SpikingBackbone(BaseModule):
                 f"H, W], got a tensor of shape {tuple(x.shape)}"
             )
         steps = x.shape[0] if x.dim() == 5 else _positive(self.time_steps)
-        self.clock.start(steps)
+        self.state.start(steps)
         stages = tuple(s.unflatten(0, (steps, -1)) for s in self.sequences(x))
         return self.format_features(self.readout(stages))
 

@@ -30,7 +30,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..neurons.batchnorm import is_observed
-from ..neurons.clock import Clock
+from ..neurons.forward_state import ForwardState
 from ..neurons.layer import SpikingNeuron
 from ..neurons.spec import BEFORE, BEHIND
 from ..runtime.errors import UserError
@@ -57,7 +57,7 @@ class ResidualBlock(BaseModule):
     Args:
         architecture: arguments that all blocks of the backbone share.
         channels: number of channels of the output.
-        clock: provides the number of time steps T.
+        state: provides the number of time steps T.
         downsample: convolution and norm of the shortcut; None if the shortcut is the input.
         drop_path_rate: rate of stochastic depth. Default: 0.
         init_cfg: MMEngine's initialisation. Default: None.
@@ -81,7 +81,7 @@ class ResidualBlock(BaseModule):
         self,
         architecture: Architecture,
         channels: int,
-        clock: Clock,
+        state: ForwardState,
         *,
         downsample: nn.Module | None = None,
         drop_path_rate: float = 0.0,
@@ -90,14 +90,14 @@ class ResidualBlock(BaseModule):
         super().__init__(init_cfg)
         self.connect = architecture.connect
         self.with_cp = architecture.with_cp
-        self.clock = clock
+        self.state = state
         self._norm_cfg, self._neuron = architecture.norm(), architecture.neuron
         self.plugins: dict[str, list[str]] = {}
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else None
         self.downsample = downsample
         self.downsample_sn = None
         if downsample is not None and self.connect != "BEFORE":
-            self.downsample_sn = SpikingNeuron(self._neuron, clock, channels)
+            self.downsample_sn = SpikingNeuron(self._neuron, state, channels)
 
     def _add_neurons(self, channels: int, index: int) -> None:
         """Adds the norm and the neurons behind convolution ``index``."""
@@ -106,7 +106,7 @@ class ResidualBlock(BaseModule):
         self.add_module(name, norm)
         last = index == self.convolutions
         shortcut = BEHIND if last and self.connect == "ADD" else BEFORE
-        neurons = SpikingNeuron(self._neuron, self.clock, channels, shortcut)
+        neurons = SpikingNeuron(self._neuron, self.state, channels, shortcut)
         self.add_module(f"sn{index}", neurons)
 
     def _add_plugins(self, plugins: Sequence[dict[str, Any]], conv: str, channels: int) -> None:
@@ -132,7 +132,7 @@ class ResidualBlock(BaseModule):
         if self.drop_path is None or not self.training:
             return branch
         # An image keeps or loses the branch at all time steps together.
-        images = branch.unflatten(0, (self.clock.time_steps, -1)).transpose(0, 1)
+        images = branch.unflatten(0, (self.state.time_steps, -1)).transpose(0, 1)
         return self.drop_path(images).transpose(0, 1).flatten(0, 1)
 
     @property
@@ -152,8 +152,8 @@ class ResidualBlock(BaseModule):
         """Returns F(x) before its last norm, ``[T*B, C, H, W]``."""
 
     def _run(self, x: Tensor, time_steps: int) -> Tensor:
-        # Set here too: at recomputation the clock may already belong to another forward.
-        self.clock.time_steps = time_steps
+        # Set here too: at recomputation the state may already belong to another forward.
+        self.state.time_steps = time_steps
         last = self.convolutions
         fire, norm = getattr(self, f"sn{last}"), getattr(self, f"norm{last}")
         current, identity = self.current(x), self._identity(x)
@@ -178,8 +178,8 @@ class ResidualBlock(BaseModule):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.with_cp and torch.is_grad_enabled():
-            return checkpointed(self._run, x, self.clock.time_steps, of=self)
-        return self._run(x, self.clock.time_steps)
+            return checkpointed(self._run, x, self.state.time_steps, of=self)
+        return self._run(x, self.state.time_steps)
 
 
 __all__ = ["CONNECTS", "ResidualBlock", "connect"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mmcv.cnn import build_conv_layer
 from torch import Tensor
 
-from ..neurons.clock import Clock
+from ..neurons.forward_state import ForwardState
 from .blocks import ResidualBlock
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ class BasicBlock(ResidualBlock):
         architecture: Architecture,
         stage: int,
         inplanes: int,
-        clock: Clock,
+        state: ForwardState,
         *,
         stride: int = 1,
         dilation: int = 1,
         **shared: Any,
     ) -> None:
         planes = architecture.planes(stage)
-        super().__init__(architecture, planes, clock, **shared)
+        super().__init__(architecture, planes, state, **shared)
         conv_cfg = architecture.conv_cfg
         geometry = dict(stride=stride, padding=dilation, dilation=dilation, bias=False)
         self.conv1 = build_conv_layer(conv_cfg, inplanes, planes, 3, **geometry)
@@ -66,14 +66,14 @@ class Bottleneck(ResidualBlock):
         architecture: Architecture,
         stage: int,
         inplanes: int,
-        clock: Clock,
+        state: ForwardState,
         *,
         stride: int = 1,
         dilation: int = 1,
         **shared: Any,
     ) -> None:
         planes, out = architecture.planes(stage), architecture.width(stage)
-        super().__init__(architecture, out, clock, **shared)
+        super().__init__(architecture, out, state, **shared)
         conv_cfg, groups = architecture.conv_cfg, architecture.groups
         deformable = architecture.dcn_of(stage)
         if deformable.pop("fallback_on_stride", False):

@@ -129,7 +129,7 @@ def _run(backbone: "UpstreamBackbone", image: Tensor) -> None:
     watch = _Watch()
     backbone.lay_out()
     with ExitStack() as stack:
-        stack.enter_context(_neurons_tell(backbone, watch))
+        stack.enter_context(_mark_neurons(backbone, watch))
         stack.enter_context(watch)
         try:
             backbone(image)
@@ -138,7 +138,7 @@ def _run(backbone: "UpstreamBackbone", image: Tensor) -> None:
 
 
 @contextmanager
-def _neurons_tell(backbone: nn.Module, watch: _Watch) -> Iterator[None]:
+def _mark_neurons(backbone: nn.Module, watch: _Watch) -> Iterator[None]:
     def enter(*_: Any) -> None:
         watch.inside_neuron = True
 

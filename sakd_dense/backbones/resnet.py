@@ -8,7 +8,7 @@ from mmengine.model import Sequential
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..neurons.clock import repeat_in_time
+from ..neurons.forward_state import repeat_in_time
 from ..neurons.layer import SpikingNeuron
 from ..neurons.nodes import DEFAULT_NEURON
 from ..runtime.arguments import typed
@@ -139,13 +139,13 @@ class ResidualBackbone(SpikingBackbone):
             ):
                 layers.append(self._conv(c_in, c_out, 3, 2 if i == 0 else 1))
                 layers.append(build_norm_layer(self.norm_cfg, c_out)[1])
-                layers.append(SpikingNeuron(self.neuron, self.clock, c_out))
+                layers.append(SpikingNeuron(self.neuron, self.state, c_out))
             self.stem = nn.Sequential(*layers)
         else:
             self.conv1 = self._conv(in_channels, channels, 7, 2)
             self.norm1_name, norm1 = build_norm_layer(self.norm_cfg, channels, postfix=1)
             self.add_module(self.norm1_name, norm1)
-            self.sn1 = SpikingNeuron(self.neuron, self.clock, channels)
+            self.sn1 = SpikingNeuron(self.neuron, self.state, channels)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
 
     def _make_stage(self, stage: int, inplanes: int, init_cfg: Config | None) -> Sequential:
@@ -165,7 +165,7 @@ class ResidualBackbone(SpikingBackbone):
                     architecture,
                     stage,
                     inplanes,
-                    self.clock,
+                    self.state,
                     stride=stride,
                     dilation=dilation,
                     downsample=downsample,
@@ -200,7 +200,7 @@ class ResidualBackbone(SpikingBackbone):
                 x = laid_out(x)  # all later tensors keep this layout
             x = conv(x)
             if first and not frames:  # the same at every t, computed once
-                x = repeat_in_time(x, self.clock.time_steps)
+                x = repeat_in_time(x, self.state.time_steps)
             x = fire(x, norm)
         x = self.maxpool(x)
         outs = []

@@ -82,7 +82,7 @@ class UpstreamBackbone(SpikingBackbone):
         self.upstream.__init__(self, *args, **kwargs)
         self._keep_time(time_steps, output)
         self.neuron = DEFAULT_NEURON if neuron is None else neuron
-        if not replace_activations(self, self.neuron, self.clock):
+        if not replace_activations(self, self.neuron, self.state):
             raise UserError(
                 f"{type(self).__name__} has no activation that a neuron could replace (a module "
                 "such as nn.ReLU or nn.SiLU)"
@@ -92,14 +92,14 @@ class UpstreamBackbone(SpikingBackbone):
         examine(self, channels if isinstance(channels, int) else 3)
 
     def sequences(self, x: Tensor) -> tuple[Tensor, ...]:
-        steps, batch = self.clock.time_steps, x.shape[-4]
+        steps, batch = self.state.time_steps, x.shape[-4]
         if x.dim() == 5:
             x = x.flatten(0, 1)
         elif self.repeats_images:
             x = x.repeat(steps, 1, 1, 1)
         elif steps > 1:  # at T = 1 nothing is repeated
-            self.clock.images = batch
-        images = self.clock.images
+            self.state.images = batch
+        images = self.state.images
         stages = self.upstream.forward(self, laid_out(x) if self.channels_last else x)
         self._bare = isinstance(stages, Tensor)
         if self._bare:

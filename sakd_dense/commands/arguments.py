@@ -14,7 +14,7 @@ from mmengine.config import DictAction
 from ..backbones.time_steps import check_time_steps
 from ..config.types import PREFIXES
 from ..neurons.counts import check_counts
-from ..runtime.errors import UserError, said_by
+from ..runtime.errors import UserError, message_of
 
 CONFIG_HELP = (
     "a config file, or a config of an installed package: "
@@ -168,6 +168,6 @@ def reported(main: Callable[..., None]) -> Callable[..., None]:
         try:
             main(argv)
         except UserError as error:
-            sys.exit(f"error: {said_by(error)}")
+            sys.exit(f"error: {message_of(error)}")
 
     return run

@@ -112,7 +112,7 @@ def spiking_of(
         scopes = (backbone.get("_scope_"), model.get("_scope_"), _scope(model["type"]))
         name = type_name(backbone["type"])
         if name in ANN_TYPES:
-            _say_defaults(backbone, {*scopes, default_scope})
+            _set_differing_defaults(backbone, {*scopes, default_scope})
         elif family == "SEW":
             raise UserError(
                 f"family='SEW': SEW connects the blocks of ResNets ({', '.join(ANN_TYPES)}), and "
@@ -127,7 +127,7 @@ def spiking_of(
     return model
 
 
-def _say_defaults(backbone: MutableMapping[str, Any], scopes: set[str | None]) -> None:
+def _set_differing_defaults(backbone: MutableMapping[str, Any], scopes: set[str | None]) -> None:
     # Our defaults are mmdet's, so the config must set those that differ.
     if scopes & {"mmseg", "mmpretrain"} and backbone.get("base_channels", 64) != 64:
         backbone.setdefault("stem_channels", 64)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..runtime.errors import UserError
 from ..transfer.read import Checkpoint
-from ..transfer.weights import one_model
+from ..transfer.weights import select_tested_model
 
 
 def stacks_frames(teacher: nn.Module) -> bool:
@@ -55,7 +55,7 @@ def summed_over_frames(checkpoint: Checkpoint, student: nn.Module) -> Checkpoint
 
     The teacher of the checkpoint sees all frames at once, the student one at a time.
     """
-    source = one_model(checkpoint)
+    source = select_tested_model(checkpoint)
     name, convolution = _first_convolution(student)
     weight, ours = source.state.get(f"{name}.weight"), convolution.weight
     if weight is None or weight.dim() != 4 or weight.shape[1] % ours.shape[1]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..config.types import package_of
-from ..neurons.clock import Clock, mean_up_to
+from ..neurons.forward_state import forward_states, mean_up_to
 from .arguments import LevelTwo
 
 #: Numbers that separate the streams of t and D, which are drawn in the same iterations.
@@ -79,30 +79,30 @@ def sample_read_steps(
         rank: rank of this process; each process draws separately. Default: 0.
     """
 
-    def reads(batch: int, time_steps: int) -> Tensor:
+    def read_until(batch: int, time_steps: int) -> Tensor:
         seeds = (seed * 1_000_003 + iteration) * 1_009 + rank
         generator = torch.Generator().manual_seed(seeds)
         early = torch.rand(batch, generator=generator) < share
         t = torch.randint(1, max(time_steps, 2), (batch,), generator=generator)
         return torch.where(early, t, time_steps)
 
-    return reads
+    return read_until
 
 
 @contextmanager
-def read_at(model: nn.Module, reads: Callable[[int, int], Tensor]) -> Iterator[None]:
-    """Makes the spiking parts of ``model`` read each image at its time step from ``reads``.
+def read_at(model: nn.Module, read_until: Callable[[int, int], Tensor]) -> Iterator[None]:
+    """Makes the spiking parts of ``model`` read each image at its time step from ``read_until``.
 
     The rates of an image are then those up to that step.
     """
-    clocks = [m.clock for m in model.modules() if isinstance(getattr(m, "clock", None), Clock)]
-    for clock in clocks:
-        clock.reads = reads
+    states = forward_states(model)
+    for state in states:
+        state.read_until = read_until
     try:
         yield
     finally:
-        for clock in clocks:
-            clock.reads = None
+        for state in states:
+            state.read_until = None
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from ..backbones.folding import optimize_for_inference
 from ..config.types import ann_types, type_name
 from ..runtime.errors import UserError
-from ..transfer.fit import Policy, fit
+from ..transfer.fit import KeyExceptions, fit
 from ..transfer.read import Source, read_checkpoint
-from ..transfer.weights import Checkpoint, one_model
+from ..transfer.weights import Checkpoint, select_tested_model
 
-_POLICY = Policy()
+_EXCEPTIONS = KeyExceptions()
 #: Settings of a data_preprocessor that change pixels; teacher and student must share them.
 _PREPROCESSING = ("mean", "std", "_channel_conversion", "pad_size_divisor", "pad_value")
 
@@ -32,7 +32,7 @@ def build_teacher(
         model_cfg: model config from :func:`~sakd_dense.config.teacher_config`.
         checkpoint: as in :func:`sakd_dense.transfer.read_checkpoint`. If it holds several models,
             the one that its author tests is loaded
-            (:func:`sakd_dense.transfer.weights.one_model`).
+            (:func:`sakd_dense.transfer.weights.select_tested_model`).
         student: the model to teach. Its preprocessing must be the teacher's.
         backbone_only: loads only the backbone, if only features are taught. Neck and head may
             then be missing, or belong to other classes. Default: False.
@@ -43,7 +43,7 @@ def build_teacher(
     """
     teacher = MODELS.build(dict(model_cfg))
     _check_preprocessing(teacher, student)
-    source = one_model(read_checkpoint(checkpoint))
+    source = select_tested_model(read_checkpoint(checkpoint))
     _load(teacher, source, backbone_only)
     if source.note:
         print_log(f"SAKDHook: teacher checkpoint {source}: {source.note}", "current")
@@ -75,7 +75,7 @@ def check_classes(teacher: nn.Module, dataset: Any) -> None:
 
 def resized_outside_backbone(checkpoint: Checkpoint, model: nn.Module) -> list[str]:
     """Returns the keys of neck and head whose shapes in ``checkpoint`` and ``model`` differ."""
-    report = fit(one_model(checkpoint), model.state_dict(), _POLICY)
+    report = fit(select_tested_model(checkpoint), model.state_dict(), _EXCEPTIONS)
     return [key for key in report.shape_differs if not key.startswith("backbone.")]
 
 
@@ -109,7 +109,7 @@ def _check_preprocessing(teacher: nn.Module, student: nn.Module) -> None:
 def _load(teacher: nn.Module, source: Checkpoint, backbone_only: bool) -> None:
     # If only features are taught, only the teacher's backbone runs.
     part = "backbone" if backbone_only else "all"
-    report = fit(source, teacher.state_dict(), _POLICY, part)
+    report = fit(source, teacher.state_dict(), _EXCEPTIONS, part)
     differing = [k for k, d in report.shape_differs.items() if d.reason is None]
     if differing:
         hint = "other classes" if "head" in differing[0] else "another architecture"

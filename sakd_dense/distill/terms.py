@@ -79,7 +79,7 @@ class Terms:
     @property
     def time_steps(self) -> int:
         """Number of time steps T of the current forward."""
-        return self.backbone.clock.time_steps
+        return self.backbone.state.time_steps
 
     def remove(self) -> None:
         """Removes every hook from the student."""
@@ -202,5 +202,5 @@ class Terms:
             )
         ((sequences,), rates) = calls[0]
         if self.backbone.output == "sequence":
-            rates = tuple(self.backbone.clock.rate(s) for s in sequences)
+            rates = tuple(self.backbone.state.rate(s) for s in sequences)
         return sequences, rates

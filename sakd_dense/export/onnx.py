@@ -115,7 +115,7 @@ def _unroll(module: nn.Module) -> None:
 
 def _steps(layer: SpikingNeuron, dynamics: Dynamics) -> Callable[..., Tensor]:
     def fire(x: Sequence[Tensor]) -> Sequence[Tensor]:
-        steps = x[0].unflatten(0, (layer.clock.time_steps, -1)).unbind(0)
+        steps = x[0].unflatten(0, (layer.state.time_steps, -1)).unbind(0)
         return [torch.cat(dynamics.potentials(steps)[0])]
 
     def forward(x: Tensor, norm: nn.Module | None = None, identity: Tensor | None = None) -> Tensor:

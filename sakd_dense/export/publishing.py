@@ -20,7 +20,7 @@ from ..runtime.files import replacing
 from ..timesteps import SweepResult
 from ..transfer import read_checkpoint
 from ..transfer.keys import backbone_prefix
-from ..transfer.weights import one_model
+from ..transfer.weights import select_tested_model
 from ..version import __version__
 
 FORMS = ("model", "torchvision")
@@ -140,7 +140,7 @@ def publish(
         )
     source = read_checkpoint(checkpoint)
     if form == "torchvision":
-        source = one_model(source)
+        source = select_tested_model(source)
     meta = source.meta
     state = {k: v for k, v in source.state.items() if "data_preprocessor." not in k}
     if form == "torchvision":

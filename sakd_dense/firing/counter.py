@@ -124,7 +124,7 @@ class SpikeCounter:
 
     @torch.no_grad()
     def _count(self, neuron: SpikingNeuron, _args: tuple[Tensor, ...], output: Tensor) -> None:
-        steps, slots = neuron.clock.time_steps, neuron.max_spikes
+        steps, slots = neuron.state.time_steps, neuron.max_spikes
         output = neuron.spikes_of(output)
         if output.dim() == 4 and channels_last(output):  # read in memory order, without a copy
             output = output.permute(0, 2, 3, 1)

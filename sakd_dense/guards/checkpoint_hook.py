@@ -83,7 +83,7 @@ class WholeCheckpointHook(CheckpointHook):
         if loaded is None:
             return
         self._resume_random_state(loaded, runner)
-        self._validate_what_was_cut_short(runner)
+        self._rerun_interrupted_validation(runner)
 
     def before_train_epoch(self, runner: Any) -> None:
         if not hasattr(runner.train_loop, "dataloader_iterator"):  # a loop of epochs
@@ -101,7 +101,7 @@ class WholeCheckpointHook(CheckpointHook):
                 temporary.write_text(f"{runner.iter}\n")
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
-        self._refuse_what_is_no_number(runner, meta["iter"])
+        self._check_finite_weights(runner, meta["iter"])
         outdated = self._outdated(runner, step)
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
@@ -157,7 +157,7 @@ class WholeCheckpointHook(CheckpointHook):
         best |= set(getattr(self, "best_ckpt_path_dict", {}).values())
         _remove(backend, [path for path in later.removed if path not in best])
 
-    def _refuse_what_is_no_number(self, runner: Any, iteration: int) -> None:
+    def _check_finite_weights(self, runner: Any, iteration: int) -> None:
         bad = [
             name
             for name, value in _plain_model(runner).state_dict().items()
@@ -191,7 +191,7 @@ class WholeCheckpointHook(CheckpointHook):
         if iterator is not None:
             _skip_untouched(iterator)
 
-    def _validate_what_was_cut_short(self, runner: Any) -> None:
+    def _rerun_interrupted_validation(self, runner: Any) -> None:
         """Runs the validation at the checkpoint's iteration, if it was due but did not finish."""
         done = [_last_validation(runner.work_dir)]
         broadcast_object_list(done)

@@ -22,11 +22,11 @@ from ..guards.broken_images import BrokenImageHook
 from ..guards.known_classes import KnownClassesHook
 from ..runtime.errors import UserError
 from ..runtime.files import folder_for_test
-from ..transfer.fit import Policy, fit
+from ..transfer.fit import KeyExceptions, fit
 from ..transfer.read import Source, read_checkpoint
-from ..transfer.weights import Checkpoint, one_model
+from ..transfer.weights import Checkpoint, select_tested_model
 
-_STRICT = Policy()
+_STRICT = KeyExceptions()
 
 
 def build_for_test(
@@ -66,7 +66,7 @@ def build_for_test(
         teacher = sakd_hook(cfg).get("teacher") or {}
         weights = teacher.get("weights", "auto") if ann else "auto"
         source = read_checkpoint(checkpoint, weights)
-        source = one_model(source) if ann else source
+        source = select_tested_model(source) if ann else source
     model = build_model(cfg, teacher_of(cfg) if ann else with_preprocessor(cfg))
     meta: dict[str, Any] = {}
     if source is not None:
@@ -113,7 +113,7 @@ def _dataset_meta(cfg: Config, meta: Mapping[str, Any]) -> dict[str, Any]:
 def load_for_test(model: nn.Module, checkpoint: Source) -> dict[str, Any]:
     """Loads ``checkpoint`` into ``model``, where both must have the same keys.
 
-    Only keys that every :class:`~sakd_dense.transfer.fit.Policy` accepts may differ, such as
+    Only keys that every :class:`~sakd_dense.transfer.fit.KeyExceptions` accepts may differ, such as
     counters. MMEngine's ``load_from`` merely logs keys that do not fit, so a checkpoint of another
     architecture yields numbers, but wrong ones.
 

@@ -11,7 +11,7 @@ from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import DropPath, HSwish, Swish
 from torch import Tensor, nn
 
-from .clock import Clock
+from .forward_state import ForwardState
 from .layer import SpikingNeuron
 
 #: Activations that neurons replace. Gates (``Sigmoid``, ``HSigmoid``, ``Softmax``) do not change.
@@ -91,13 +91,15 @@ def _spiking_class(module: nn.Module) -> type[nn.Module] | None:
     return _CLASSES[kind]
 
 
-def replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: Clock) -> int:
+def replace_activations(
+    module: nn.Module, neuron: dict[str, Any] | str, state: ForwardState
+) -> int:
     """Replaces the activations in ``module``, at any depth, by neurons.
 
     Args:
         module: Module to change in place.
         neuron: Config of the neurons, see :func:`sakd_dense.neurons.nodes.build_node`.
-        clock: Clock that all the neurons share.
+        state: ForwardState that all the neurons share.
 
     Returns:
         The number of replaced activations. An activation that several modules share becomes a
@@ -112,12 +114,12 @@ def replace_activations(module: nn.Module, neuron: dict[str, Any] | str, clock: 
     # named_children would leave out a child's second name.
     for name, child in list(module._modules.items()):
         if isinstance(child, ACTIVATIONS):
-            setattr(module, name, SpikingNeuron(neuron, clock, channels))
+            setattr(module, name, SpikingNeuron(neuron, state, channels))
             count += 1
             # A class, not a forward in the instance: copies would call that of the original.
             module.__class__ = _spiking_class(module) or module.__class__
         elif child is not None:
-            count += replace_activations(child, neuron, clock)
+            count += replace_activations(child, neuron, state)
     return count
 
 

@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from torch import nn
 
-from .clock import clocks_of
+from .forward_state import forward_states
 
 #: Elements of 5 ns whose saving equals the time of compiling: 20 s.
 COST = 4e9
@@ -29,8 +29,8 @@ def compile_neurons(model: nn.Module, compiled: bool = True) -> None:
         >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8)
         >>> compile_neurons(backbone)  # from the next forward on
     """
-    for clock in clocks_of(model):
-        clock.compiled = compiled
+    for state in forward_states(model):
+        state.compiled = compiled
 
 
 @HOOKS.register_module()
@@ -74,7 +74,7 @@ class CompileNeuronsHook(Hook):
             self._decide(runner, len(runner.test_dataloader))
 
     def _decide(self, runner: Any, iterations: int) -> bool:
-        elements = sum(clock.saving for clock in clocks_of(runner.model))
+        elements = sum(state.saving for state in forward_states(runner.model))
         decision = [elements * iterations > COST]
         broadcast_object_list(decision)  # their batches differ
         saved = f"{iterations} iterations save about {5e-9 * elements * iterations:.0f} s"

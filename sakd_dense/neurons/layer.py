@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from ..runtime.errors import UserError
 from .batchnorm import fits, is_observed
-from .clock import Clock, repeat_in_time
 from .compiling import Fallback, saving
 from .counts import spike_count, spikes_of
 from .dynamics import start_of
+from .forward_state import ForwardState, repeat_in_time
 from .fused import fire
 from .nodes import build_node
 from .sequences import aligned, unrepeated
@@ -42,7 +42,7 @@ class SpikingNeuron(nn.Module):
             :func:`.fused.fire`, together with the BatchNorm before them and the shortcut; spikes
             and gradients are the same. ``'auto'`` (default) does so in runs that are long enough
             (:class:`.compile_hook.CompileNeuronsHook`).
-        clock: provides the number of time steps T.
+        state: provides the number of time steps T.
         channels: number of input channels, if it is known.
         shortcut: place where a shortcut is added, ``'before'`` (default) or ``'behind'`` the
             neuron; see :mod:`.spec`.
@@ -52,8 +52,8 @@ class SpikingNeuron(nn.Module):
 
     Example:
         >>> import torch
-        >>> from sakd_dense.neurons import Clock, SpikingNeuron
-        >>> layer = SpikingNeuron(dict(type="LIFNode", tau=2.0), Clock(time_steps=4))
+        >>> from sakd_dense.neurons import ForwardState, SpikingNeuron
+        >>> layer = SpikingNeuron(dict(type="LIFNode", tau=2.0), ForwardState(time_steps=4))
         >>> tuple(layer(torch.rand(4 * 2, 8, 16, 16)).shape)  # T*B images
         (8, 8, 16, 16)
     """
@@ -61,7 +61,7 @@ class SpikingNeuron(nn.Module):
     def __init__(
         self,
         cfg: Mapping[str, Any] | str,
-        clock: Clock,
+        state: ForwardState,
         channels: int | None = None,
         shortcut: str = BEFORE,
     ) -> None:
@@ -70,14 +70,14 @@ class SpikingNeuron(nn.Module):
         self.backend = args.pop("backend", "auto")
         if self.backend not in BACKENDS:
             raise UserError(f"neuron: backend={self.backend!r}: must be one of {BACKENDS}")
-        self.node = build_node(args, clock.time_steps, channels)
+        self.node = build_node(args, state.time_steps, channels)
         self.spec = NeuronSpec.of(self.node, shortcut)
         if self.backend == "compiled" and self.spec.dynamics is None:
             raise UserError(
                 f"neuron={cfg!r}: backend='compiled' supports IFNode and LIFNode with a surrogate "
                 "of SpikingJelly, ILIFNode and NILIFNode; use 'auto' or 'spikingjelly'"
             )
-        self.clock = clock
+        self.state = state
 
     @property
     def causal(self) -> bool:
@@ -122,7 +122,7 @@ class SpikingNeuron(nn.Module):
             identity: shortcut of a block, of the shape of the output, which is added before or
                 behind the neuron, as ``spec.shortcut`` names it.
         """
-        steps = self.clock.time_steps
+        steps = self.state.time_steps
         identity = None if identity is None else aligned(identity)
         x = self.in_time(aligned(x))
         compiled, owned = self._runs_compiled(x), norm is not None
@@ -139,13 +139,14 @@ class SpikingNeuron(nn.Module):
     def in_time(self, x: Tensor) -> Tensor:
         """Returns ``x``, repeated in time without a copy if it holds the images only once.
 
-        In that case ``x`` is ``[B, C, H, W]``, see ``images`` of :class:`~.clock.Clock`.
+        In that case ``x`` is ``[B, C, H, W]``, see ``images`` of
+        :class:`~.forward_state.ForwardState`.
         """
-        first = x.dim() == 4 and x.shape[0] == self.clock.images
-        return repeat_in_time(x, self.clock.time_steps) if first else x
+        first = x.dim() == 4 and x.shape[0] == self.state.images
+        return repeat_in_time(x, self.state.time_steps) if first else x
 
     def _spikes(self, x: Tensor) -> Tensor:
-        steps = self.clock.time_steps
+        steps = self.state.time_steps
         sequence = x if x.dim() == 5 else x.unflatten(0, (steps, -1))
         fixed = getattr(self.node, "T", None)
         if isinstance(self.node, sj_neuron.PSN) and fixed != sequence.shape[0]:
@@ -163,8 +164,8 @@ class SpikingNeuron(nn.Module):
         if self.spec.dynamics is None or is_observed(self.node):
             return False
         if self.backend == "auto":
-            self.clock.saving += saving(x, self.spec.dynamics.max_spikes is not None)
-            return self.clock.compiled and Fallback.reason is None
+            self.state.saving += saving(x, self.spec.dynamics.max_spikes is not None)
+            return self.state.compiled and Fallback.reason is None
         return self.backend == "compiled"
 
     def _reset(self) -> None:

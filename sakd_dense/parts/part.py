@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ..neurons.activations import replace_activations
-from ..neurons.clock import Clock
+from ..neurons.forward_state import ForwardState
 from ..neurons.nodes import DEFAULT_NEURON
 from ..runtime.errors import UserError
 
@@ -46,15 +46,15 @@ class SpikingPart(nn.Module):
 
     def __init__(self, *args: Any, neuron: dict[str, Any] | str | None = None, **kwargs: Any):
         super().__init__(*args, **{**self.defaults, **kwargs})
-        self.clock = Clock(1)
-        if not replace_activations(self, DEFAULT_NEURON if neuron is None else neuron, self.clock):
+        self.state = ForwardState(1)
+        if not replace_activations(self, DEFAULT_NEURON if neuron is None else neuron, self.state):
             raise UserError(
                 f"{type(self).__name__} has no activation that neurons could replace: set "
                 "act_cfg=dict(type='ReLU')"
             )
 
     def _fold(self, inputs: Any) -> Any:
-        """Folds T of ``inputs`` into B, and starts the clock with T."""
+        """Folds T of ``inputs`` into B, and starts the state with T."""
         sequences = [inputs] if isinstance(inputs, Tensor) else list(inputs)
         shapes = {tuple(s.shape[:2]) for s in sequences}
         if any(s.dim() != 5 for s in sequences) or len(shapes) != 1:
@@ -64,14 +64,14 @@ class SpikingPart(nn.Module):
                 "model.backbone.output='sequence', and use a spiking neck before a spiking head"
             )
         steps = sequences[0].shape[0]
-        self.clock.start(steps)
+        self.state.start(steps)
         folded = [s.flatten(0, 1) for s in sequences]
         return folded[0] if isinstance(inputs, Tensor) else tuple(folded)
 
     def _over_time(self, output: Any) -> Any:
         """Returns ``output`` with every tensor replaced by its mean over T."""
         if isinstance(output, Tensor):
-            return self.clock.rate(output.unflatten(0, (self.clock.time_steps, -1)))
+            return self.state.rate(output.unflatten(0, (self.state.time_steps, -1)))
         if isinstance(output, list | tuple):
             return type(output)(self._over_time(o) for o in output)
         return output
@@ -92,7 +92,7 @@ class SpikingNeck(SpikingPart):
 
     def forward(self, inputs: tuple[Tensor, ...], *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
         outputs = super().forward(self._fold(inputs), *args, **kwargs)
-        steps = self.clock.time_steps
+        steps = self.state.time_steps
         return tuple(o.unflatten(0, (steps, -1)) for o in outputs)
 
 

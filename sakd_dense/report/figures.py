@@ -168,7 +168,7 @@ def points(run: MeasuredRun, metric: str, convention: str) -> list[Point]:
     ]
 
 
-def front(points: Sequence[Point]) -> list[Point]:
+def pareto_front(points: Sequence[Point]) -> list[Point]:
     """Returns the points that no other point beats in both energy and metric, sorted by energy."""
     best: list[Point] = []
     for point in sorted(points, key=lambda p: (p[1], -p[2])):
@@ -192,7 +192,7 @@ def pareto(axes: "Axes", runs: Sequence[MeasuredRun], metric: str, convention: s
         mj = energy.teacher.total().operations.dense * 1e-9 * energy.e_mac
         axes.scatter([mj], [teacher], c="black", marker="s", label="ANN")
         every.append((None, mj, teacher))
-    best = front(every)
+    best = pareto_front(every)
     axes.plot([p[1] for p in best], [p[2] for p in best], "--", color="gray", label="front")
     axes.set_xlabel(f"mJ per image, {CONVENTIONS[convention]}")
     axes.set_ylabel(metric)

@@ -79,7 +79,7 @@ def check(what: str, value: Any, hint: Any) -> None:
         sakd_dense.runtime.errors.UserError: SAKDHook: calibrate=None: must be an integer
     """
     if not _fits(value, hint):
-        raise UserError(f"{what}={_short(value)}: must be {_said(hint)}")
+        raise UserError(f"{what}={_short(value)}: must be {_describe_type(hint)}")
 
 
 def _short(value: Any) -> str:
@@ -137,10 +137,10 @@ def _items_fit(value: Any, kind: type, args: Sequence[Any]) -> bool:
     return all(_fits(item, args[0]) for item in value) if args else True
 
 
-def _said(hint: Any) -> str:
+def _describe_type(hint: Any) -> str:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(map(_said, args)))
+        return " or ".join(dict.fromkeys(map(_describe_type, args)))
     if origin is Literal:
         return " or ".join(map(repr, args))
     if hint in _WORDS:
@@ -149,9 +149,9 @@ def _said(hint: Any) -> str:
     if inspect.isclass(kind) and issubclass(kind, Mapping):
         return "a dict"
     if kind is tuple and args and args[-1] is not Ellipsis:
-        return f"a list of {len(args)}: " + ", ".join(map(_said, args))
+        return f"a list of {len(args)}: " + ", ".join(map(_describe_type, args))
     if inspect.isclass(kind) and issubclass(kind, Iterable):
-        inner = f", each {_said(args[0])}" if args and args[0] is not Any else ""
+        inner = f", each {_describe_type(args[0])}" if args and args[0] is not Any else ""
         return f"a list{inner}"
     return getattr(kind, "__name__", str(kind))
 

@@ -44,10 +44,10 @@ class MissingPackageError(UserError, ModuleNotFoundError):
     """
 
 
-def said_by(error: UserError) -> str:
+def message_of(error: UserError) -> str:
     """Returns the message of ``error``, without the traceback of a data loader's worker."""
     found = _OF_WORKER.fullmatch(str(error))
     return (found[1] if found else str(error)).strip()
 
 
-__all__ = ["MissingFileError", "MissingPackageError", "UserError", "said_by"]
+__all__ = ["MissingFileError", "MissingPackageError", "UserError", "message_of"]

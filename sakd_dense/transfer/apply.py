@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
-from .fit import PREPROCESSOR, Policy, fit
+from .fit import PREPROCESSOR, KeyExceptions, fit
 from .keys import choose_part, describe_resnet
 from .read import Source, read_checkpoint
 from .report import TransferError, TransferReport
-from .weights import one_model
+from .weights import select_tested_model
 
 #: Parts of a model that can be loaded.
 SCOPES_OF_TRANSFER = ("auto", "all", "backbone", "head")
@@ -70,7 +70,7 @@ def transfer(
     if part not in SCOPES_OF_TRANSFER:
         raise UserError(f"part={part!r}: must be one of {SCOPES_OF_TRANSFER}")
     model = model.module if is_model_wrapper(model) else model
-    source = one_model(read_checkpoint(checkpoint, weights))
+    source = select_tested_model(read_checkpoint(checkpoint, weights))
     target = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
     part = choose_part(source.state, target) if part == "auto" else part
     report = fit(source, target, _policy(model, left_ok, missing_ok), part)
@@ -89,9 +89,9 @@ def transfer(
     return report
 
 
-def _policy(model: nn.Module, left_ok: Sequence[str], missing_ok: Sequence[str]) -> Policy:
+def _policy(model: nn.Module, left_ok: Sequence[str], missing_ok: Sequence[str]) -> KeyExceptions:
     allowed = dict.fromkeys(missing_ok, "allowed by missing_ok")
-    return Policy(
+    return KeyExceptions(
         missing={**_neuron_keys(model), **PREPROCESSOR, **allowed},
         left={**_activation_keys(model), **dict.fromkeys(left_ok, "allowed by left_ok")},
         shape=allowed,

@@ -1,6 +1,7 @@
 """Comparison of a checkpoint's keys with a model's, with reasons for keys that need not fit.
 
-Level 1, the teacher and strict loading all use this module, each with its own :class:`Policy`.
+Level 1, the teacher and strict loading all use this module, each with its own
+:class:`KeyExceptions`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _MAY_BE_LEFT = {
 
 
 @dataclass(frozen=True)
-class Policy:
+class KeyExceptions:
     """Keys that need not fit, in addition to those that every use accepts.
 
     Every use lets the checkpoint lack ``num_batches_tracked``. Every use also lets the model lack
@@ -63,7 +64,7 @@ def _reason(key: str, reasons: Mapping[str, str]) -> str | None:
 def fit(
     checkpoint: Checkpoint,
     model: Mapping[str, Tensor],
-    policy: Policy,
+    policy: KeyExceptions,
     part: str = "all",
     exact: bool = False,
 ) -> TransferReport:
@@ -116,4 +117,4 @@ def fit(
     return report
 
 
-__all__ = ["ADAPTORS", "PREPROCESSOR", "Policy", "fit"]
+__all__ = ["ADAPTORS", "PREPROCESSOR", "KeyExceptions", "fit"]

@@ -57,7 +57,7 @@ class SAKDTransfer:
         self.report: TransferReport | None = None
 
     def __call__(self, module: nn.Module) -> None:
-        self._refuse_what_comes_later(module)
+        self._check_nothing_overwrites(module)
         for child in module.children():
             _initialize_child(child)
         self.report = transfer(
@@ -66,7 +66,7 @@ class SAKDTransfer:
         if hasattr(module, "_params_init_info"):
             update_init_info(module, init_info=f"SAKDTransfer: {self.checkpoint}")
 
-    def _refuse_what_comes_later(self, module: nn.Module) -> None:
+    def _check_nothing_overwrites(self, module: nn.Module) -> None:
         """Raises TransferError if an initialisation would run after this one and undo it."""
         name = type(module).__name__
         init_cfg = getattr(module, "init_cfg", None)

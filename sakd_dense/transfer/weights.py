@@ -123,7 +123,7 @@ def averaged_keys(state: Mapping[str, Tensor]) -> dict[str, str]:
     return {key: average for key, average in named.items() if average in state}
 
 
-def one_model(checkpoint: Checkpoint) -> Checkpoint:
+def select_tested_model(checkpoint: Checkpoint) -> Checkpoint:
     """Returns ``checkpoint`` or, if it holds several models, the one that its author tests.
 
     Raises:
@@ -205,4 +205,4 @@ def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         tensors = {k.removeprefix(wrapper): v for k, v in named.items()}
 
 
-__all__ = ["Checkpoint", "averaged_keys", "one_model", "open_checkpoint"]
+__all__ = ["Checkpoint", "averaged_keys", "select_tested_model", "open_checkpoint"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sakd_dense.datasets.events import Events, RawFile, open_events, read_boxes, sort_dat, write_dat
-from sakd_dense.datasets.events.evt2 import counted_on
+from sakd_dense.datasets.events.evt2 import unwrap_counter
 from sakd_dense.runtime.errors import UserError
 from tests.helpers.recordings import (
     SIZE,
@@ -85,11 +85,11 @@ def test_vectors_of_evt3_cross_the_parts_that_are_decoded(tmp_path):
 
 
 def test_a_counter_is_counted_on():
-    assert counted_on(np.array([250, 255, 3, 2, 250, 1]), 200, 8).tolist() == [
+    assert unwrap_counter(np.array([250, 255, 3, 2, 250, 1]), 200, 8).tolist() == [
         *(200, 250, 255, 259, 258, 506, 513)
     ]
-    assert counted_on(np.array([5, 6]), -1, 8).tolist() == [-1, 5, 6]
-    assert counted_on(np.array([], int), 300, 8).tolist() == [300]
+    assert unwrap_counter(np.array([5, 6]), -1, 8).tolist() == [-1, 5, 6]
+    assert unwrap_counter(np.array([], int), 300, 8).tolist() == [300]
 
 
 @pytest.mark.parametrize("header", ["% evt 3.0\n", "% format EVT3;height=20;width=30\n% end\n"])

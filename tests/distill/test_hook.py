@@ -140,7 +140,7 @@ def test_images_read_early_take_no_second_pass(make_runner):
     ).items():
         runner = make_runner(hook)
         logs = train(runner).logs
-        assert runner.model.backbone.clock.reads is None
+        assert runner.model.backbone.state.read_until is None
         runs[name] = logs, weights(runner)
     assert all(torch.equal(v, runs["unused"][1][k]) for k, v in runs["none"][1].items())
     assert not all(torch.equal(v, runs["early"][1][k]) for k, v in runs["features"][1].items())

@@ -126,4 +126,4 @@ def test_rates_and_gradients_are_those_of_each_images_prefix(kind, frames):
         found.append((*rates, *(p.grad for p in backbone.parameters())))
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b)
-    assert backbone.clock.reads is None
+    assert backbone.state.read_until is None

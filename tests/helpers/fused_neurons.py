@@ -1,6 +1,6 @@
 """Neurons that the fused pass supports, and a layer of one."""
 
-from sakd_dense.neurons.clock import Clock
+from sakd_dense.neurons.forward_state import ForwardState
 from sakd_dense.neurons.layer import SpikingNeuron
 
 NODES = [
@@ -12,4 +12,4 @@ NODES = [
 
 
 def layer(time_steps=4, **cfg):
-    return SpikingNeuron(cfg, Clock(time_steps))
+    return SpikingNeuron(cfg, ForwardState(time_steps))

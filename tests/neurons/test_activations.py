@@ -9,7 +9,7 @@ from mmpretrain.models.backbones import seresnet
 from mmseg.models.backbones import resnet as mmseg_resnet
 from torch import nn
 
-from sakd_dense.neurons import Clock
+from sakd_dense.neurons import ForwardState
 from sakd_dense.neurons.activations import SpikingResidualBlock, replace_activations
 from sakd_dense.neurons.compiling import Fallback
 
@@ -36,7 +36,7 @@ def block_of(package, kind, neuron, shortcut=False, **arguments):
         if isinstance(norm, nn.BatchNorm2d):
             nn.init.uniform_(norm.weight, 1, 3)
             nn.init.uniform_(norm.bias, 0, 1)
-    replace_activations(block, neuron, Clock(STEPS))
+    replace_activations(block, neuron, ForwardState(STEPS))
     return block, upstream
 
 
@@ -100,5 +100,5 @@ def test_subclasses_are_taken_by_their_forward():
     kept = mmdet_resnext.Bottleneck(WIDTH, 4, groups=2, base_width=4, base_channels=4)
     other = seresnet.SEBottleneck(WIDTH, WIDTH, se_ratio=4)
     for block, taken in ((kept, True), (other, False)):
-        replace_activations(block, NEURONS["lif"], Clock(STEPS))
+        replace_activations(block, NEURONS["lif"], ForwardState(STEPS))
         assert isinstance(block, SpikingResidualBlock) is taken

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sakd_dense.neurons.batchnorm import fits, gradients, take_statistics
-from sakd_dense.neurons.clock import Clock
+from sakd_dense.neurons.forward_state import ForwardState
 from sakd_dense.neurons.fused import fire
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.neurons.nodes import DEFAULT_NEURON, build_node
@@ -189,7 +189,7 @@ def test_no_gradient_for_what_is_frozen():
 )
 def test_one_value_a_channel_is_batchnorms_error(x):
     steps = x.shape[0]
-    neuron = SpikingNeuron(dict(DEFAULT_NEURON, backend="compiled"), Clock(steps))
+    neuron = SpikingNeuron(dict(DEFAULT_NEURON, backend="compiled"), ForwardState(steps))
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         neuron(x, norm())
 

@@ -6,7 +6,7 @@ import pytest
 from mmengine.runner import Runner
 
 from sakd_dense.neurons import compile_hook, compile_neurons
-from sakd_dense.neurons.clock import clocks_of
+from sakd_dense.neurons.forward_state import forward_states
 from tests.helpers.runs import forget_runs
 from tests.helpers.scenes import detection_config, retinanet, write_scenes
 
@@ -32,7 +32,7 @@ def make_runner(tmp_path, monkeypatch):
 
 
 def compiled(runner):
-    return {clock.compiled for clock in clocks_of(runner.model)}
+    return {state.compiled for state in forward_states(runner.model)}
 
 
 @pytest.mark.parametrize("cost", [1, 1e12])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sakd_dense.neurons.clock import Clock
+from sakd_dense.neurons.forward_state import ForwardState
 from sakd_dense.neurons.fused import fire
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.neurons.nodes import build_node
@@ -40,7 +40,7 @@ def reference(x, step, most, beta):
 
 
 def layer(node, time_steps, backend="spikingjelly"):
-    neuron = SpikingNeuron(dict(node, backend=backend), Clock(time_steps), CHANNELS)
+    neuron = SpikingNeuron(dict(node, backend=backend), ForwardState(time_steps), CHANNELS)
     threshold = getattr(neuron.node, "threshold", None)
     if threshold is not None:
         threshold.data.copy_(torch.tensor([0.7, 1.3, 2.9]))
@@ -94,7 +94,7 @@ def test_a_bad_threshold_is_named(threshold):
 
 
 def test_another_number_of_spikes_keeps_the_threshold():
-    neuron = SpikingNeuron(dict(type="NILIFNode", D=4, v_threshold=2.0), Clock(1))
+    neuron = SpikingNeuron(dict(type="NILIFNode", D=4, v_threshold=2.0), ForwardState(1))
     x = 3 * torch.randn(1, 1, 50, 50)
     for backend in ("spikingjelly", "compiled"):
         neuron.backend = backend
@@ -184,7 +184,7 @@ def test_norm_neuron_and_shortcut_in_one_pass(
 
 @pytest.mark.parametrize("shared", [False, True])  # the same input at every t
 def test_one_threshold_for_all_channels(shared):
-    neuron = SpikingNeuron(dict(type="NILIFNode", D=3, v_threshold=1.3), Clock(2))
+    neuron = SpikingNeuron(dict(type="NILIFNode", D=3, v_threshold=1.3), ForwardState(2))
     x = torch.randn(2, CHANNELS, 5, 5) if shared else torch.randn(4, CHANNELS, 5, 5)
     x.requires_grad_()
     seen = x.expand(2, *x.shape) if shared else x

@@ -4,7 +4,7 @@ import pytest
 import torch
 from spikingjelly.activation_based import neuron, surrogate
 
-from sakd_dense.neurons.clock import rate
+from sakd_dense.neurons.forward_state import rate
 from sakd_dense.neurons.fused import fire
 from sakd_dense.neurons.spec import BEFORE, BEHIND, NeuronSpec
 from tests.helpers.fused_neurons import NODES, layer

@@ -5,8 +5,8 @@ import torch
 from spikingjelly.activation_based import neuron, surrogate
 
 from sakd_dense.backbones import SEWResNet
-from sakd_dense.neurons.clock import Clock
 from sakd_dense.neurons.compiling import Fallback
+from sakd_dense.neurons.forward_state import ForwardState
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.neurons.nodes import build_node
 
@@ -19,7 +19,7 @@ def test_any_neuron_and_surrogate_by_name(kind, gradient):
     node = build_node(dict(type=kind, surrogate_function=gradient), 2)
     assert type(node) is getattr(neuron, kind)
     assert type(node.surrogate_function) is getattr(surrogate, gradient)
-    layer = SpikingNeuron(dict(type=kind, surrogate_function=gradient), Clock(2))
+    layer = SpikingNeuron(dict(type=kind, surrogate_function=gradient), ForwardState(2))
     x = torch.randn(6, 4, 5, 5, requires_grad=True)
     spikes = layer(x)
     assert spikes.shape == x.shape
@@ -34,7 +34,7 @@ def test_surrogate_arguments_arrive():
 
 
 def test_a_layer_is_spikingjellys_own_node():
-    layer = SpikingNeuron(dict(type="LIFNode", tau=3.0), Clock(4))
+    layer = SpikingNeuron(dict(type="LIFNode", tau=3.0), ForwardState(4))
     x = torch.randn(4, 2, 3, 5, 5)
     reference = neuron.LIFNode(tau=3.0, step_mode="m")(x)
     assert torch.equal(layer(x.flatten(0, 1)), reference.flatten(0, 1))
@@ -42,7 +42,7 @@ def test_a_layer_is_spikingjellys_own_node():
 
 
 def test_no_state_outlives_a_call():
-    layer = SpikingNeuron("IFNode", Clock(2))
+    layer = SpikingNeuron("IFNode", ForwardState(2))
     x = torch.full((2, 1, 1, 1), 0.6)
     assert layer(x).flatten().tolist() == layer(x).flatten().tolist() == [0.0, 1.0]
     assert not any(torch.is_tensor(m) for m in layer.node.memories())
@@ -53,7 +53,10 @@ def test_no_state_outlives_a_call():
 def test_every_call_starts_at_v_init(backend, v_reset, monkeypatch):
     monkeypatch.setattr(Fallback, "reason", "none")  # the fused pass, not compiled
     cfg = dict(type="IFNode", v_threshold=2.0, v_reset=v_reset, backend=backend)
-    layer, rest = SpikingNeuron(dict(cfg, v_init=0.5), Clock(2)), SpikingNeuron(cfg, Clock(2))
+    layer, rest = (
+        SpikingNeuron(dict(cfg, v_init=0.5), ForwardState(2)),
+        SpikingNeuron(cfg, ForwardState(2)),
+    )
     x = torch.full((2, 1, 1, 1), 1.0)  # half of the threshold
     for _ in range(2):
         assert layer(x).flatten().tolist() == [1.0, 0.0]
@@ -89,4 +92,4 @@ def test_learnable_neurons_are_parameters():
 )
 def test_bad_configs_are_named(cfg, says):
     with pytest.raises(ValueError, match=says):
-        SpikingNeuron(cfg, Clock(2))(torch.rand(2, 1, 2, 2))
+        SpikingNeuron(cfg, ForwardState(2))(torch.rand(2, 1, 2, 2))

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from sakd_dense.report.figures import front, over_time_steps, save_readings
+from sakd_dense.report.figures import over_time_steps, pareto_front, save_readings
 from sakd_dense.timesteps import SweepResult
 
 ROWS = {
@@ -31,4 +31,4 @@ def test_a_curve_has_the_points_that_were_measured():
 
 def test_the_front_is_what_nothing_beats():
     points = [(1, 1.0, 0.3), (2, 2.0, 0.5), (4, 3.0, 0.45), (None, 7.0, 0.6), (8, 7.0, 0.2)]
-    assert front(points) == [(1, 1.0, 0.3), (2, 2.0, 0.5), (None, 7.0, 0.6)]
+    assert pareto_front(points) == [(1, 1.0, 0.3), (2, 2.0, 0.5), (None, 7.0, 0.6)]

@@ -10,7 +10,7 @@ import torch
 from mmengine.fileio import LocalBackend
 from safetensors.torch import save_file
 
-from sakd_dense.runtime.errors import UserError, said_by
+from sakd_dense.runtime.errors import UserError, message_of
 from sakd_dense.runtime.files import replacing, whole_local_files
 from tests.helpers.toy_runs import toy_runner
 
@@ -106,5 +106,5 @@ def test_what_a_worker_says_is_said_without_its_traceback():
         "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent call "
         'last):\n  File "x.py", line 1\nsakd_dense.runtime.errors.UserError: a.png is broken\n'
     )
-    assert said_by(UserError(said)) == "a.png is broken"
-    assert said_by(UserError("plain")) == "plain"
+    assert message_of(UserError(said)) == "a.png is broken"
+    assert message_of(UserError("plain")) == "plain"

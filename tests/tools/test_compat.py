@@ -21,9 +21,9 @@ def fake(monkeypatch):
     """``fake(f)``: ``f(case, spiking)`` gives what the checks find, in the forked process."""
 
     def put(answer):
-        def checked(case, spiking, tell, **options):
+        def checked(case, spiking, on_outcome, **options):
             for name, found in answer(case, spiking).items():
-                tell(name, found)
+                on_outcome(name, found)
 
         monkeypatch.setattr("tools.compat.run.check", checked)
 

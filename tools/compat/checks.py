@@ -45,7 +45,7 @@ def check(
     spiking: bool = True,
     size: int = 128,
     time_steps: int = 2,
-    tell: Callable[[str, str], None] = lambda name, outcome: None,
+    on_outcome: Callable[[str, str], None] = lambda name, outcome: None,
     factors: Sequence[float] = (1, 3.5, 1.75),
 ) -> dict[str, str]:
     """Runs the checks on one model and returns their outcomes.
@@ -56,8 +56,8 @@ def check(
             checked, and the SAKD checks do not apply.
         size: height and width of the images in pixels.
         time_steps: number of time steps T.
-        tell: called after each check with its name and outcome, so that a crash loses no earlier
-            outcome.
+        on_outcome: called after each check with its name and outcome, so that a crash loses no
+            earlier outcome.
         factors: multiples of ``size`` to try in turn. If a check fails, all checks run again with
             the next factor, and the round that passes most checks counts. Some models need larger
             images: LRASPP pools 392 pixels, 900 queries need as many places, VGG's classifiers 224
@@ -70,14 +70,14 @@ def check(
     """
     best: dict[str, str] = {}
     for factor in factors:
-        quiet = tell if not best else lambda name, value: None
+        quiet = on_outcome if not best else lambda name, value: None
         outcomes = _check(case, spiking, int(factor * size), time_steps, quiet)
         best = outcomes if not best or _passed(outcomes) > _passed(best) else best
         refused = outcomes["build"].startswith(UserError.__name__)  # whatever the images
         if refused or _passed(best) == len(best):
             break
     for name, value in best.items():
-        tell(name, value)
+        on_outcome(name, value)
     return best
 
 
@@ -86,7 +86,7 @@ def _passed(outcomes: dict[str, str]) -> int:
 
 
 def _check(
-    case: Case, spiking: bool, size: int, time_steps: int, tell: Callable[[str, str], None]
+    case: Case, spiking: bool, size: int, time_steps: int, on_outcome: Callable[[str, str], None]
 ) -> dict[str, str]:
     torch.manual_seed(0)
     outcomes: dict[str, str] = {}
@@ -171,7 +171,7 @@ def _check(
                 outcomes[name] = step() or OK
             except Exception as error:  # whatever upstream raises is the result
                 outcomes[name] = first_line(error)
-            tell(name, outcomes[name])
+            on_outcome(name, outcomes[name])
             if name == "build" and outcomes[name] != OK:
                 break
     return outcomes

@@ -129,7 +129,7 @@ def _run(case: Case, spiking: bool, options: dict[str, Any], pipe: Connection) -
     for stream in (sys.stdout, sys.stderr):
         os.dup2(quiet, stream.fileno())
     torch.set_num_threads(1)
-    check(case, spiking, tell=lambda name, outcome: pipe.send((name, outcome)), **options)
+    check(case, spiking, on_outcome=lambda name, outcome: pipe.send((name, outcome)), **options)
 
 
 def _ended(running: list[_Job], seconds: float) -> list[_Job]:

@@ -33,7 +33,7 @@ class State:
 def advance(words: np.ndarray, state: State) -> State:
     """Returns the state after ``words``."""
     highs = words[words >> 28 == _TIME_HIGH] & (1 << _HIGH_BITS) - 1
-    return State(int(counted_on(highs, state.high, _HIGH_BITS)[-1]))
+    return State(int(unwrap_counter(highs, state.high, _HIGH_BITS)[-1]))
 
 
 def decode(words: np.ndarray, state: State) -> Events:
@@ -48,7 +48,7 @@ def decode(words: np.ndarray, state: State) -> Events:
     kind = words >> 28
     is_high = kind == _TIME_HIGH
     places = np.flatnonzero(kind <= 1)
-    highs = counted_on(words[is_high] & (1 << _HIGH_BITS) - 1, state.high, _HIGH_BITS)
+    highs = unwrap_counter(words[is_high] & (1 << _HIGH_BITS) - 1, state.high, _HIGH_BITS)
     high = highs[np.cumsum(is_high)[places]]
     places, high = places[high >= 0], high[high >= 0]
     word = words[places]
@@ -60,7 +60,7 @@ def decode(words: np.ndarray, state: State) -> Events:
     )
 
 
-def counted_on(values: np.ndarray, before: int, bits: int) -> np.ndarray:
+def unwrap_counter(values: np.ndarray, before: int, bits: int) -> np.ndarray:
     """Unwraps the values of a counter of ``bits`` bits, so that it does not overflow.
 
     Args:
@@ -80,4 +80,4 @@ def counted_on(values: np.ndarray, before: int, bits: int) -> np.ndarray:
     return series
 
 
-__all__ = ["WORD", "State", "advance", "counted_on", "decode"]
+__all__ = ["WORD", "State", "advance", "unwrap_counter", "decode"]

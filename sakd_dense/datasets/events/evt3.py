@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .evt2 import counted_on
+from .evt2 import unwrap_counter
 from .stream import Events
 
 WORD = np.dtype("<u2")
@@ -51,7 +51,7 @@ def advance(words: np.ndarray, state: State) -> State:
     kind, value = words >> 12, words & 4095
     base = _bases(kind, value, state)[-1]
     return State(
-        high=int(counted_on(value[kind == _HIGH], state.high, 12)[-1]),
+        high=int(unwrap_counter(value[kind == _HIGH], state.high, 12)[-1]),
         low=_last(value[kind == _LOW], state.low),
         y=_last(value[kind == _ADDR_Y] & 2047, state.y),
         x=int(base + _WIDTH[kind].sum()),
@@ -75,7 +75,7 @@ def decode(words: np.ndarray, state: State) -> Events:
         # `values` begins with the state's value, which holds until the first word of this kind.
         return values[np.cumsum(kind == of)[places]]
 
-    high = latest(_HIGH, counted_on(value[kind == _HIGH], state.high, 12))
+    high = latest(_HIGH, unwrap_counter(value[kind == _HIGH], state.high, 12))
     low = latest(_LOW, _after(state.low, value[kind == _LOW]))
     y = latest(_ADDR_Y, _after(state.y, value[kind == _ADDR_Y] & 2047))
     # A single event is a vector of one.

@@ -48,8 +48,8 @@ class RawFile(EventFile):
         self._format: Any = _FORMATS.get(_version(text))
         if self._format is None:
             raise UserError(
-                f"{path}: RAW of {_said(text)} is not supported, only EVT 2.0 and 3.0. Convert the "
-                "file to DAT (metavision_file_to_dat)"
+                f"{path}: RAW of {_describe_format(text)} is not supported, only EVT 2.0 and 3.0. "
+                "Convert the file to DAT (metavision_file_to_dat)"
             )
         super().__init__(path, _size(text))
         count, rest = divmod(os.path.getsize(path) - at, self._format.WORD.itemsize)
@@ -103,7 +103,7 @@ def _version(header: str) -> str:
     return found[1].removesuffix(".0") if found else ""
 
 
-def _said(header: str) -> str:
+def _describe_format(header: str) -> str:
     found = re.search(r"^(?:evt|format) .*", header, re.MULTILINE)
     return found[0] if found else "an unknown format"
 

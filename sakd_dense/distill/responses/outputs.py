@@ -55,8 +55,8 @@ def compare_scores(
         p, q = teacher.sigmoid(), student.detach().sigmoid()
         return ((p - q).abs() ** gamma * binary_kl(student, teacher)).sum(1), p.amax(1)
     p, q = teacher.softmax(1), student.detach().softmax(1)
-    apart = (p - q).abs().sum(1) / 2
-    return apart**gamma * softmax_kl(student, teacher), 1 - p[:, -1]
+    total_variation = (p - q).abs().sum(1) / 2
+    return total_variation**gamma * softmax_kl(student, teacher), 1 - p[:, -1]
 
 
 def joint_logits(scores: Tensor, presence: Tensor) -> Tensor:

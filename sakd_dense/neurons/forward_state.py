@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .sequences import channels_last
 
 
-class Clock:
+class ForwardState:
     """State that all neurons of a backbone share during a forward.
 
     Attributes:
@@ -21,13 +21,13 @@ class Clock:
             receive T steps.
         saving: What the compiled pass would have saved in all forwards so far, in elements of 5 ns
             (:func:`.compile_hook.saving`).
-        reads: Function (B, T) -> ``[B]`` that returns the time step up to which each image is
+        read_until: Function (B, T) -> ``[B]`` that returns the time step up to which each image is
             read. If None, each image is read up to T.
 
     Example:
         >>> import torch
-        >>> from sakd_dense.neurons import Clock, SpikingNeuron
-        >>> neuron = SpikingNeuron("IFNode", Clock(time_steps=4))
+        >>> from sakd_dense.neurons import ForwardState, SpikingNeuron
+        >>> neuron = SpikingNeuron("IFNode", ForwardState(time_steps=4))
         >>> spikes = neuron(torch.full((4 * 2, 1, 1, 1), 0.6))  # T*B images, T outermost
         >>> spikes.flatten().tolist()
         [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0]
@@ -38,7 +38,7 @@ class Clock:
         self.images: int | None = None
         self.compiled = False
         self.saving = 0.0
-        self.reads: Callable[[int, int], Tensor] | None = None
+        self.read_until: Callable[[int, int], Tensor] | None = None
 
     def rate(self, sequence: Tensor) -> Tensor:
         """Returns the :func:`rate` of a sequence ``[T, B, ...]``.
@@ -46,9 +46,9 @@ class Clock:
         The rate of each image is the mean over the time steps up to which the image is read.
         """
         steps, batch = sequence.shape[:2]
-        if self.reads is None or steps == 1:
+        if self.read_until is None or steps == 1:
             return rate(sequence)
-        last = self.reads(batch, steps)
+        last = self.read_until(batch, steps)
         if bool((last == steps).all()):  # on the CPU, so no wait for a GPU
             return rate(sequence)
         return mean_up_to(sequence, last)
@@ -59,10 +59,10 @@ class Clock:
         self.images = None
 
 
-def clocks_of(model: nn.Module) -> list[Clock]:
-    """Returns the clocks of the spiking backbones, necks and heads of ``model``."""
-    clocks = (getattr(m, "clock", None) for m in model.modules())
-    return list(dict.fromkeys(c for c in clocks if isinstance(c, Clock)))
+def forward_states(model: nn.Module) -> list[ForwardState]:
+    """Returns the states of the spiking backbones, necks and heads of ``model``."""
+    states = (getattr(m, "state", None) for m in model.modules())
+    return list(dict.fromkeys(c for c in states if isinstance(c, ForwardState)))
 
 
 def repeat_in_time(x: Tensor, time_steps: int) -> Tensor:
@@ -137,4 +137,4 @@ class _MeanUpTo(torch.autograd.Function):
         return grads, None
 
 
-__all__ = ["Clock", "clocks_of", "mean_up_to", "rate", "repeat_in_time"]
+__all__ = ["ForwardState", "forward_states", "mean_up_to", "rate", "repeat_in_time"]
