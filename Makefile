@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: help install test test-all lowest demo bench gpu compat docs dist lint format clean
+.PHONY: help install test test-all test-nightly lowest demo bench gpu compat docs dist lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 @ \2/p' Makefile | column -t -s @ 2>/dev/null \
@@ -19,9 +19,12 @@ install:  ## make .venv with everything in it (quick when nothing changed)
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test: install lint  ## install, lint, run the tests (but the slow ones)
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not nightly"
 
-test-all: install lint  ## the slow tests too: before a release, and before an issue is closed
+test-all: install lint  ## the slow tests too, as CI does
+	$(PYTEST) -m "not nightly"
+
+test-nightly: install lint  ## every test: before a release, and before an issue is closed
 	$(PYTEST)
 
 lowest:  ## tests on the oldest versions of setup.py (3 GB, about 25 minutes the first time)

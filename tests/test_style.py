@@ -1,10 +1,8 @@
-"""Docstrings: a summary states, it does not open as a question would (DEVELOPERS.md, "Style")."""
+"""Docstrings are written by one hand (DEVELOPERS.md, "Style")."""
 
 import ast
 import re
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = [
@@ -16,8 +14,28 @@ FILES = [
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(ROOT).as_posix())
-def test_summaries_state(file):
-    tree = ast.parse(file.read_text())
-    docstrings = (ast.get_docstring(n) or "" for n in ast.walk(tree) if isinstance(n, DOCUMENTED))
-    assert not [d for d in docstrings if re.match(r"(What|Which|How|Where|Who)\b", d)]
+def docstrings(files):
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, DOCUMENTED):
+                name = f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
+                yield name, ast.get_docstring(node) or ""
+
+
+def test_summaries_state():
+    found = docstrings(FILES)
+    assert not [n for n, d in found if re.match(r"(What|Which|How|Where|Who)\b", d)]
+
+
+def test_arguments_and_errors_are_written_by_one_hand():
+    """An error is "UserError: the ..."; the description of an argument opens in lower case."""
+    wrong = []
+    for name, text in docstrings(FILES):
+        for section in re.findall(
+            r"^(?:Args|Raises|Attributes):\n((?:    .*\n|\n)+)", text + "\n", re.M
+        ):
+            for line in section.splitlines():
+                entry = re.match(r"    (?! )\**[\w, .*]+: (\S+ ?\S*)", line)
+                if entry and re.match(r"(if |[A-Z][a-z]+( |$))", entry[1]):
+                    wrong.append(f"{name}: {line.strip()}")
+    assert not wrong

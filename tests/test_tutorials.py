@@ -26,6 +26,7 @@ def shortened(name: str) -> str:
     return text
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["detection", "segmentation"])
 def test_a_tutorial_typed_from_top_to_bottom(name, tmp_path):
@@ -43,6 +44,7 @@ def test_a_tutorial_typed_from_top_to_bottom(name, tmp_path):
     assert "T = 4" in (tmp_path / "work_dirs" / "my_snn-test" / "report.html").read_text()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_tour(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -84,7 +84,7 @@ def run_config(args: argparse.Namespace) -> Config:
     """Returns the config of the run that the arguments describe.
 
     Raises:
-        UserError: if the config cannot be read, or does not support an argument.
+        UserError: the config cannot be read, or does not support an argument.
     """
     cfg = load_config(args.config)
     if args.sakd:

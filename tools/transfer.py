@@ -117,7 +117,7 @@ def measure(model: nn.Module, cfg: Config, args: argparse.Namespace) -> None:
     """Fits thresholds and BatchNorm's statistics to the data of ``cfg``, as the arguments request.
 
     Raises:
-        UserError: if thresholds are requested but no neuron has one.
+        UserError: thresholds are requested but no neuron has one.
     """
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
     if args.calibrate and not calibrate(model, loader, args.calibrate):

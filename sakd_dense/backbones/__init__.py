@@ -15,6 +15,7 @@ from .families import (
     SpikingResNeXt,
 )
 from .resnet import ResidualBackbone
+from .time_steps import check_time_steps, find_spiking_backbone
 from .upstream import UpstreamBackbone
 
 __all__ = [
@@ -31,5 +32,7 @@ __all__ = [
     "SpikingResNetV1d",
     "SpikingResNet_CIFAR",
     "UpstreamBackbone",
+    "check_time_steps",
     "declare_backbone",
+    "find_spiking_backbone",
 ]

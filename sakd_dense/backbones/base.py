@@ -42,9 +42,9 @@ class SpikingBackbone(BaseModule):
     """Backbone that runs T time steps inside its own ``forward``.
 
     Attributes:
-        time_steps: Number of time steps T. It can be changed on a built model at any time.
+        time_steps: number of time steps T. It can be changed on a built model at any time.
         output: ``'rate'`` or ``'sequence'``.
-        readout: The :class:`Readout`. Register a hook on it to read single time steps.
+        readout: the :class:`Readout`. Register a hook on it to read single time steps.
 
     Example:
         >>> import torch
@@ -134,7 +134,7 @@ class SpikingBackbone(BaseModule):
         """Returns the outputs of the stages, ``[T*B, C, H, W]`` each, with T from ``self.state``.
 
         Args:
-            x: Images ``[B, C, H, W]`` or event frames ``[T, B, C, H, W]``.
+            x: images ``[B, C, H, W]`` or event frames ``[T, B, C, H, W]``.
         """
 
     def format_features(self, features: tuple[Tensor, ...]) -> Any:
@@ -151,7 +151,7 @@ class SpikingBackbone(BaseModule):
         ``[T, B, C, H, W]`` for ``output='sequence'``.
 
         Args:
-            x: Images ``[B, C, H, W]``, presented unchanged at each of ``time_steps`` steps, or
+            x: images ``[B, C, H, W]``, presented unchanged at each of ``time_steps`` steps, or
                 event frames ``[T, B, C, H, W]``, whose own T is used.
 
         Raises:

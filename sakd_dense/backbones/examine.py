@@ -90,11 +90,11 @@ def examine(backbone: "UpstreamBackbone", channels: int) -> None:
     Images of zeros run through the backbone at T = 2, in eval mode. Nothing else changes.
 
     Args:
-        backbone: The backbone, with neurons instead of its activations.
-        channels: Number of channels of the images.
+        backbone: the backbone, with neurons instead of its activations.
+        channels: number of channels of the images.
 
     Raises:
-        UserError: The backbone calls an activation as a function, has attention, or fails with all
+        UserError: the backbone calls an activation as a function, has attention, or fails with all
             sizes of images that are tried.
     """
     training = {m: m.training for m in backbone.modules()}

@@ -17,7 +17,7 @@ def check_time_steps(time_steps: Iterable[int]) -> tuple[int, ...]:
             that is given more than once.
 
     Example:
-        >>> from sakd_dense.timesteps import check_time_steps
+        >>> from sakd_dense.backbones import check_time_steps
         >>> check_time_steps([1, 2, 4])
         (1, 2, 4)
     """
@@ -51,7 +51,7 @@ def find_spiking_backbone(model: nn.Module) -> SpikingBackbone:
     Example:
         >>> from torch import nn
         >>> from sakd_dense import SEWResNet
-        >>> from sakd_dense.timesteps import find_spiking_backbone
+        >>> from sakd_dense.backbones import find_spiking_backbone
         >>> backbone = SEWResNet(18, base_channels=8, stem_channels=8)
         >>> find_spiking_backbone(nn.Sequential(backbone, nn.Identity())) is backbone
         True

@@ -35,10 +35,10 @@ class UpstreamBackbone(SpikingBackbone):
     Parameters keep upstream's names, so upstream's checkpoints load.
 
     Args:
-        time_steps, neuron, output: As in :class:`~sakd_dense.backbones.resnet.ResidualBackbone`.
+        time_steps, neuron, output: as in :class:`~sakd_dense.backbones.resnet.ResidualBackbone`.
 
     Attributes:
-        repeats_images: Whether images are repeated T times before the first layer, because
+        repeats_images: whether images are repeated T times before the first layer, because
             upstream joins images and the outputs of neurons (``CGNet``). If False, the layers
             before the first neurons run once.
 

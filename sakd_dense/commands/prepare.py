@@ -174,7 +174,7 @@ def guard_checkpoints(cfg: Config) -> None:
 
     Raises:
         MissingFileError, UserError: as :func:`~sakd_dense.transfer.verify_checkpoint`. A UserError
-            also if ``load_from`` is a ``.safetensors`` file, or if a run cannot resume from that
+            also if ``load_from`` is a ``.safetensors`` file, or a run cannot resume from that
             checkpoint or from any in its work dir.
     """
     file = (sakd_hook(cfg).get("teacher") or {}).get("checkpoint")

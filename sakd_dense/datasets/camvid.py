@@ -23,8 +23,8 @@ class CamVidDataset(BaseSegDataset):
         kwargs: arguments of ``mmseg.datasets.BaseSegDataset``.
 
     Raises:
-        MissingFileError: if the folder, an image or the label map of an image is missing.
-        UserError: if ``split`` is unknown or there are no images.
+        MissingFileError: the folder, an image or the label map of an image is missing.
+        UserError: ``split`` is unknown or there are no images.
 
     Example:
         >>> from sakd_dense.datasets import CamVidDataset

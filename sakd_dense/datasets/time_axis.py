@@ -13,7 +13,7 @@ def check_time(time: str) -> str:
     """Returns ``time`` unchanged.
 
     Raises:
-        UserError: if ``time`` is not one of :data:`TIME`.
+        UserError: ``time`` is not one of :data:`TIME`.
     """
     if time not in TIME:
         raise UserError(f"time={time!r}: must be one of {TIME}")

@@ -36,9 +36,9 @@ class StrictVOCDataset(XMLDataset):
     the data set class defines are then skipped silently.
 
     Raises:
-        MissingFileError: if the folder, the list, an annotation or an image is missing.
-        UserError: if an object has an unknown class, an invalid box or an invalid ``difficult``, if
-            an annotation is not readable XML, or if the list is empty.
+        MissingFileError: the folder, the list, an annotation or an image is missing.
+        UserError: an object has an unknown class, an invalid box or an invalid ``difficult``,
+            an annotation is not readable XML, or the list is empty.
 
     Example:
         >>> from sakd_dense.datasets import StrictVOCDataset

@@ -40,7 +40,7 @@ def cost_of(
     """Returns the costs called ``name``, with other pJ per MAC or AC if given.
 
     Raises:
-        UserError: if no costs have that name, or a cost is below 0.
+        UserError: no costs have that name, or a cost is below 0.
 
     Example:
         >>> from sakd_dense.energy import cost_of

@@ -176,7 +176,7 @@ def estimate(
         ``weights`` and ``neuron states``.
 
     Raises:
-        UserError: if a name is not an estimator, or ``spikesim`` does not support a layer.
+        UserError: a name is not an estimator, or ``spikesim`` does not support a layer.
 
     Example:
         >>> import torch

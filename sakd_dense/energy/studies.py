@@ -50,8 +50,8 @@ def study(
         estimators: names from :data:`sakd_dense.energy.estimators.ESTIMATORS`.
 
     Raises:
-        MissingFileError: if a checkpoint does not exist.
-        UserError: if a checkpoint does not fit, ``time_steps``, ``samples``, a cost or an estimator
+        MissingFileError: a checkpoint does not exist.
+        UserError: a checkpoint does not fit, ``time_steps``, ``samples``, a cost or an estimator
             is invalid, the model does not spike, the config has no test set, or the run is
             distributed.
 

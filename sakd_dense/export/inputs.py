@@ -40,7 +40,7 @@ def first_image(cfg: Config, model: nn.Module) -> Tensor:
     """Returns the first test image as the backbone of ``model`` sees it, ``[1, C, H, W]``.
 
     Raises:
-        UserError: if the config has no test set.
+        UserError: the config has no test set.
 
     Example:
         >>> from sakd_dense.config import load_config

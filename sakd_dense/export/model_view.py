@@ -23,7 +23,7 @@ class ModelView(nn.Module):
         images: ``[B, C, H, W]``, of the size that the graph will see.
 
     Raises:
-        ExportError: if NIR cannot express the neck or head; see also :class:`StepView`.
+        ExportError: NIR cannot express the neck or head; see also :class:`StepView`.
     """
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:

@@ -47,7 +47,7 @@ def export_nir(
         after it.
 
     Raises:
-        ExportError: if NIR cannot express the module, or the outputs differ by more than 1e-4.
+        ExportError: NIR cannot express the module, or the outputs differ by more than 1e-4.
 
     Example:
         >>> import torch

@@ -35,7 +35,7 @@ def export_onnx(
         changes the layers after it. The larger the image, the larger the effect.
 
     Raises:
-        ExportError: if a neuron is not IF, LIF, I-LIF or NI-LIF, or too many outputs differ.
+        ExportError: a neuron is not IF, LIF, I-LIF or NI-LIF, or too many outputs differ.
 
     Example:
         >>> import torch

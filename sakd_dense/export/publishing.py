@@ -50,7 +50,7 @@ def torchvision_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     SpikingJelly's models use the same names.
 
     Raises:
-        UserError: if there is no backbone, or the backbone has a deep stem, for which torchvision
+        UserError: there is no backbone, or the backbone has a deep stem, for which torchvision
             has no name.
     """
     prefix = backbone_prefix(state)
@@ -122,7 +122,7 @@ def publish(
         The path of the file. Its record has the keys of :func:`record_of`, ``form`` and ``sha256``.
 
     Raises:
-        MissingFileError, UserError: if the checkpoint cannot be read or does not fit ``form``,
+        MissingFileError, UserError: the checkpoint cannot be read or does not fit ``form``,
             ``form`` or the suffix is unknown, or the config has no spiking backbone.
 
     Example:

@@ -51,7 +51,7 @@ class StepView(nn.Module):
         images: ``[B, C, H, W]``, of the size that the graph will see.
 
     Raises:
-        ExportError: if a layer has no counterpart in NIR: products of spikes, deformable
+        ExportError: a layer has no counterpart in NIR: products of spikes, deformable
             convolutions, plugins, norms that cannot be folded, neurons other than IF, LIF and those
             that fire integers, soft resets of IF and LIF, and pooling of a size that does not
             divide.

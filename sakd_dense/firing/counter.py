@@ -170,7 +170,7 @@ class SpikeCounter:
             Firing rates by T; NaN if nothing ran.
 
         Raises:
-            UserError: if ``time_steps`` are invalid, or if a backbone ran fewer time steps than
+            UserError: ``time_steps`` are invalid, or a backbone ran fewer time steps than
                 the largest of them.
         """
         steps = check_time_steps(time_steps)

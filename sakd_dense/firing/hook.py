@@ -41,7 +41,7 @@ class FiringRateHook(Hook):
             neurons (``zero_init_residual``).
 
     Raises:
-        UserError: if an argument has the wrong type, ``interval`` is below 1, or the bounds are
+        UserError: an argument has the wrong type, ``interval`` is below 1, or the bounds are
             not ``0 <= low < high <= 1``.
 
     Example:

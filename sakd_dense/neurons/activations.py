@@ -97,8 +97,8 @@ def replace_activations(
     """Replaces the activations in ``module``, at any depth, by neurons.
 
     Args:
-        module: Module to change in place.
-        neuron: Config of the neurons, see :func:`sakd_dense.neurons.nodes.build_node`.
+        module: module to change in place.
+        neuron: config of the neurons, see :func:`sakd_dense.neurons.nodes.build_node`.
         state: ForwardState that all the neurons share.
 
     Returns:

@@ -89,11 +89,11 @@ def gradients(
     """Returns the gradients with respect to the input, the weight and the bias of a BatchNorm.
 
     Args:
-        grad: Gradient with respect to the output.
-        x: Input of the BatchNorm.
-        weight: Weight of the BatchNorm, or None.
-        statistics: Statistics of the forward.
-        needed: Whether to compute each of the three gradients; the others are None.
+        grad: gradient with respect to the output.
+        x: input of the BatchNorm.
+        weight: weight of the BatchNorm, or None.
+        statistics: statistics of the forward.
+        needed: whether to compute each of the three gradients; the others are None.
     """
     pixels = _pixels_in_a_row(x)
     if pixels > 1:

@@ -34,14 +34,14 @@ class NILIFNode(neuron.ILIFNode):
     r"""Normalised I-LIF neuron: SpikingJelly's ``ILIFNode`` on X / s, times s.
 
     Args:
-        D: Largest number of spikes in a time step. Default: 4.
-        v_threshold: Initial value of :math:`\theta`, the largest output of a time step. The tensor
+        D: largest number of spikes in a time step. Default: 4.
+        v_threshold: initial value of :math:`\theta`, the largest output of a time step. The tensor
             ``threshold`` holds :math:`\theta`, one value per channel.
             :func:`sakd_dense.transfer.calibrate` fits it. Default: 2.0.
-        tau: Membrane time constant in time steps. None (default) means no leak
+        tau: membrane time constant in time steps. None (default) means no leak
             (:math:`\beta = 1`). At T = 1 it has no effect.
-        detach_reset: Whether no gradient passes through the reset. Default: True.
-        channels: Number of channels of the input ``[T, B, C, H, W]``. None (default) means one
+        detach_reset: whether no gradient passes through the reset. Default: True.
+        channels: number of channels of the input ``[T, B, C, H, W]``. None (default) means one
             threshold for all channels.
     """
 

@@ -44,15 +44,15 @@ class Dynamics:
     r"""Hashable dynamics of an IF (``tau=None``), LIF or I-LIF neuron.
 
     Args:
-        tau: Membrane time constant, in time steps.
-        decay_input: Whether the input is divided by tau too.
+        tau: membrane time constant, in time steps.
+        decay_input: whether the input is divided by tau too.
         threshold: :math:`\theta`.
-        reset: Potential after a spike, for a hard reset; None means a soft reset.
-        detach_reset: Whether no gradient passes through the spike in the reset.
-        surrogate: Function ``(grad, U, **parameters)`` that returns ``grad`` times the surrogate
+        reset: potential after a spike, for a hard reset; None means a soft reset.
+        detach_reset: whether no gradient passes through the spike in the reset.
+        surrogate: function ``(grad, U, **parameters)`` that returns ``grad`` times the surrogate
             gradient at U.
-        parameters: Parameters of the surrogate, as pairs.
-        start: Potential before the first step.
+        parameters: parameters of the surrogate, as pairs.
+        start: potential before the first step.
         max_spikes: D of a neuron that fires integers. None (default) means binary spikes.
     """
 
@@ -132,7 +132,7 @@ class Dynamics:
         """Returns the gradients with respect to X at every t, in float32.
 
         Args:
-            grads: Gradients with respect to S at every t.
+            grads: gradients with respect to S at every t.
             above: U at every t.
         """
         by_current: list[Tensor] = []

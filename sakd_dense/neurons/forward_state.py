@@ -13,15 +13,15 @@ class ForwardState:
     """State that all neurons of a backbone share during a forward.
 
     Attributes:
-        time_steps: Number of time steps T.
-        compiled: Whether neurons with ``backend='auto'`` run compiled; see
+        time_steps: number of time steps T.
+        compiled: whether neurons with ``backend='auto'`` run compiled; see
             :func:`.compile_hook.compile_neurons`. Default: False.
-        images: Batch size B if the layers before the first neurons run once for all T > 1 steps.
+        images: batch size B if the layers before the first neurons run once for all T > 1 steps.
             The first neurons then receive ``[B, C, H, W]`` and repeat it. If None, all neurons
             receive T steps.
-        saving: What the compiled pass would have saved in all forwards so far, in elements of 5 ns
+        saving: what the compiled pass would have saved in all forwards so far, in elements of 5 ns
             (:func:`.compile_hook.saving`).
-        read_until: Function (B, T) -> ``[B]`` that returns the time step up to which each image is
+        read_until: function (B, T) -> ``[B]`` that returns the time step up to which each image is
             read. If None, each image is read up to T.
 
     Example:

@@ -36,11 +36,11 @@ class _Pass:
     """Options of a pass: all that it depends on except tensors.
 
     Args:
-        spec: Specification of the layer.
+        spec: specification of the layer.
         steps: T of the output.
         stored_steps: T of the input; 1 if the input is the same at every t.
-        by_channel: Whether scale, shift or value of a spike differ between channels.
-        compiled: Whether ``torch.compile`` compiles the pass.
+        by_channel: whether scale, shift or value of a spike differ between channels.
+        compiled: whether ``torch.compile`` compiles the pass.
     """
 
     spec: NeuronSpec
@@ -138,14 +138,14 @@ def fire(
         x: ``[T*B, C, H, W]``, T outermost, or ``[T, B, C, H, W]``. An expanded ``[B, C, H, W]`` is
             read once, not T times, unless a shortcut is summed before the neuron. ``x`` is
             contiguous or channels last; the result has the same layout.
-        steps: Number of time steps T.
-        spec: Specification of the layer.
+        steps: number of time steps T.
+        spec: specification of the layer.
         norm: BatchNorm that :func:`.batchnorm.fits`. In train mode it counts the batch.
-        identity: Shortcut of a block, of the shape of the result.
-        value: Value of a spike of a ``NILIFNode``, ``[C]`` or ``[]``.
-        compiled: Whether ``torch.compile`` compiles the pass (default). If False, the pass runs
+        identity: shortcut of a block, of the shape of the result.
+        value: value of a spike of a ``NILIFNode``, ``[C]`` or ``[]``.
+        compiled: whether ``torch.compile`` compiles the pass (default). If False, the pass runs
             step by step, for reference.
-        owned: Whether ``x`` may be overwritten if no gradient is needed, since new memory costs
+        owned: whether ``x`` may be overwritten if no gradient is needed, since new memory costs
             more than the arithmetic. Default: False.
     """
     if x.dim() == 5 and identity is not None and spec.shortcut == BEFORE:

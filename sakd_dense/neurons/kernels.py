@@ -67,12 +67,12 @@ def outputs(
     """Returns O in new memory, ``[T, R, C, M]``.
 
     Args:
-        spec: Specification of the layer.
+        spec: specification of the layer.
         y: Y.
-        affine: What is applied to Y before the neuron.
+        affine: what is applied to Y before the neuron.
         shortcut: I, or None.
         steps: T.
-        dtype: Type of O.
+        dtype: type of O.
     """
     summed = None if shortcut is None else list(shortcut.unbind(0))
     return join(_each_output(spec, each_step(y, steps), affine, summed), dtype)
@@ -91,10 +91,10 @@ def gradient(
     """Returns the gradient with respect to X, of the shape of that of O, ``[T, R, C, M]``.
 
     Args:
-        spec: Specification of the layer.
-        grad: Gradient with respect to O.
+        spec: specification of the layer.
+        grad: gradient with respect to O.
         y: Y.
-        affine: What was applied to Y before the neuron.
+        affine: what was applied to Y before the neuron.
         shortcut: I, if it was summed before the neuron; None otherwise.
     """
     summed = None if shortcut is None else list(shortcut.unbind(0))

@@ -77,12 +77,12 @@ def build_node(
             name or a dict; ``D=4`` is short for the one that counts up to 4 spikes. ``v_init=0.5``
             starts an IF or LIF neuron at half of its threshold instead of at rest. Arguments that
             are left out keep the defaults of the class.
-        time_steps: Number of time steps T. Only neurons whose weights depend on T use it (``PSN``).
-        channels: Number of input channels. Only neurons with a value for each channel use it
+        time_steps: number of time steps T. Only neurons whose weights depend on T use it (``PSN``).
+        channels: number of input channels. Only neurons with a value for each channel use it
             (``NILIFNode``).
 
     Raises:
-        UserError: The type is unknown or has no multi-step mode, or the neuron does not accept an
+        UserError: the type is unknown or has no multi-step mode, or the neuron does not accept an
             argument.
 
     Example:

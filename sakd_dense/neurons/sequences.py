@@ -68,12 +68,6 @@ def grid(x: Tensor, steps: int, by_channel: bool) -> Tensor:
     """Views ``[T*B, C, H, W]`` in the order of memory.
 
     The result is ``[T, R, C, M]`` with ``by_channel``, and ``[T, 1, 1, N]`` without.
-
-    Example:
-        >>> import torch
-        >>> from sakd_dense.neurons.sequences import grid
-        >>> tuple(grid(torch.zeros(4 * 2, 3, 8, 8), steps=4, by_channel=True).shape)
-        (4, 2, 3, 64)
     """
     last = channels_last(x)
     if not by_channel:

@@ -40,9 +40,9 @@ class SpikeValue:
     """Value of the spikes in a tensor ``[N, C, ...]``.
 
     Attributes:
-        step: Value of one spike, ``[C]`` or ``[]``.
-        max_spikes: Largest number of spikes.
-        sources: Names of the neurons that fired the spikes.
+        step: value of one spike, ``[C]`` or ``[]``.
+        max_spikes: largest number of spikes.
+        sources: names of the neurons that fired the spikes.
     """
 
     step: Tensor
@@ -58,7 +58,7 @@ class SpikeValueTracker:
     """Tracker of the :class:`SpikeValue` of the tensors in a forward, active in :meth:`watching`.
 
     Args:
-        model: Model to track. Neurons that fire integers, or have a step, are tracked.
+        model: model to track. Neurons that fire integers, or have a step, are tracked.
     """
 
     def __init__(self, model: nn.Module) -> None:

@@ -23,8 +23,8 @@ def declare_part(
     Args:
         upstream: A neck or head class whose activations are modules (mmcv's ``ConvModule``).
         kind: :class:`SpikingNeck`, :class:`SpikingDenseHead` or :class:`SpikingDecodeHead`.
-        name: Name that replaces ``Spiking<upstream>``. Default: ``''``, which keeps that name.
-        defaults: Arguments of ``upstream`` that are set if a config does not set them, both in the
+        name: name that replaces ``Spiking<upstream>``. Default: ``''``, which keeps that name.
+        defaults: arguments of ``upstream`` that are set if a config does not set them, both in the
             student and in its teacher.
 
     Example:

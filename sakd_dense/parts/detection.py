@@ -31,8 +31,8 @@ class NormedHRFPN(HRFPN):
     All other arguments are upstream's.
 
     Args:
-        norm_cfg: Config of the norms. None (default) means BatchNorm.
-        act_cfg: Config of the activations. None (default) means ReLU.
+        norm_cfg: config of the norms. None (default) means BatchNorm.
+        act_cfg: config of the activations. None (default) means ReLU.
 
     Example:
         >>> from sakd_dense.parts import NormedHRFPN

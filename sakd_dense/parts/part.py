@@ -27,10 +27,10 @@ class SpikingPart(nn.Module):
     from ``defaults`` where it names them.
 
     Args:
-        neuron: Config of the neurons, as in the backbone. None (default) means ``DEFAULT_NEURON``.
+        neuron: config of the neurons, as in the backbone. None (default) means ``DEFAULT_NEURON``.
 
     Raises:
-        UserError: The upstream class has no activation that neurons could replace.
+        UserError: the upstream class has no activation that neurons could replace.
 
     Example:
         >>> from mmengine.registry import MODELS

@@ -51,7 +51,7 @@ class TestPipeline:
         annotations: whether to load annotations.
 
     Raises:
-        UserError: if the config has no pipeline for tests.
+        UserError: the config has no pipeline for tests.
     """
 
     __test__ = False  # for pytest
@@ -73,7 +73,7 @@ class TestPipeline:
             info: a data set's description of an image, with ``img_path`` or ``img`` itself.
 
         Raises:
-            UserError: if the image cannot be read.
+            UserError: the image cannot be read.
         """
         name = f"image {str(info.get('img_path') or info.get('sample_idx', ''))!r}"
         results: Any = dict(info)

@@ -34,7 +34,7 @@ def write_page(
         pictures: pictures returned by :func:`sakd_dense.report.samples.sample_pictures`.
 
     Raises:
-        UserError: if a run has no metric at any T, or another metric than the first run.
+        UserError: a run has no metric at any T, or another metric than the first run.
 
     Example:
         >>> from sakd_dense.report import measure_run, open_run, write_page

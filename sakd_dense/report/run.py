@@ -102,8 +102,8 @@ def open_run(folder: str | Path) -> Run:
     """Returns the run in ``folder``, with the measurements that exist.
 
     Raises:
-        MissingFileError: if the folder does not exist, or contains no config or no checkpoint.
-        UserError: if its model does not spike, its config has no test set, or a measurement cannot
+        MissingFileError: the folder does not exist, or contains no config or no checkpoint.
+        UserError: its model does not spike, its config has no test set, or a measurement cannot
             be read.
 
     Example:

@@ -55,7 +55,7 @@ class Samples:
             score_thr: minimum score of the boxes to draw.
 
         Raises:
-            MissingFileError, UserError: if a checkpoint is missing or does not fit.
+            MissingFileError, UserError: a checkpoint is missing or does not fit.
         """
         models: list[tuple[str, nn.Module, int | None]] = []
         if teacher is not None:
@@ -134,7 +134,7 @@ def sample_pictures(run: Run, time_steps: Sequence[int], count: int) -> list[lis
         each T. A recording of events has a second row: its time bins with the true boxes.
 
     Raises:
-        UserError: if the config has no test set.
+        UserError: the config has no test set.
 
     Example:
         >>> from sakd_dense.report import open_run, sample_pictures

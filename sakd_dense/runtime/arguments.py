@@ -71,12 +71,6 @@ def check(what: str, value: Any, hint: Any) -> None:
 
     Raises:
         UserError: ``value`` does not match ``hint``.
-
-    Example:
-        >>> from sakd_dense.runtime.arguments import check
-        >>> check("SAKDHook: calibrate", None, int)
-        Traceback (most recent call last):
-        sakd_dense.runtime.errors.UserError: SAKDHook: calibrate=None: must be an integer
     """
     if not _fits(value, hint):
         raise UserError(f"{what}={_short(value)}: must be {_describe_type(hint)}")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.helpers.processes import run_script
-from tests.helpers.upstream_backbones import NAMES
+from tests.helpers.upstream_backbones import ARCHETYPES, NAMES
 
 # In double precision, where no rounding decides whether a neuron fires. In eval mode: BatchNorm's
 # batch statistics are those of a process, with or without neurons.
@@ -61,24 +61,24 @@ for case in sys.argv[2].split(","):
 if rank == 0:
     torch.save(found, sys.argv[1])
 """
-CASES = [f"{name}/{neuron}" for name in ("SEWResNet", "SpikingResNet", *NAMES)
-         for neuron in ("binary", "counts")]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def gradients(tmp_path_factory):
-    """Of every case, by one process and by two."""
-    folder = tmp_path_factory.mktemp("distributed")
-    for name, processes in (("one", 1), ("two", 2)):
-        run_script(SCRIPT, f"{name}.pt", ",".join(CASES), cwd=folder, processes=processes)
-    return [torch.load(folder / f"{n}.pt", weights_only=True) for n in ("one", "two")]
+RESIDUAL = ("SEWResNet", "SpikingResNet")
+OTHERS = tuple(name for name in NAMES if name not in ARCHETYPES)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
-def test_two_processes_give_the_gradients_of_one(gradients, case):
-    one, two = (found[case] for found in gradients)
-    assert one and one.keys() == two.keys()
-    assert any(grad.any() for grad in one.values())
-    for name, grad in one.items():
-        torch.testing.assert_close(two[name], grad, msg=lambda m, n=name: n + m)
+@pytest.mark.parametrize(
+    "names",
+    [(*RESIDUAL, *ARCHETYPES), pytest.param(OTHERS, marks=pytest.mark.nightly)],
+    ids=["archetypes", "others"],
+)
+def test_two_processes_give_the_gradients_of_one(names, tmp_path):
+    cases = ",".join(f"{name}/{neuron}" for name in names for neuron in ("binary", "counts"))
+    for name, processes in (("one", 1), ("two", 2)):
+        run_script(SCRIPT, f"{name}.pt", cases, cwd=tmp_path, processes=processes)
+    one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in ("one", "two"))
+    assert set(one) == set(two) == set(cases.split(","))
+    for case, found in one.items():
+        assert found and found.keys() == two[case].keys()
+        assert any(grad.any() for grad in found.values())
+        for name, grad in found.items():
+            torch.testing.assert_close(two[case][name], grad, msg=lambda m, n=name: f"{n} {m}")

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -17,12 +18,22 @@ from sakd_dense.distill.teacher import ready
 from sakd_dense.neurons.activations import ACTIVATIONS
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.transfer import calibrate, transfer
-from tests.helpers.upstream_backbones import CASES, NAMES, ann, built, config, images, lively
+from tests.helpers.upstream_backbones import (
+    ARCHETYPES,
+    CASES,
+    NAMES,
+    ann,
+    built,
+    config,
+    images,
+    lively,
+)
 
 COUNTS = dict(type="NILIFNode", D=4)
-#: What the default run tries.
-FEW = ("mmdet.CSPDarknet", "mmdet.HRNet", "mmseg.CGNet", "mmseg.UNet", "mmpretrain.VGG")
-FAMILY = [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
+FAMILY = [
+    n if n in ARCHETYPES else pytest.param(n, marks=[pytest.mark.slow, pytest.mark.nightly])
+    for n in NAMES
+]
 # Their BatchNorm comes behind activations, or behind convolutions that pad by themselves.
 UNFOLDED = ("mmdet.EfficientNet", "mmpretrain.ConvMixer")
 
@@ -53,8 +64,7 @@ def test_every_declared_backbone_is_tested():
     assert set(UPSTREAM) == {kind for _, kind in CASES}
 
 
-@pytest.mark.parametrize("name", FAMILY)
-def test_parameters_are_the_anns_and_no_activation_is_left(name):
+def parameters_are_the_anns_and_no_activation_is_left(name):
     package, kind = name.split(".")
     model, twin = lively(name), ann(name)
     assert type(twin).__name__ == kind and not isinstance(twin, UpstreamBackbone)
@@ -67,9 +77,7 @@ def test_parameters_are_the_anns_and_no_activation_is_left(name):
     assert again["type"] == f"Spiking{kind}"
 
 
-@pytest.mark.parametrize("neuron", [None, COUNTS], ids=["binary", "counts"])
-@pytest.mark.parametrize("name", FAMILY)
-def test_gradients_of_one_image_at_a_time_are_those_of_both(name, neuron):
+def gradients_of_one_image_at_a_time_are_those_of_both(name, neuron=None):
     """At T = 1 as well, where one image in channels last has no stride of its own."""
     model, x = lively(name), images().double()
     if neuron is not None:
@@ -91,8 +99,7 @@ def test_gradients_of_one_image_at_a_time_are_those_of_both(name, neuron):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", FAMILY)
-def test_what_comes_before_the_first_neurons_is_computed_once(name):
+def what_comes_before_the_first_neurons_is_computed_once(name):
     """To the values of images that are repeated T times before the first layer."""
     model, x = lively(name), images()
     seen = []
@@ -107,8 +114,7 @@ def test_what_comes_before_the_first_neurons_is_computed_once(name):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", FAMILY)
-def test_every_t_is_a_prefix_of_one_pass(name):
+def every_t_is_a_prefix_of_one_pass(name):
     model, x = lively(name), images()
     model.output = "sequence"
     whole = features(model, x)
@@ -120,13 +126,11 @@ def test_every_t_is_a_prefix_of_one_pass(name):
         torch.testing.assert_close(s[:2], t)
 
 
-@pytest.mark.parametrize("alone", [False, True], ids=["model", "backbone alone"])
-@pytest.mark.parametrize("name", FAMILY)
-def test_level_1_takes_the_anns_checkpoint_and_says_what_it_leaves(name, alone, tmp_path):
+def level_1_takes_the_anns_checkpoint_and_says_what_it_leaves(name, alone, folder):
     twin, model = (nn.ModuleDict(dict(backbone=m)) for m in (ann(name), lively(name)))
     saved = twin["backbone"] if alone else twin
-    torch.save(saved.state_dict(), tmp_path / "ann.pth")
-    report = transfer(model, str(tmp_path / "ann.pth"))
+    torch.save(saved.state_dict(), folder / "ann.pth")
+    report = transfer(model, str(folder / "ann.pth"))
     prelus = {f"{n}.weight" for n, m in saved.named_modules() if isinstance(m, nn.PReLU)}
     assert set(report.loaded) == set(model.state_dict()) and set(report.left) == prelus
     for key, value in model.state_dict().items():
@@ -134,8 +138,7 @@ def test_level_1_takes_the_anns_checkpoint_and_says_what_it_leaves(name, alone, 
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", FAMILY)
-def test_counts_are_whole_numbers_of_a_calibrated_step(name):
+def counts_are_whole_numbers_of_a_calibrated_step(name):
     cfg = config(name) | dict(neuron=dict(type="NILIFNode", D=4), time_steps=1)
     model = built(cfg, name.split(".")[0])
     model.load_state_dict(lively(name).state_dict(), strict=False)
@@ -150,8 +153,7 @@ def test_counts_are_whole_numbers_of_a_calibrated_step(name):
         assert counts.min() >= 0 and counts.max() <= 4.001
 
 
-@pytest.mark.parametrize("name", FAMILY)
-def test_it_is_trained_copied_and_pickled(name):
+def it_is_trained_copied_and_pickled(name):
     model, x = lively(name).train(), images()
     sum(f.square().mean() for f in features(model, x)).backward()
     first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
@@ -169,8 +171,7 @@ def test_it_is_trained_copied_and_pickled(name):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", FAMILY)
-def test_folding_batchnorm_keeps_the_features(name):
+def folding_batchnorm_keeps_the_features(name):
     model, x = lively(name).double(), images().double()
     before = features(model, x)
     folded = features(model.fuse(), x)
@@ -179,8 +180,7 @@ def test_folding_batchnorm_keeps_the_features(name):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", FAMILY)
-def test_a_teacher_made_quick_keeps_its_features(name):
+def a_teacher_made_quick_keeps_its_features(name):
     twin = copy.deepcopy(ann(name))
     twin.load_state_dict(lively(name).state_dict(), strict=False)
     twin, x = twin.double(), images().double()
@@ -193,6 +193,34 @@ def test_a_teacher_made_quick_keeps_its_features(name):
     for a, b in zip(before, features(twin, x), strict=True):
         assert b.is_contiguous()
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+PROPERTIES = (
+    parameters_are_the_anns_and_no_activation_is_left,
+    gradients_of_one_image_at_a_time_are_those_of_both,
+    partial(gradients_of_one_image_at_a_time_are_those_of_both, neuron=COUNTS),
+    what_comes_before_the_first_neurons_is_computed_once,
+    every_t_is_a_prefix_of_one_pass,
+    counts_are_whole_numbers_of_a_calibrated_step,
+    it_is_trained_copied_and_pickled,
+    folding_batchnorm_keeps_the_features,
+    a_teacher_made_quick_keeps_its_features,
+)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_every_property(name, tmp_path):
+    checks = [*PROPERTIES]
+    for alone in (False, True):
+        check = level_1_takes_the_anns_checkpoint_and_says_what_it_leaves
+        checks.append(partial(check, alone=alone, folder=tmp_path))
+    for check in checks:
+        torch.manual_seed(0)
+        try:
+            check(name)
+        except Exception as error:
+            error.add_note(f"{name}: {check}")
+            raise
 
 
 @pytest.mark.parametrize(

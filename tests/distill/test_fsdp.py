@@ -52,6 +52,7 @@ if dist.get_rank() == 0:
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_sharded_student_is_taught(tmp_path: Path) -> None:
     config = Config.fromfile(write_config(tmp_path))

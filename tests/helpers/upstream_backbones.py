@@ -134,6 +134,18 @@ CASES = {
     ("mmpretrain", "VGG"): dict(depth=11, norm_cfg=BN),
 }
 NAMES = [f"{package}.{name}" for package, name in CASES]
+#: One of each kind: ConvModules, residual blocks, joined images, resized features, a bare list of
+#: layers, gates, a bare tensor in eval mode, dense connections. All others are tested nightly.
+ARCHETYPES = (
+    "mmdet.CSPDarknet",
+    "mmdet.HRNet",
+    "mmseg.CGNet",
+    "mmseg.UNet",
+    "mmpretrain.VGG",
+    "mmdet.EfficientNet",
+    "mmseg.PIDNet",
+    "mmpretrain.DenseNet",
+)
 
 
 def config(name, **changes):

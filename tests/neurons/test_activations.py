@@ -12,6 +12,7 @@ from torch import nn
 from sakd_dense.neurons import ForwardState
 from sakd_dense.neurons.activations import SpikingResidualBlock, replace_activations
 from sakd_dense.neurons.compiling import Fallback
+from tests.helpers.pairwise import pairwise
 
 PACKAGES = dict(mmdet=mmdet_resnet, mmseg=mmseg_resnet, mmpretrain=mmpretrain_resnet)
 STEPS, IMAGES, WIDTH = 3, 2, 16
@@ -54,12 +55,17 @@ def run(forward, block, training):
     return [out.detach(), x.grad, *(p.grad for p in block.parameters() if p.requires_grad), *kept]
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("backend", ["spikingjelly", "compiled"])
-@pytest.mark.parametrize("neuron", NEURONS)
-@pytest.mark.parametrize("shortcut", [False, True])
-@pytest.mark.parametrize("kind", ["BasicBlock", "Bottleneck"])
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize(
+    ("package", "kind", "shortcut", "neuron", "backend", "training"),
+    pairwise(
+        list(PACKAGES),
+        ["BasicBlock", "Bottleneck"],
+        [False, True],
+        list(NEURONS),
+        ["spikingjelly", "compiled"],
+        [True, False],
+    ),
+)
 def test_the_pass_gives_upstreams_forward(
     package, kind, shortcut, neuron, backend, training, monkeypatch
 ):

@@ -12,6 +12,7 @@ from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.neurons.nodes import build_node
 from sakd_dense.neurons.spec import BEFORE, NeuronSpec
 from sakd_dense.runtime import UserError
+from tests.helpers.pairwise import pairwise
 
 CHANNELS = 3
 
@@ -137,7 +138,7 @@ KERNELS = [
 @pytest.mark.parametrize(
     ("training", "layout", "time_steps", "shortcut", "node", "compiled"),
     [
-        *product(TRAINING, LAYOUTS, (1, 3), SHORTCUTS, [*NODES, LEAKY], [False]),
+        *pairwise(TRAINING, LAYOUTS, (1, 3), SHORTCUTS, [*NODES, LEAKY], [False]),
         *(pytest.param(*case, marks=pytest.mark.slow) for case in KERNELS),
     ],
 )

@@ -8,6 +8,7 @@ from sakd_dense.neurons.forward_state import rate
 from sakd_dense.neurons.fused import fire
 from sakd_dense.neurons.spec import BEFORE, BEHIND, NeuronSpec
 from tests.helpers.fused_neurons import NODES, layer
+from tests.helpers.pairwise import pairwise
 
 
 def run_both(cfg, x, expand=lambda x: x):
@@ -31,10 +32,15 @@ def assert_equal(pair):
     torch.testing.assert_close(fused_grad, grad, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("cfg", NODES)
-@pytest.mark.parametrize("v_reset", [None, 0.0, -0.3])
-@pytest.mark.parametrize("detach_reset", [True, False])
-@pytest.mark.parametrize("gradient", ["ATan", "Sigmoid", "PiecewiseQuadratic", "Erf"])
+@pytest.mark.parametrize(
+    ("cfg", "v_reset", "detach_reset", "gradient"),
+    pairwise(
+        NODES,
+        [None, 0.0, -0.3],
+        [True, False],
+        ["ATan", "Sigmoid", "PiecewiseQuadratic", "Erf"],
+    ),
+)
 def test_spikes_and_gradients(cfg, v_reset, detach_reset, gradient):
     cfg = dict(cfg, v_reset=v_reset, detach_reset=detach_reset, surrogate_function=gradient)
     assert_equal(run_both(cfg, 1.5 * torch.randn(8, 3, 5, 5)))

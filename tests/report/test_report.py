@@ -107,6 +107,7 @@ def chromium():
     return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(
     shutil.which("chromedriver") is None,
     reason="wants Chromium and its driver (Debian: chromium, chromium-driver)",

@@ -61,7 +61,7 @@ def config_folder(package: str) -> Path:
     """Returns the folder in which an installed ``package`` keeps its configs.
 
     Raises:
-        MissingPackageError: if ``package`` is not installed, or was installed without its configs.
+        MissingPackageError: ``package`` is not installed, or was installed without its configs.
     """
     spec = find_spec(package)
     places = [

@@ -99,7 +99,7 @@ def ensure(
         write: function that writes the files into an empty folder.
 
     Raises:
-        UserError: if ``root`` contains something else, or a set with another stamp.
+        UserError: ``root`` contains something else, or a set with another stamp.
     """
     root = Path(root)
     if _holds(root, what, stamp):

@@ -21,7 +21,7 @@ class ArrayFile(EventFile):
     """Recording in an .npy or .npz, sorted by time when it is read.
 
     Raises:
-        MissingFileError: if the file does not exist.
+        MissingFileError: the file does not exist.
         UserError: the file contains no arrays of events, is truncated, or has time stamps in
             another unit than microseconds.
     """
@@ -46,8 +46,8 @@ def load_array(path: str | Path) -> Any:
         The array of an .npy, or the arrays of an .npz as a dict by name.
 
     Raises:
-        MissingFileError: if the file does not exist.
-        UserError: if the file cannot be read.
+        MissingFileError: the file does not exist.
+        UserError: the file cannot be read.
     """
     if not Path(path).is_file():
         raise MissingFileError(f"there is no file {str(path)!r}")

@@ -56,7 +56,7 @@ def check_inside(events: Events, size: tuple[int, int], path: str, drop: bool) -
     """Returns the events within the sensor.
 
     Raises:
-        UserError: if an event is outside the sensor and ``drop`` is False.
+        UserError: an event is outside the sensor and ``drop`` is False.
     """
     within = inside(events, size)
     if within.all():

@@ -31,8 +31,8 @@ def read_boxes(path: str | Path) -> dict[int, np.ndarray]:
         The boxes ``[N]`` of each time stamp, in the file's own structure, by its microseconds.
 
     Raises:
-        MissingFileError: if the file does not exist.
-        UserError: if the file contains something else, or is truncated.
+        MissingFileError: the file does not exist.
+        UserError: the file contains something else, or is truncated.
 
     Example:
         >>> import numpy as np

@@ -27,8 +27,8 @@ class DatFile(EventFile):
         path: path of the file, ``*.dat``.
 
     Raises:
-        MissingFileError: if the file does not exist.
-        UserError: if the file is no DAT of version 2 with 2D events of 8 bytes, or is truncated.
+        MissingFileError: the file does not exist.
+        UserError: the file is no DAT of version 2 with 2D events of 8 bytes, or is truncated.
 
     Example:
         >>> import numpy as np
@@ -107,7 +107,7 @@ def pack(events: Events) -> np.ndarray:
     """Encodes events as DAT's records of eight bytes.
 
     Raises:
-        UserError: if a time, coordinate or polarity does not fit into a record.
+        UserError: a time, coordinate or polarity does not fit into a record.
     """
     for name, most in (("t", 2**32 - 1), ("x", _COORDINATE), ("y", _COORDINATE), ("p", 1)):
         values = getattr(events, name)

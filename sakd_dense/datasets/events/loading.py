@@ -47,9 +47,9 @@ class LoadEvents(BaseTransform):
             dropped (``'drop'``).
 
     Raises:
-        MissingFileError: if the file does not exist.
-        UserError: if an argument is invalid, if the file cannot be read, if the sensor's size or
-            the time stamp of a recording is unknown, or if events are outside the sensor or out of
+        MissingFileError: the file does not exist.
+        UserError: an argument is invalid, the file cannot be read, the sensor's size or
+            the time stamp of a recording is unknown, or events are outside the sensor or out of
             order (the message names the file and the time of the event).
 
     Example:

@@ -31,7 +31,7 @@ class EventCocoMetric(CocoMetric):
         kwargs: arguments of ``CocoMetric``.
 
     Raises:
-        UserError: if the rules are unknown or exclude every box of the set, or if they come with
+        UserError: the rules are unknown or exclude every box of the set, or they come with
             an ``ann_file`` or without the ``meta_keys``.
 
     Example:

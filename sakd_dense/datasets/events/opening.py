@@ -24,8 +24,8 @@ def open_events(path: str | Path) -> EventFile:
     The last 64 files opened stay open (mapped) in this process.
 
     Raises:
-        MissingFileError: if the file does not exist.
-        UserError: if no reader supports its extension, or its content does not match it.
+        MissingFileError: the file does not exist.
+        UserError: no reader supports its extension, or its content does not match it.
 
     Example:
         >>> import numpy as np

@@ -17,7 +17,7 @@ class PackEventInputs(BaseTransform):
         kwargs: arguments of that transform, such as ``meta_keys``.
 
     Raises:
-        UserError: if :class:`~sakd_dense.datasets.LoadEvents` has not loaded the sample.
+        UserError: :class:`~sakd_dense.datasets.LoadEvents` has not loaded the sample.
 
     Example:
         >>> import numpy as np

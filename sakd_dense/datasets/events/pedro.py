@@ -31,8 +31,8 @@ class PEDRoDataset(StrictVOCDataset):
         kwargs: arguments of :class:`~sakd_dense.datasets.StrictVOCDataset`.
 
     Raises:
-        MissingFileError: if a folder is missing, or events with ``missing='error'``.
-        UserError: if ``missing`` is unknown, if the folder has no boxes with events, and as
+        MissingFileError: a folder is missing, or events with ``missing='error'``.
+        UserError: ``missing`` is unknown, the folder has no boxes with events, and as
             ``StrictVOCDataset``.
 
     Example:

@@ -20,8 +20,8 @@ class EventDetDataPreprocessor(EventBatches, DetDataPreprocessor):
         kwargs: arguments of mmdet's ``DetDataPreprocessor`` except those of colours.
 
     Raises:
-        UserError: if ``time`` is unknown, if an argument swaps colours, if only one of ``mean`` and
-            ``std`` is given or their lengths differ, or if the streams have other axes or differ in
+        UserError: ``time`` is unknown, an argument swaps colours, only one of ``mean`` and
+            ``std`` is given or their lengths differ, or the streams have other axes or differ in
             T or C.
 
     Example:

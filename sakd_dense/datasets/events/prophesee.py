@@ -45,9 +45,9 @@ class PropheseeDataset(BaseDetDataset):
             selects some of the classes; boxes of the others are skipped silently.
 
     Raises:
-        MissingFileError: if the folder or a recording is missing.
-        UserError: if the rules are unknown, if the folder has no box files, if a file is not one of
-            boxes, or if a box is NaN or infinite or has an unknown class.
+        MissingFileError: the folder or a recording is missing.
+        UserError: the rules are unknown, the folder has no box files, a file is not one of
+            boxes, or a box is NaN or infinite or has an unknown class.
 
     Example:
         >>> from mmengine.registry import DATASETS

@@ -29,8 +29,8 @@ class RawFile(EventFile):
         part: number of words that are decoded at once.
 
     Raises:
-        MissingFileError: if the file does not exist.
-        UserError: if the file has another format, or is truncated.
+        MissingFileError: the file does not exist.
+        UserError: the file has another format, or is truncated.
 
     Example:
         >>> from pathlib import Path

@@ -18,7 +18,7 @@ class ResizeEvents(Resize):
     multiplications (``sakd_dense.energy``).
 
     Raises:
-        UserError: if the scale enlarges the frames.
+        UserError: the scale enlarges the frames.
 
     Example:
         >>> import numpy as np

@@ -44,7 +44,7 @@ class BoxRules:
         """Returns the rules of a name or of a dict of the attributes; None gives None.
 
         Raises:
-            UserError: if the name or an attribute is unknown.
+            UserError: the name or an attribute is unknown.
         """
         if rules is None or isinstance(rules, BoxRules):
             return rules

@@ -95,7 +95,7 @@ class EventFile(ABC):
         A window may begin before the recording or end after it; no events are found there.
 
         Raises:
-            UserError: if the events are not in order, and the reader needs the order to find them.
+            UserError: the events are not in order, and the reader needs the order to find them.
         """
 
     @abstractmethod
@@ -120,7 +120,7 @@ def header_of(path: str | Path) -> tuple[list[str], int]:
     r"""Returns the lines of a Prophesee file's header without ``%``, and the offset of the data.
 
     Raises:
-        MissingFileError: if the file does not exist.
+        MissingFileError: the file does not exist.
     """
     lines: list[str] = []
     with open_binary(path) as file:
@@ -138,7 +138,7 @@ def open_binary(path: str | Path) -> Any:
     """Opens a file for reading bytes.
 
     Raises:
-        MissingFileError: if the file does not exist.
+        MissingFileError: the file does not exist.
     """
     if not Path(path).is_file():
         raise MissingFileError(f"there is no event file {str(path)!r}")
