@@ -5,14 +5,15 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
+
+from ..neurons.batchnorm import BATCHNORMS
 
 
 @contextmanager
 def _frozen_statistics(module: nn.Module) -> Iterator[None]:
     # The recomputation of a checkpointed block must not count the same batch twice.
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    norms = [m for m in module.modules() if isinstance(m, BATCHNORMS)]
     before = [(m, m.momentum, m.num_batches_tracked) for m in norms]
     for norm in norms:
         norm.momentum, norm.num_batches_tracked = 0.0, None

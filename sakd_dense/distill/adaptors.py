@@ -82,6 +82,14 @@ def channels_of(backbone: nn.Module) -> list[int]:
         return [f.shape[1] for f in backbone(weight.new_zeros(1, weight.shape[1], 64, 64))]
 
 
+def add_adaptors(runner: Any, backbone: nn.Module, kernel_size: int) -> Adaptors:
+    """Returns adaptors for the outputs of the teacher's ``backbone``, which the runner trains."""
+    adaptors = Adaptors(channels_of(backbone), kernel_size, runner.seed or 0)
+    adaptors.to(next(backbone.parameters()).device)
+    join_optimizer(runner, adaptors)
+    return adaptors
+
+
 def join_optimizer(runner: Any, adaptors: nn.Module) -> None:
     """Adds the adaptors to the runner's optimizer and schedulers, before a resume.
 
@@ -121,4 +129,12 @@ def resume(adaptors: nn.Module, checkpoint: Mapping[str, Any]) -> None:
         ) from None
 
 
-__all__ = ["KEY", "Adaptors", "channels_of", "join_optimizer", "kernel_size_of", "resume"]
+__all__ = [
+    "KEY",
+    "Adaptors",
+    "add_adaptors",
+    "channels_of",
+    "join_optimizer",
+    "kernel_size_of",
+    "resume",
+]

@@ -80,12 +80,16 @@ class LevelTwo:
         object.__setattr__(self, "prefix_share", float(share))
 
 
-def check_teacher(teacher: Mapping[str, Any]) -> None:
-    """Checks the keys of the hook's ``teacher``.
+def check_level_one(teacher: Mapping[str, Any], transfer: bool | str, calibrate: int) -> None:
+    """Checks the hook's ``teacher``, ``transfer`` and ``calibrate``.
 
     Raises:
-        UserError: it has other keys, or no checkpoint.
+        UserError: ``teacher`` has other keys or no checkpoint, or a value is not allowed.
     """
+    if transfer not in (True, False, "head"):
+        raise UserError(f"SAKDHook: transfer={transfer!r}: must be True, False or 'head'")
+    if calibrate < 0:
+        raise UserError(f"SAKDHook: calibrate={calibrate!r}: must be a number of batches, or 0")
     unknown = sorted(set(teacher) - TEACHER)
     if unknown or not teacher.get("checkpoint"):
         raise UserError(
@@ -96,4 +100,4 @@ def check_teacher(teacher: Mapping[str, Any]) -> None:
         )
 
 
-__all__ = ["DTYPES", "LevelTwo", "check_teacher"]
+__all__ = ["DTYPES", "LevelTwo", "check_level_one"]

@@ -8,8 +8,8 @@ from typing import Any
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
-from mmengine.runner import BaseLoop
 from torch import Tensor, nn
 
 from ..config.policy import check_norm_policy
@@ -20,11 +20,18 @@ from ..runtime.arguments import typed
 from ..runtime.errors import UserError
 from ..transfer.read import Checkpoint, read_checkpoint
 from ..transfer.thresholds import calibrate_on
-from .adaptors import KEY, Adaptors, channels_of, join_optimizer, kernel_size_of, resume
-from .arguments import DEFAULT_FEATURES, DEFAULT_PREFIX_WEIGHT, LevelTwo, check_teacher
+from .adaptors import KEY, Adaptors, add_adaptors, kernel_size_of, resume
+from .arguments import DEFAULT_FEATURES, DEFAULT_PREFIX_WEIGHT, LevelTwo, check_level_one
 from .frames import stacks_frames, summed_over_frames
-from .initial_weights import continues, transfer_after_init
-from .prefixes import read_at, resolve_prefixes, sample_count, sample_prefix, sample_read_steps
+from .initial_weights import transfer_after_init
+from .prefixes import (
+    check_causal,
+    read_at,
+    resolve_prefixes,
+    sample_count,
+    sample_prefix,
+    sample_read_steps,
+)
 from .responses import Response, find_response
 from .teacher import build_teacher, check_classes
 from .terms import Terms
@@ -94,8 +101,6 @@ class SAKDHook(Hook):
         >>> from sakd_dense import SAKDHook
         >>> hook = SAKDHook(
         ...     teacher=dict(checkpoint="retinanet_r50.pth"),  # read when training starts
-        ...     responses=dict(cls=1.0, box=1.0),
-        ...     prefixes="image",
         ... )
 
         In a config: ``custom_hooks=[dict(type='SAKDHook', teacher=dict(checkpoint=...))]``.
@@ -113,11 +118,7 @@ class SAKDHook(Hook):
         prefix_weight: float | Mapping[str, Any] = DEFAULT_PREFIX_WEIGHT,
         counts: Sequence[int] | None = None,
     ) -> None:
-        check_teacher(teacher)
-        if transfer not in (True, False, "head"):
-            raise UserError(f"SAKDHook: transfer={transfer!r}: must be True, False or 'head'")
-        if calibrate < 0:
-            raise UserError(f"SAKDHook: calibrate={calibrate!r}: must be a number of batches, or 0")
+        check_level_one(teacher, transfer, calibrate)
         self.teacher_args = dict(teacher)
         self.transfer = transfer
         self.calibrate = calibrate
@@ -130,16 +131,19 @@ class SAKDHook(Hook):
         self._terms: Terms | None = None
         self._unhook: Callable[[], None] | None = None
         self._seed, self._iter, self._progress = 0, 0, 0.0
+        self._continues = False  # whether weights come from load_from or a resumed checkpoint
 
     def before_run(self, runner: Any) -> None:
         """Builds the teacher and schedules level 1 before weights are initialised or loaded."""
         # Runner.val() and Runner.test() also call this; they need neither teacher nor its file.
-        if self.teacher is not None or not isinstance(runner._train_loop, BaseLoop):
+        if self.teacher is not None or not isinstance(runner.optim_wrapper, OptimWrapper):
             return
         student = spiking_student(runner)
         self.options = resolve_prefixes(self.options, student)
-        checkpoint = self._build_teacher(runner, student)
-        self._add_adaptors(runner, student)
+        self.teacher, checkpoint = self._build_teacher(runner, student)
+        size = kernel_size_of(self.options.features or {})
+        if size is not None:
+            self.adaptors = add_adaptors(runner, self.teacher.backbone, size)
         for warning in check_norm_policy(runner.cfg):
             print_log(f"SAKDHook: {warning}", runner.logger, logging.WARNING)
         if self.transfer:
@@ -148,8 +152,8 @@ class SAKDHook(Hook):
             part = "head" if self.transfer == "head" else "auto"
             transfer_after_init(student, checkpoint, part, any_classes=self._response is None)
 
-    def _build_teacher(self, runner: Any, student: nn.Module) -> Checkpoint:
-        """Builds the teacher and finds the response; returns the teacher's checkpoint."""
+    def _build_teacher(self, runner: Any, student: nn.Module) -> tuple[nn.Module, Checkpoint]:
+        """Finds the response, and returns the teacher with its checkpoint."""
         if "model" not in runner.cfg:
             raise UserError(
                 "SAKDHook: the teacher is derived from the model's config, but this Runner has "
@@ -164,37 +168,26 @@ class SAKDHook(Hook):
         given = self.teacher_args
         checkpoint = read_checkpoint(given["checkpoint"], given.get("weights", "auto"))
         model_cfg = teacher_of(runner.cfg, given.get("config"))
-        self.teacher = build_teacher(model_cfg, checkpoint, student, self._response is None)
-        return checkpoint
-
-    def _add_adaptors(self, runner: Any, student: nn.Module) -> None:
-        size = kernel_size_of(self.options.features or {})
-        if size is not None:
-            assert self.teacher is not None
-            self.adaptors = Adaptors(channels_of(self.teacher.backbone), size, runner.seed or 0)
-            self.adaptors.to(next(student.parameters()).device)
-            join_optimizer(runner, self.adaptors)
+        teacher = build_teacher(model_cfg, checkpoint, student, self._response is None)
+        return teacher, checkpoint
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         if self.adaptors is not None:
             checkpoint[KEY] = self.adaptors.state_dict()
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        if self.adaptors is not None and runner._resume:
+        self._continues = True
+        if self.adaptors is not None and runner.cfg.get("resume"):
             resume(self.adaptors, checkpoint)
 
     def before_train(self, runner: Any) -> None:
         """Checks the student, calibrates its thresholds and attaches the terms to its loss."""
-        student, prefixes = spiking_student(runner), self.options.prefixes
+        student = spiking_student(runner)
         assert self.teacher is not None  # from before_run
         if self._response is not None:  # otherwise no term compares classes
             check_classes(self.teacher, runner.train_dataloader.dataset)
-        if prefixes is not None and not student.backbone.causal:
-            raise UserError(
-                f"SAKDHook: prefixes={prefixes!r} needs neurons whose spikes at t depend only "
-                "on the input up to t; set prefixes=None, or use another neuron"
-            )
-        if self.transfer is True and self.calibrate and not continues(runner):
+        check_causal(self.options, student.backbone)
+        if self.transfer is True and self.calibrate and not self._continues:
             calibrate_on(runner.train_dataloader, student, self.calibrate)
         for count in self.counts or ():
             with at_counts(student, count):  # raises if neurons fire no integers

@@ -1,20 +1,10 @@
 """Level 1 at the start of a run: after the student's initialisation, before its checkpoints."""
 
-from typing import Any
-
 from torch import nn
 
 from ..transfer import transfer
 from ..transfer.read import Checkpoint
 from .teacher import resized_outside_backbone
-
-
-def continues(runner: Any) -> bool:
-    """Returns whether the student's weights come from ``load_from`` or a resumed checkpoint.
-
-    A run that was killed before its first checkpoint starts from the beginning with ``--resume``.
-    """
-    return bool(runner._has_loaded)
 
 
 def transfer_after_init(
@@ -45,4 +35,4 @@ def transfer_after_init(
     student.init_weights = init_weights
 
 
-__all__ = ["continues", "transfer_after_init"]
+__all__ = ["transfer_after_init"]

@@ -16,10 +16,11 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..config.types import package_of
+from ..neurons.batchnorm import BATCHNORMS
 from ..neurons.forward_state import forward_states, mean_up_to
+from ..runtime.errors import UserError
 from .arguments import LevelTwo
 
 #: Numbers that separate the streams of t and D, which are drawn in the same iterations.
@@ -39,6 +40,15 @@ def resolve_prefixes(options: LevelTwo, student: nn.Module) -> LevelTwo:
     frames = getattr(getattr(student, "data_preprocessor", None), "time", None) == "first"
     second_pass = frames or package_of(type(student)) == "mmpretrain"
     return replace(options, prefixes="random" if second_pass else "image")
+
+
+def check_causal(options: LevelTwo, backbone: nn.Module) -> None:
+    """Raises UserError for prefixes of a backbone whose spikes at t depend on later inputs."""
+    if options.prefixes is not None and not backbone.causal:
+        raise UserError(
+            f"SAKDHook: prefixes={options.prefixes!r} needs neurons whose spikes at t depend only "
+            "on the input up to t; set prefixes=None, or use another neuron"
+        )
 
 
 def sample_prefix(time_steps: int, seed: int, iteration: int) -> int | None:
@@ -114,7 +124,7 @@ def norms_as_in_test(model: nn.Module, backbone: nn.Module) -> Iterator[None]:
     """
     inside = set(backbone.modules())
     norms = [
-        m for m in model.modules() if isinstance(m, _BatchNorm) and m.training and m not in inside
+        m for m in model.modules() if isinstance(m, BATCHNORMS) and m.training and m not in inside
     ]
     for norm in norms:
         norm.training = False

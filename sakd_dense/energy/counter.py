@@ -30,12 +30,9 @@ _INPUT = {
     aten.addmm.default: 1,
     aten.baddbmm.default: 1,
 }
-_ATTENTION = (
-    aten._scaled_dot_product_flash_attention_for_cpu.default,
-    aten._scaled_dot_product_flash_attention.default,
-    aten._scaled_dot_product_efficient_attention.default,
-    aten._scaled_dot_product_cudnn_attention.default,
-)
+#: The operators of ``F.scaled_dot_product_attention``.
+_KERNELS = ("flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention")
+_ATTENTION = tuple(getattr(aten, f"_scaled_dot_product_{name}").default for name in _KERNELS)
 
 
 @dataclass

@@ -43,9 +43,9 @@ from spikingjelly.activation_based.op_counter import (
     SpikeSimEnergyProfiler,
 )
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..backbones.time_steps import at_time_steps
+from ..neurons.batchnorm import BATCHNORMS
 from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
 from .readings import plain_neurons
@@ -57,7 +57,7 @@ Estimator = Callable[[nn.Module, Callable[[], Any], SimpleEnergyCostConfig], dic
 def _simple(
     model: nn.Module, run: Callable[[], Any], cost: SimpleEnergyCostConfig
 ) -> dict[str, float]:
-    folded = [_BatchNorm]  # at inference
+    folded = [*BATCHNORMS]  # at inference
     profiler = SimpleEnergyProfiler(
         config=SimpleEnergyConfig(cost_config=cost, extra_ignore_modules=folded)
     )

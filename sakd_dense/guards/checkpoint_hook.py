@@ -6,6 +6,7 @@ also saves the state that a resumed run needs to draw the same random numbers as
 run.
 """
 
+import bisect
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from mmengine.dist import (
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 
 from ..runtime.errors import UserError
@@ -74,7 +76,7 @@ class WholeCheckpointHook(CheckpointHook):
             checkpoint[KEY] = self._to_save
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        if runner._resume:
+        if runner.cfg.get("resume"):
             self._loaded = checkpoint.get(KEY, {})
 
     def before_train(self, runner: Any) -> None:
@@ -96,7 +98,7 @@ class WholeCheckpointHook(CheckpointHook):
         if self._before_validation is not None:
             set_random_state(self._before_validation)
         self._before_validation = None
-        if is_main_process() and runner._train_loop is not None and runner.work_dir:
+        if is_main_process() and isinstance(runner.optim_wrapper, OptimWrapper) and runner.work_dir:
             with replacing(Path(runner.work_dir) / LAST_VALIDATION) as temporary:
                 temporary.write_text(f"{runner.iter}\n")
 
@@ -262,8 +264,9 @@ def _last_validation(work_dir: str) -> int | None:
 def _is_due(loop: Any) -> bool:
     by_iteration = hasattr(loop, "dataloader_iterator")
     now, last = (loop.iter, loop.max_iters) if by_iteration else (loop.epoch, loop.max_epochs)
-    loop._decide_current_val_interval()
-    return 0 < now >= loop.val_begin and (now % loop.val_interval == 0 or now == last)
+    place = bisect.bisect(loop.dynamic_milestones, now)
+    interval = loop.dynamic_intervals[place - 1]
+    return 0 < now >= loop.val_begin and (now % interval == 0 or now == last)
 
 
 __all__ = ["KEY", "LAST_VALIDATION", "WholeCheckpointHook"]

@@ -29,7 +29,7 @@ def guard_run(runner: Runner) -> None:
     kept. The hooks are added to the runner and not to the config, since a run writes its config to
     its work dir and upstream's tools must be able to read that file.
     """
-    hooks = runner._hooks
+    hooks = runner.hooks  # the runner's own list
     for place, hook in enumerate(hooks):
         if type(hook) is CheckpointHook:
             hooks[place] = WholeCheckpointHook.of(hook)

@@ -13,6 +13,9 @@ from .sequences import channels_last, unrepeated
 #: Multiples of this many channels are fast in PyTorch's channels-last backward on CPUs.
 VECTOR = 8
 
+#: Every BatchNorm of PyTorch, with its subclasses.
+BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 #: Gradients with respect to the input, the weight and the bias.
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
 
@@ -169,4 +172,12 @@ def _gradients_in_rows(
     return by_x, by_weight if needed[1] else None, by_bias if needed[2] else None
 
 
-__all__ = ["Statistics", "as_affine", "fits", "gradients", "is_observed", "take_statistics"]
+__all__ = [
+    "BATCHNORMS",
+    "Statistics",
+    "as_affine",
+    "fits",
+    "gradients",
+    "is_observed",
+    "take_statistics",
+]

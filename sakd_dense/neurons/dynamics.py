@@ -25,6 +25,7 @@ every step: some 4 spikes in 10 000 differ.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -90,14 +91,14 @@ class Dynamics:
             reset=node.v_reset,
             detach_reset=node.detach_reset,
             surrogate=_window if counts else type(gradient).backward,
-            parameters=tuple(gradient._sg_params.items()),
+            parameters=_parameters(_window if counts else type(gradient).backward, gradient),
             start=start_of(node),
             max_spikes=gradient.max_spike_count if counts else None,
         )
 
     def with_max_spikes(self, count: int) -> Dynamics:
         """Returns the dynamics of the same neuron, which fires integers, at another D."""
-        parameters = tuple(spike_count(count)._sg_params.items())
+        parameters = _parameters(_window, spike_count(count))
         return replace(self, parameters=parameters, max_spikes=count)
 
     def charge(self, v: Tensor | float, x: Tensor) -> Tensor:
@@ -162,7 +163,13 @@ def start_of(node: nn.Module) -> float:
     return 0.0 if node.v_reset is None else float(node.v_reset)
 
 
-def _window(grad: Tensor, u: Tensor, *, grad_min: float, grad_max: float, **_: Any) -> Tensor:
+def _parameters(function: Callable[..., Tensor], gradient: nn.Module) -> tuple:
+    """Returns the values that ``gradient`` has for the parameters of ``function`` behind U."""
+    names = list(inspect.signature(function).parameters)[2:]
+    return tuple((name, getattr(gradient, name)) for name in names if hasattr(gradient, name))
+
+
+def _window(grad: Tensor, u: Tensor, grad_min: float, grad_max: float) -> Tensor:
     return torch.where((u >= grad_min) & (u <= grad_max), grad, torch.zeros_like(grad))
 
 

@@ -4,8 +4,7 @@ One pass gives every T. Another D changes the output of the first layer of neuro
 input of all later layers, so each D takes its own pass.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -80,11 +79,14 @@ def sweep(
             backbone.fuse()
     levels: tuple[int | None, ...] = (None,) if counts is None else check_counts(counts)
     rows: dict[tuple[int | None, int | None], dict[str, float]] = {}
-    with _for_test(runner, loaded=checkpoint is not None):
+    training = runner.model.training
+    try:
         for d in levels:
             with at_counts(runner.model, d):
                 found, loop, batches = _pass(runner, steps, timed_batches, f"D{d}" if d else "")
             rows |= {(t, d): row for t, row in found.items()}
+    finally:
+        runner.model.train(training)
     sizes = [_batch_size(batch) for batch in batches]
     one_pass = levels == (None,) and None not in found
     return SweepResult(
@@ -109,33 +111,20 @@ def _pass(
     if steps is None:
         steps = _steps_of(runner, loop)
     fp16 = getattr(loop, "fp16", False)
-    before = loop
     if steps is not None:
         find_spiking_backbone(runner.model)
         evaluator = evaluator_for(name, loop.evaluator) if name else loop.evaluator
         loop = TimeStepTestLoop(runner, loop.dataloader, evaluator, fp16, steps)
-        runner._test_loop = loop
-    metrics = runner.test()
+    # As Runner.test() does, but with this loop, and without loading the config's checkpoint.
+    runner.call_hook("before_run")
+    metrics = loop.run()
+    runner.call_hook("after_run")
     rows = {None: dict(metrics)} if steps is None else dict(loop.rows)
     batches = list(islice(iter(loop.dataloader), timed_batches)) if timed_batches else []
     if batches:
         for t, row in rows.items():
             row[MS] = ms_per_image(runner.model, batches, t, fp16)
-    runner._test_loop = before
     return rows, loop, batches
-
-
-@contextmanager
-def _for_test(runner: Runner, loaded: bool) -> Iterator[None]:
-    """Restores the runner's test loop and train mode at the end."""
-    loop, has_loaded = runner._test_loop, runner._has_loaded
-    runner._has_loaded = has_loaded or loaded
-    training = runner.model.training
-    try:
-        yield
-    finally:
-        runner._test_loop = loop
-        runner.model.train(training)
 
 
 def _steps_of(runner: Runner, loop: Any) -> tuple[int, ...] | None:

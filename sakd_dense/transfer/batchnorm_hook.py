@@ -7,8 +7,8 @@ from mmengine.dist import all_reduce, is_distributed
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..neurons.batchnorm import BATCHNORMS
 from ..runtime.arguments import typed
 from ..runtime.errors import UserError
 from .batchnorm import reestimate
@@ -58,6 +58,6 @@ def _average(model: nn.Module) -> None:
     if not is_distributed():
         return
     for module in model.modules():
-        if isinstance(module, _BatchNorm) and module.track_running_stats:
+        if isinstance(module, BATCHNORMS) and module.track_running_stats:
             all_reduce(module.running_mean, op="mean")
             all_reduce(module.running_var, op="mean")

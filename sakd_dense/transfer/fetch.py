@@ -13,7 +13,6 @@ import torch
 from mmengine.dist import barrier, is_distributed
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import (
-    _get_mmengine_home,
     get_deprecated_model_names,
     get_external_models,
     get_mmcls_models,
@@ -23,6 +22,12 @@ from mmengine.runner.checkpoint import (
 from ..runtime.errors import MissingFileError, UserError
 
 _HASH = re.compile(r"-([a-f0-9]{8,})\.")
+
+
+def _home() -> str:
+    """Returns MMEngine's folder of downloads."""
+    cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
+    return os.path.expanduser(os.getenv("MMENGINE_HOME", os.path.join(cache, "mmengine")))
 
 
 def _zoo(scheme: str) -> dict[str, str]:
@@ -108,7 +113,7 @@ def local_file(path: str | os.PathLike[str]) -> Path:
     address = _address(name, scheme)
     if address.startswith(("http://", "https://")):
         return _download(name, address)
-    return local_file(os.path.join(_get_mmengine_home(), address))
+    return local_file(os.path.join(_home(), address))
 
 
 __all__ = ["local_file"]

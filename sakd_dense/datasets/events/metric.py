@@ -43,7 +43,7 @@ class EventCocoMetric(CocoMetric):
     def __init__(self, rules: str | Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         self.rules = BoxRules.of(rules)
         super().__init__(**kwargs)
-        if self.rules is not None and self._coco_api is not None:
+        if self.rules is not None and kwargs.get("ann_file") is not None:
             raise UserError(f"rules={rules!r} need the data set's own boxes: leave ann_file out")
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
