@@ -18,6 +18,7 @@ SETTERS = ("set_fastpath_enabled", "register_scheme", "mallopt", "setdefault")
 METHODS = ("forward", "init_weights", "skip_iter")
 #: Variables of configs, arguments and records: data, of no library.
 DATA = ("self", "cls", "cfg", "ann", "namespace", "cost", "run", "ctx", "_CallableRoom")
+BY_NAME = ("getattr", "hasattr", "setattr")
 #: Names with an underscore that their library documents.
 DOCUMENTED = {"_fields", "_python_dispatch"}
 MOST_PRIVATE_NAMES = 20
@@ -104,10 +105,9 @@ def private_names() -> set[tuple[str, str]]:
                 names = [node.attr] if node.attr not in OWN else []
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names = [*(node.module or "").split("."), *(a.name for a in node.names)]
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                if node.func.id in ("getattr", "hasattr", "setattr") and len(node.args) > 1:
-                    name = getattr(node.args[1], "value", None)
-                    names = [name] if isinstance(name, str) and name not in OWN else []
+            elif isinstance(node, ast.Call) and root_of(node.func) in BY_NAME:
+                name = getattr(node.args[1], "value", None)
+                names = [name] if isinstance(name, str) and name not in OWN else []
             private = (n for n in names if n.startswith("_") and not n.startswith("__"))
             found |= {(file, n) for n in private if n not in DOCUMENTED}
     return found

@@ -1,5 +1,6 @@
 """The public names: at the top, and in the `__all__` of each room."""
 
+import ast
 import importlib
 import inspect
 import subprocess
@@ -7,8 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmdet.models.backbones import ResNet as DetResNet
+from mmdet.models.backbones import ResNeXt
+from mmpretrain.models.backbones import ResNet as ClsResNet
 
 import sakd_dense
+from sakd_dense.distill.arguments import TEACHER
 from tests.test_rooms import allowed
 
 NAMES = [name for name in sakd_dense.__all__ if name != "__version__"]
@@ -50,3 +55,30 @@ def test_the_import_loads_no_profiler_and_no_picture():
     unneeded = {"sakd_dense.energy", "sakd_dense.report", "sakd_dense.export", "onnx"}
     profilers = {m for m in loaded if m.startswith("spikingjelly.") and "op_counter" in m}
     assert not (unneeded & loaded) and not profilers
+
+
+def arguments(kind: ast.ClassDef) -> list[str]:
+    """The constructor's arguments, or the fields of a dataclass."""
+    if any("dataclass" in ast.unparse(d) for d in kind.decorator_list):
+        fields = (n for n in kind.body if isinstance(n, ast.AnnAssign))
+        return [ast.unparse(f.target) for f in fields if "ClassVar" not in ast.unparse(f)]
+    inits = (n for n in kind.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+    return [a.arg for n in inits for a in [*n.args.args, *n.args.kwonlyargs] if a.arg != "self"]
+
+
+def test_constructors_have_few_arguments():
+    """At most twelve beside those of upstream's ResNets; the hook and its teacher have fewer."""
+    upstream = {name for kind in (DetResNet, ResNeXt, ClsResNet) for name in names_of(kind)}
+    upstream |= {"connects", "neuron"}  # how a spiking ResNet passes its own on
+    for file in sorted(Path(sakd_dense.__file__).parent.rglob("*.py")):
+        if ".mim" not in file.parts:
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    ours = set(arguments(node)) - upstream
+                    assert len(ours) <= 12, f"{file.name}: {node.name}"
+    assert len(names_of(sakd_dense.SAKDHook)) <= 8
+    assert len(TEACHER) <= 4
+
+
+def names_of(kind: type) -> list[str]:
+    return list(inspect.signature(kind).parameters)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..neurons.forward_state import ForwardState
 from ..neurons.layer import SpikingNeuron
+from ..runtime.arguments import at_least
 from ..runtime.errors import UserError
 from .folding import fold_batchnorm
 from .memory_format import plain_convolutions
@@ -69,7 +70,7 @@ class SpikingBackbone(BaseModule):
         self._keep_time(time_steps, output)
 
     def _keep_time(self, time_steps: int, output: str) -> None:
-        self.state = ForwardState(_positive(time_steps))
+        self.state = ForwardState(at_least("time_steps", time_steps))
         self.time_steps = time_steps
         self.readout = Readout(self.state)
         self.output = output
@@ -163,16 +164,10 @@ class SpikingBackbone(BaseModule):
                 f"{type(self).__name__} expects non-empty images [B, C, H, W] or frames [T, B, C, "
                 f"H, W], got a tensor of shape {tuple(x.shape)}"
             )
-        steps = x.shape[0] if x.dim() == 5 else _positive(self.time_steps)
+        steps = x.shape[0] if x.dim() == 5 else at_least("time_steps", self.time_steps)
         self.state.start(steps)
         stages = tuple(s.unflatten(0, (steps, -1)) for s in self.sequences(x))
         return self.format_features(self.readout(stages))
-
-
-def _positive(time_steps: int) -> int:
-    if isinstance(time_steps, bool) or not isinstance(time_steps, int) or time_steps < 1:
-        raise UserError(f"time_steps={time_steps!r}: must be an integer of at least 1")
-    return time_steps
 
 
 __all__ = ["OUTPUTS", "Readout", "SpikingBackbone"]

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 from torch import Tensor, nn
 
+from ..runtime.arguments import is_integer
 from ..runtime.errors import UserError
 from .base import SpikingBackbone
 
@@ -25,7 +26,7 @@ def check_time_steps(time_steps: Iterable[int]) -> tuple[int, ...]:
     if not steps:
         raise UserError("time_steps is empty: give at least one T, such as 4")
     for step in steps:
-        if isinstance(step, bool) or not isinstance(step, int) or step < 1:
+        if not is_integer(step) or step < 1:
             raise UserError(f"time_steps={steps}: {step!r} is not an integer of at least 1")
     doubles = sorted({step for step in steps if steps.count(step) > 1})
     if doubles:

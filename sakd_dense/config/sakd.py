@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from ..runtime.arguments import check
+from ..runtime.arguments import at_least, check
 from ..runtime.errors import UserError
 from .models import drop_checkpoints
 from .teacher import sakd_hook
@@ -84,8 +84,7 @@ def to_sakd(
         raise UserError(f"config {cfg.filename or ''} has no model=dict(type=...)")
     options = dict(backbone or {})
     if counts is not None:
-        if isinstance(counts, bool) or not isinstance(counts, int) or counts < 1:
-            raise UserError(f"counts={counts!r}: must be an integer of at least 1")
+        at_least("counts", counts)
         node = options.setdefault("neuron", dict(type="NILIFNode", D=counts))
         for part in spiking_part_cfgs(new.model):
             part["neuron"] = copy.deepcopy(node)

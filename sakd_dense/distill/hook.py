@@ -18,6 +18,7 @@ from ..neurons.counts import check_counts
 from ..neurons.layer import at_counts
 from ..runtime.arguments import typed
 from ..runtime.errors import UserError
+from ..runtime.processes import unwrapped
 from ..transfer.read import Checkpoint, read_checkpoint
 from ..transfer.thresholds import calibrate_on
 from .adaptors import KEY, Adaptors, add_adaptors, kernel_size_of, resume
@@ -35,7 +36,7 @@ from .prefixes import (
 from .responses import Response, find_response
 from .teacher import build_teacher, check_classes
 from .terms import Terms
-from .wrappers import model_of, on_loss, spiking_student
+from .wrappers import on_loss, spiking_student
 
 
 @HOOKS.register_module()
@@ -120,8 +121,7 @@ class SAKDHook(Hook):
     ) -> None:
         check_level_one(teacher, transfer, calibrate)
         self.teacher_args = dict(teacher)
-        self.transfer = transfer
-        self.calibrate = calibrate
+        self.transfer, self.calibrate = transfer, calibrate
         self.options = LevelTwo(features, responses, prefixes, prefix_weight, teacher.get("dtype"))
         self.counts = None if counts is None else check_counts(counts)
         self._iteration = ExitStack()
@@ -193,7 +193,7 @@ class SAKDHook(Hook):
             with at_counts(student, count):  # raises if neurons fire no integers
                 pass
         self._terms = Terms(student, self.teacher, self.options, self._response, self.adaptors)
-        self._unhook = on_loss(model_of(runner), self._add_terms)
+        self._unhook = on_loss(unwrapped(runner.model), self._add_terms)
         self._seed = runner.seed or 0
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
@@ -222,7 +222,7 @@ class SAKDHook(Hook):
 
     def _add_terms(self, inputs: Tensor, samples: Any) -> dict[str, Tensor]:
         terms = self._terms
-        assert terms is not None  # before_train creates them before it hooks the student
+        assert terms is not None  # from before_train
         prefix = None
         if self.options.prefixes is not None:
             prefix = sample_prefix(terms.time_steps, self._seed, self._iter)

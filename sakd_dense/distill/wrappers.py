@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
 from ..runtime.errors import UserError
+from ..runtime.processes import unwrapped
 
 Losses = dict[str, Any]
 
@@ -22,18 +22,13 @@ def student_of(model: nn.Module) -> nn.Module:
     return model if hasattr(model, "backbone") or inner is None else inner
 
 
-def model_of(runner: Any) -> nn.Module:
-    """Returns the model of a runner, without the wrapper of DDP or FSDP."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def spiking_student(runner: Any) -> nn.Module:
     """Returns the model of a runner that level 2 teaches.
 
     Raises:
         UserError: its backbone does not spike.
     """
-    model = student_of(model_of(runner))
+    model = student_of(unwrapped(runner.model))
     backbone = getattr(model, "backbone", None)
     if not isinstance(backbone, SpikingBackbone):
         raise UserError(

@@ -5,11 +5,11 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
 from ..runtime.arguments import typed
 from ..runtime.errors import UserError
+from ..runtime.processes import unwrapped
 from .counter import SpikeCounter, Spikes
 
 DEAD = (
@@ -71,7 +71,7 @@ class FiringRateHook(Hook):
         """Starts counting spikes in one iteration of ``interval``."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         self._counter = SpikeCounter(model)
         self._counter.start()
 

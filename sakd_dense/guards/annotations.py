@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..runtime.arguments import is_integer
+
 _HELP = "see https://cocodataset.org/#format-data for the format"
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _number(value: Any) -> bool:
@@ -20,7 +18,7 @@ def _number(value: Any) -> bool:
 
 
 def _size(value: Any) -> bool:
-    return _whole(value) and value > 0
+    return is_integer(value) and value > 0
 
 
 def _box(value: Any) -> bool:
@@ -39,7 +37,7 @@ def _outline(value: Any) -> bool:
             return False
         if isinstance(counts, str):  # compressed: only pycocotools can decode it
             return True
-        if not isinstance(counts, list) or not all(_whole(c) and c >= 0 for c in counts):
+        if not isinstance(counts, list) or not all(is_integer(c) and c >= 0 for c in counts):
             return False
         return sum(counts) == size[0] * size[1]
     return (
@@ -55,16 +53,16 @@ def _outline(value: Any) -> bool:
 #: List -> required key of every item -> (check, description of a valid value).
 _REQUIRED: dict[str, dict[str, tuple[Callable[[Any], bool], str]]] = {
     "images": {
-        "id": (_whole, "an integer"),
+        "id": (is_integer, "an integer"),
         "file_name": (_name, "a file's name"),
         "width": (_size, "a positive integer of pixels"),
         "height": (_size, "a positive integer of pixels"),
     },
-    "categories": {"id": (_whole, "an integer"), "name": (_name, "a name")},
+    "categories": {"id": (is_integer, "an integer"), "name": (_name, "a name")},
     "annotations": {
-        "id": (_whole, "an integer"),
-        "image_id": (_whole, "an integer"),
-        "category_id": (_whole, "an integer"),
+        "id": (is_integer, "an integer"),
+        "image_id": (is_integer, "an integer"),
+        "category_id": (is_integer, "an integer"),
         "bbox": (_box, "[x, y, width, height] in pixels"),
         "area": (_number, "a number of pixels"),
     },
@@ -127,9 +125,9 @@ def _faults(content: Any, masks: bool) -> Iterator[str]:
                     yield f"{where} has no {key!r} ({what})"
                 elif not good(item[key]):
                     yield f"{where}[{key!r}] is {_short(item[key])}, not {what}"
-            if _whole(item.get("id")) and item["id"] in seen:
+            if is_integer(item.get("id")) and item["id"] in seen:
                 yield f"{where}: id {item['id']} occurs twice"
-            seen.add(item.get("id") if _whole(item.get("id")) else None)
+            seen.add(item.get("id") if is_integer(item.get("id")) else None)
     yield from _wrong_sizes(content)
 
 

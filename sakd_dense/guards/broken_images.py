@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
 from ..runtime.arguments import typed
-from ..runtime.errors import MissingFileError, UserError
+from ..runtime.errors import MissingFileError, UserError, first_line
 
 #: Share of a data set above which the set itself, and not single images, counts as broken.
 LARGEST_SHARE = 0.1
@@ -186,7 +186,7 @@ def _reason(error: Exception, data: dict[str, Any]) -> str:
         if lacking:
             field = COCO_FIELDS.get(error.args[0], error.args[0])
             return f"{lacking} of its {len(instances)} annotations have no {field!r}"
-    first = (str(error).strip().splitlines() or [""])[0]
+    first = first_line(error)
     return f"{type(error).__name__}: {first[:200]}"
 
 

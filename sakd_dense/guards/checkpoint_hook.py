@@ -22,13 +22,13 @@ from mmengine.dist import (
 )
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 
 from ..runtime.errors import UserError
 from ..runtime.files import replacing, whole_local_files
 from ..runtime.patching import untouched_random_state
+from ..runtime.processes import unwrapped
 from .data_workers import seed_workers_by_epoch
 from .random_state import random_state, set_random_state
 
@@ -162,7 +162,7 @@ class WholeCheckpointHook(CheckpointHook):
     def _check_finite_weights(self, runner: Any, iteration: int) -> None:
         bad = [
             name
-            for name, value in _plain_model(runner).state_dict().items()
+            for name, value in unwrapped(runner.model).state_dict().items()
             if torch.is_tensor(value) and value.is_floating_point() and not value.isfinite().all()
         ]
         if bad:
@@ -186,7 +186,7 @@ class WholeCheckpointHook(CheckpointHook):
             return
         set_random_state(states[get_rank()])
         mine = loaded["buffers"][get_rank()] if "buffers" in loaded else {}
-        for name, buffer in _plain_model(runner).named_buffers():
+        for name, buffer in unwrapped(runner.model).named_buffers():
             if name in mine:
                 buffer.data.copy_(mine[name])
         iterator = getattr(runner.train_loop, "dataloader_iterator", None)
@@ -221,13 +221,9 @@ class _RemovesLater:
     rmtree = remove
 
 
-def _plain_model(runner: Any) -> Any:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def _buffers(runner: Any) -> dict[str, Any]:
-    kept = _plain_model(runner).state_dict()
-    named = _plain_model(runner).named_buffers()
+    kept = unwrapped(runner.model).state_dict()
+    named = unwrapped(runner.model).named_buffers()
     return {name: buffer.detach().cpu().clone() for name, buffer in named if name in kept}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..runtime.errors import first_line
 from .spec import NeuronSpec
 
 #: Largest number of variants of a kernel: T, dtype, layout, shortcut, whether channels differ.
@@ -99,7 +100,7 @@ def run(kernel: Callable[..., Any], spec: NeuronSpec, compiled: bool, *args: Any
         try:
             return _compiled(kernel, spec)(*args)
         except Exception as error:  # no compiler, or it fails: run step by step
-            Fallback.reason = (str(error).strip() or repr(error)).splitlines()[0]
+            Fallback.reason = first_line(error)
             warnings.warn(f"neurons run uncompiled, slower: {Fallback.reason}", stacklevel=2)
     return kernel(spec, *args)
 

@@ -26,7 +26,7 @@ import torch
 from spikingjelly.activation_based import neuron, surrogate
 from torch import Tensor
 
-from ..runtime.arguments import typed
+from ..runtime.arguments import at_least, typed
 from ..runtime.errors import UserError
 
 
@@ -115,9 +115,7 @@ def spike_count(D: int | None) -> surrogate.MultiLevelSpikeCount:  # noqa: N803 
     Raises:
         UserError: ``D`` is not an integer of at least 1.
     """
-    if isinstance(D, bool) or not isinstance(D, int) or D < 1:
-        raise UserError(f"D={D!r}: must be an integer of at least 1")
-    return surrogate.MultiLevelSpikeCount(D)
+    return surrogate.MultiLevelSpikeCount(at_least("D", D))
 
 
 __all__ = ["NO_LEAK", "NILIFNode", "check_counts", "spike_count", "spikes_of"]

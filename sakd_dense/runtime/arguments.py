@@ -76,6 +76,22 @@ def check(what: str, value: Any, hint: Any) -> None:
         raise UserError(f"{what}={_short(value)}: must be {_describe_type(hint)}")
 
 
+def is_integer(value: Any) -> bool:
+    """Returns whether ``value`` is an integer and no bool."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def at_least(what: str, value: Any, least: int = 1) -> int:
+    """Returns ``value``, which ``what`` names in the message.
+
+    Raises:
+        UserError: ``value`` is not an integer of at least ``least``.
+    """
+    if not is_integer(value) or value < least:
+        raise UserError(f"{what}={value!r}: must be an integer of at least {least}")
+    return value
+
+
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 200 else text[:197] + "..."
@@ -90,7 +106,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is bool:
         return isinstance(value, bool)
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
+        return is_integer(value) and abs(value) <= LARGEST
     if hint is float:
         return _is_number(value)
     kind = origin or hint
@@ -150,4 +166,4 @@ def _describe_type(hint: Any) -> str:
     return getattr(kind, "__name__", str(kind))
 
 
-__all__ = ["check", "check_fields", "typed"]
+__all__ = ["at_least", "check", "check_fields", "is_integer", "typed"]

@@ -50,4 +50,9 @@ def message_of(error: UserError) -> str:
     return (found[1] if found else str(error)).strip()
 
 
-__all__ = ["MissingFileError", "MissingPackageError", "UserError", "message_of"]
+def first_line(error: BaseException) -> str:
+    """Returns the first line of the message of ``error``, or its type if there is none."""
+    return (str(error).strip() or repr(error)).splitlines()[0]
+
+
+__all__ = ["MissingFileError", "MissingPackageError", "UserError", "first_line", "message_of"]

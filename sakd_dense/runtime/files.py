@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.fileio import LocalBackend
 
-from .errors import UserError
+from .errors import UserError, first_line
 
 _TEMPORARY = re.compile(r"_unfinished-(\d+)_.+", re.DOTALL)
 #: Errors of a full disk, a full quota or an exceeded limit of the process.
@@ -67,7 +67,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         kept = "the previous file is unchanged" if target.exists() else "no incomplete file is left"
         raise UserError(
             f"{target} could not be written: the disk or the quota is full; {kept}. Free some "
-            f"space in {target.parent} and run the command again ({_first_line(error)})"
+            f"space in {target.parent} and run the command again ({first_line(error)[:200]})"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -105,10 +105,6 @@ def is_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _FULL
     return _FULL_WORDS.search(str(error)) is not None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0][:200]
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:

@@ -18,9 +18,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
-from torch import Tensor
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
 
-from .errors import UserError
+from .errors import UserError, first_line
 
 #: Time for which a finished process waits for the others.
 LEAVE_TIMEOUT = timedelta(minutes=10)
@@ -123,6 +124,11 @@ def leaving_process_group() -> Iterator[None]:
     leave_process_group()
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Returns ``model`` without the wrapper of DDP or FSDP."""
+    return model.module if is_model_wrapper(model) else model
+
+
 def lost_processes(error: BaseException, timeout: timedelta = LOOK_TIMEOUT) -> str:
     """Returns a message if a missing process caused ``error``, and otherwise ''.
 
@@ -131,7 +137,7 @@ def lost_processes(error: BaseException, timeout: timedelta = LOOK_TIMEOUT) -> s
         timeout: how long to look for the other processes of a gloo group. NCCL needs no search:
             its own message names what it waited for.
     """
-    first = (str(error).strip().splitlines() or [""])[0]
+    first = first_line(error)
     if not isinstance(error, RuntimeError) or _LOST.search(first) is None:
         return ""
     ranks = absent_ranks(timeout) if dist.get_backend() == "gloo" else []

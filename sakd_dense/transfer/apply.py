@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
+from ..runtime.processes import unwrapped
 from .fit import PREPROCESSOR, KeyExceptions, fit
 from .keys import choose_part, describe_resnet
 from .read import Source, read_checkpoint
@@ -69,7 +69,7 @@ def transfer(
     """
     if part not in SCOPES_OF_TRANSFER:
         raise UserError(f"part={part!r}: must be one of {SCOPES_OF_TRANSFER}")
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     source = select_tested_model(read_checkpoint(checkpoint, weights))
     target = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
     part = choose_part(source.state, target) if part == "auto" else part

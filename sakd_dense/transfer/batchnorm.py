@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..neurons.batchnorm import BATCHNORMS
 from ..runtime.errors import UserError
+from ..runtime.processes import unwrapped
 
 
 def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int:
@@ -49,7 +49,7 @@ def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int
     """
     if num_batches < 1:
         raise UserError(f"num_batches={num_batches}: must be at least 1")
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     norms = [m for m in model.modules() if isinstance(m, BATCHNORMS) and m.track_running_stats]
     if not norms:
         print_log("no BatchNorm with running statistics: nothing to re-estimate", "current")

@@ -9,8 +9,7 @@ from mmengine.registry import HOOKS
 from torch import nn
 
 from ..neurons.batchnorm import BATCHNORMS
-from ..runtime.arguments import typed
-from ..runtime.errors import UserError
+from ..runtime.arguments import at_least, typed
 from .batchnorm import reestimate
 
 
@@ -40,11 +39,7 @@ class ReestimateBatchNormHook(Hook):
 
     @typed
     def __init__(self, num_batches: int = 10) -> None:
-        if isinstance(num_batches, bool) or not isinstance(num_batches, int) or num_batches < 1:
-            raise UserError(
-                f"ReestimateBatchNormHook: num_batches={num_batches!r}: must be at least 1"
-            )
-        self.num_batches = num_batches
+        self.num_batches = at_least("ReestimateBatchNormHook: num_batches", num_batches)
 
     def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
         if runner.iter + 1 == runner.max_iters:

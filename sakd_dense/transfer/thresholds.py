@@ -26,13 +26,13 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..neurons.counts import NO_LEAK, NILIFNode
 from ..neurons.spike_values import SpikeValueTracker, record_inputs
 from ..runtime.errors import UserError
 from ..runtime.patching import untouched_random_state
+from ..runtime.processes import unwrapped
 from .batchnorm import feed
 
 #: Number of thresholds that are tried, at equal distances up to the largest activation.
@@ -99,7 +99,7 @@ def calibrate(
         raise UserError(f"num_batches={num_batches}: must be at least 1")
     if by not in ("channel", "layer"):
         raise UserError(f"by={by!r}: must be 'channel' or 'layer'")
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     names = {m: n for n, m in model.named_modules() if isinstance(m, NILIFNode)}
     if not names:
         return {}

@@ -14,7 +14,7 @@ from mmengine.utils import ProgressBar
 
 from sakd_dense.config.models import drop_checkpoints, with_preprocessor
 from sakd_dense.config.types import ANN_TYPES, ann_backbone_cfgs, type_name
-from sakd_dense.runtime.errors import MissingPackageError, UserError
+from sakd_dense.runtime.errors import MissingPackageError, UserError, first_line
 
 PACKAGES = ("mmdet", "mmseg", "mmpretrain")
 #: ``'resnet'``: backbones with their own forward pass; ``'other'``: those that run upstream's.
@@ -151,7 +151,7 @@ def _detector(model: dict[str, Any]) -> dict[str, Any]:
     return detector
 
 
-def first_line(error: BaseException) -> str:
+def shortened(error: BaseException) -> str:
     """Returns type and first line of an error, at most 200 characters: ``KeyError: 'x'``."""
-    text = " ".join((str(error).strip().splitlines() or [""])[0].split())
+    text = " ".join(first_line(error).split())
     return f"{type_name(type(error))}: {text}"[:200]

@@ -24,7 +24,7 @@ from sakd_dense.distill.wrappers import on_loss, student_of
 from sakd_dense.runtime.errors import UserError
 from sakd_dense.transfer.batchnorm import reestimate
 
-from .cases import Case, first_line
+from .cases import Case, shortened
 from .inputs import batch_for, scaled
 
 #: Names of the checks. ``responses`` is an SAKD step with terms of responses and features,
@@ -170,7 +170,7 @@ def _check(
             try:
                 outcomes[name] = step() or OK
             except Exception as error:  # whatever upstream raises is the result
-                outcomes[name] = first_line(error)
+                outcomes[name] = shortened(error)
             on_outcome(name, outcomes[name])
             if name == "build" and outcomes[name] != OK:
                 break

@@ -11,6 +11,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
+from ...runtime.arguments import at_least
 from ...runtime.errors import UserError
 from .arrays import ArrayFile, load_array
 from .binning import BINS, check_inside, count_events
@@ -72,11 +73,11 @@ class LoadEvents(BaseTransform):
         outside: str = "error",
     ) -> None:
         for name, value, least in (("time_steps", time_steps, 1), ("window", window, time_steps)):
-            if not (name == "window" and value is None) and not _whole(value, least):
-                raise UserError(f"{name}={value!r}: must be an integer of at least {least}")
+            if not (name == "window" and value is None):
+                at_least(name, value, least)
         for name, value in (("number", number), ("cap", cap)):
-            if value is not None and not _whole(value, 1):
-                raise UserError(f"{name}={value!r}: must be an integer of at least 1, or None")
+            if value is not None:
+                at_least(name, value)
         if bins not in BINS:
             raise UserError(f"bins={bins!r}: must be one of {BINS}")
         if outside not in OUTSIDE:
@@ -151,10 +152,6 @@ def _stamp(results: dict[str, Any], file: EventFile) -> int:
         f"{file.path}: a recording needs a time stamp in microseconds: add 'timestamp' to the data "
         "set's samples, or pass --timestamp to tools/image_demo.py"
     )
-
-
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 __all__ = ["LoadEvents"]
