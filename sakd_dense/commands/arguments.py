@@ -42,7 +42,9 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         help="override config settings, such as train_cfg.max_epochs=2 model.backbone.time_steps=8",
     )
     parser.add_argument(
-        "--work-dir", help="directory for logs and checkpoints (default: work_dirs/CONFIG_NAME)"
+        "--work-dir",
+        help="directory for logs and checkpoints (default: work_dirs/CONFIG_NAME, with -test for "
+        "commands that do not train)",
     )
     parser.add_argument(
         "--launcher",

@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope, init_default_scope
 from sakd_dense.config.teacher import teacher_of
 from sakd_dense.energy import EnergyReport
 from sakd_dense.report import open_run
+from sakd_dense.runtime.files import folder_for_test
 from sakd_dense.timesteps import SweepResult
 from tests.helpers.finished_runs import finish, random_weights
 from tests.helpers.scenes import detection_config, retinanet, write_pure_python, write_scenes
@@ -57,7 +58,7 @@ def finished(task: str, root: Path) -> Path:
 def reported(task: str, root: Path) -> Path:
     folder, steps = finished(task, root), map(str, TASKS[task][1])
     main([str(folder), "--time-steps", *steps, "--samples", "1", "--pictures", str(PICTURES)])
-    return folder / "report.html"
+    return Path(folder_for_test(folder)) / "report.html"
 
 
 def names_of_pictures(task):
@@ -80,7 +81,12 @@ def test_everything_is_in_one_file(task, root):
     assert [name for name, _ in pictures] == PICTURES * names_of_pictures(task)
     assert all(base64.b64decode(jpeg).startswith(b"\xff\xd8") for _, jpeg in pictures)
     assert f"the spiking model has {metric}" in text and "its ANN teacher has" in text
-    for word in ("loss_sakd_feat", "mJ an image, strict", "mJ an image, spike-count", "SEWResNet"):
+    for word in (
+        "loss_sakd_feat",
+        "mJ per image, strict",
+        "mJ per image, spike-count",
+        "SEWResNet",
+    ):
         assert word in text
     assert "python tools/train.py the &lt;config&gt;" in text
     assert "spikingjelly" in text or "torch" in text
@@ -89,7 +95,7 @@ def test_everything_is_in_one_file(task, root):
     energy = EnergyReport.from_json(page.parent / "energy.json")
     assert list(sweep.at_counts(None)) == list(energy.readings) == [*steps]
     before = (page.parent / "energy.json").stat().st_mtime_ns
-    main([str(page.parent), "--pictures", "0", "--out", str(root / "again.html")])
+    main([str(finished(task, root)), "--pictures", "0", "--out", str(root / "again.html")])
     assert (page.parent / "energy.json").stat().st_mtime_ns == before
     assert "Samples" not in (root / "again.html").read_text()
 
@@ -139,10 +145,16 @@ def test_a_browser_shows_it(task, width, root):
         driver.quit()
 
 
+def copy_of(task: str, root: Path, to: Path) -> Path:
+    """A copy of a reported run, with its measurements."""
+    results = reported(task, root).parent
+    shutil.copytree(finished(task, root), to)
+    shutil.copytree(results, folder_for_test(to))
+    return to
+
+
 def test_runs_are_compared(root):
-    folder = reported(DETECTOR, root).parent
-    other = root / "another"
-    shutil.copytree(folder, other)
+    folder, other = finished(DETECTOR, root), copy_of(DETECTOR, root, root / "another")
     out = root / "both.html"
     main([str(folder), "--compare", str(other), "--out", str(out), "--pictures", "0"])
     text = out.read_text()
@@ -150,18 +162,18 @@ def test_runs_are_compared(root):
 
 
 def test_a_time_step_without_metrics_leaves_a_dash(root, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(reported(DETECTOR, root).parent, folder)
-    sweep = SweepResult.from_json(folder / "sweep.json")
+    folder = copy_of(DETECTOR, root, tmp_path / "run")
+    results = Path(folder_for_test(folder))
+    sweep = SweepResult.from_json(results / "sweep.json")
     for t, says in ((1, "At T = 2 the spiking model has coco/bbox_mAP"), (2, None)):
         sweep.rows[t, None] = {"firing_rate": 0.25}  # a detector that finds nothing
-        sweep.to_json(folder / "sweep.json")
+        sweep.to_json(results / "sweep.json")
         if says is None:
             with pytest.raises(SystemExit, match="its test has no .* at any T"):
                 main([str(folder), "--pictures", "0"])
         else:
             main([str(folder), "--pictures", "0"])
-            text = (folder / "report.html").read_text()
+            text = (results / "report.html").read_text()
             assert says in text and text.count("<svg") == 5
             cells = re.search(r"<tr><td>1</td>(.*?)</tr>", text)[1]
             assert re.findall(r"<td>(.*?)</td>", cells) == ["-", "-", "-", "0.250", "-"]
@@ -213,5 +225,5 @@ def test_a_run_of_a_pure_python_config(tmp_path):
     Config.fromfile(tmp_path / "pure.py").dump(run / "run.py")  # as a Runner does
     DefaultScope._instance_dict.clear()
     main([str(run), "--time-steps", "1", "2", "--samples", "1", "--pictures", "1"])
-    titles = re.findall(r'alt="([^"]+)"', (run / "report.html").read_text())
+    titles = re.findall(r'alt="([^"]+)"', (tmp_path / "run-test/report.html").read_text())
     assert titles == ["ground truth", "teacher (ANN)", "SNN, T = 1", "SNN, T = 2"]

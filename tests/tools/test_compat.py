@@ -80,7 +80,7 @@ def test_a_model_that_cannot_spike_says_why_and_is_built_once(monkeypatch):
     assert len(built) == 1
 
 
-def test_what_fails_is_run_without_the_word(fake, tmp_path):
+def test_what_fails_is_run_with_the_upstream_backbone(fake, tmp_path):
     fake(lambda c, spiking: all_ok(spiking, **({"train": "bad"} if "b.py" in c.name else {})))
     result = run_cases([case(), case("fam/b.py")], tmp_path / "out.json")
     good, bad = result["cases"].values()
@@ -88,7 +88,7 @@ def test_what_fails_is_run_without_the_word(fake, tmp_path):
     assert bad["unswapped"]["train"] == "bad"
     text = markdown(result)
     assert "| fam | 2 | 1 | 1 | 1 | 1 | 1 | 1 | 1 |" in text
-    assert "training step: `bad` (1): `fam/b.py`" in text.split("without the word")[1]
+    assert "training step: `bad` (1): `fam/b.py`" in text.split("fail with the upstream")[1]
 
 
 def test_what_only_the_swap_breaks_counts(fake, tmp_path):

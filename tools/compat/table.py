@@ -85,7 +85,7 @@ def _families(rows: list[Row]) -> dict[str, list[Row]]:
 
 def _table(groups: dict[str, list[Row]]) -> list[str]:
     """Returns a line for each group, one for all groups, and the shares of all."""
-    head = ["", "configs", "work unswapped", *(TITLES[c] for c in CHECKS)]
+    head = ["", "configs", "run upstream", *(TITLES[c] for c in CHECKS)]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     lines += [_line(name, rows) for name, rows in groups.items()]
     every = [row for rows in groups.values() for row in rows]
@@ -99,7 +99,7 @@ def _line(name: str, rows: list[Row]) -> str:
 
 
 def _percent(rows: list[Row]) -> str:
-    cells = ["of those that work unswapped", "", ""]
+    cells = ["of those that run upstream", "", ""]
     for name in CHECKS:
         passed, total = share(rows, name)
         cells.append(f"{100 * passed / total:.1f} %" if total else "")
@@ -111,7 +111,12 @@ def _reasons(rows: list[Row]) -> list[str]:
     failed = [r for r in rows if works_unswapped(r)]
     lines = []
     if broken:
-        lines += ["These fail without the word as well:", "", *_grouped(broken, "unswapped"), ""]
+        lines += [
+            "These also fail with the upstream backbone:",
+            "",
+            *_grouped(broken, "unswapped"),
+            "",
+        ]
     swapped = _grouped(failed, "swapped")
     if swapped:
         lines += ["What fails, or is not defined, with it:", "", *swapped, ""]
