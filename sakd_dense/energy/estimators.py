@@ -9,44 +9,25 @@
     Energy Efficiency", ICONIP 2022): 32-bit integers in SRAMs as large as each layer needs them,
     including the addressing of events, at the costs of the paper. It supports convolutions, linear
     layers, IF and LIF neurons, and omits everything else.
-``neuromc``
-    ``NeuroMCEnergyProfiler`` (doi.org/10.1038/s41467-026-70586-x): an accelerator at 32 nm with
-    fixed SRAMs and 16 by 16 processing elements that keep their weights. Values have 16 bits and
-    spikes have 1 bit. A time step without a spike takes the same work as one with a spike. The
-    estimate covers convolutions, linear layers and neurons (BatchNorm is folded). A grouped
-    convolution counts as a full one.
-``spikesim``, ``spikesim-event``
-    ``SpikeSimEnergyProfiler`` (Moitra et al., "SpikeSim", IEEE TCAD 2023): analog crossbars of 64
-    by 64 cells at 65 nm that compute where the weights are stored. In ``spikesim`` every read costs
-    the same, as published. In ``spikesim-event``, which uses SpikingJelly's ``event`` activity,
-    inputs without spikes cost nothing. Both support only convolutions with one group and treat all
-    of them as spiking. They therefore give no estimate for an ANN and underestimate an ANN neck or
-    head.
 """
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import torch
 from mmengine.model import BaseModel
-from spikingjelly.activation_based.neuron.base_node import BaseNode
 from spikingjelly.activation_based.op_counter import (
     LemaireEnergyConfig,
     LemaireEnergyProfiler,
-    NeuroMCEnergyProfiler,
     SimpleEnergyConfig,
     SimpleEnergyCostConfig,
     SimpleEnergyProfiler,
-    SpikeSimEnergyConfig,
-    SpikeSimEnergyProfiler,
 )
 from torch import nn
 
 from ..backbones.time_steps import at_time_steps
 from ..neurons.batchnorm import BATCHNORMS
-from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
 from .readings import plain_neurons
 
@@ -89,67 +70,7 @@ def _lemaire(
     }
 
 
-def _neuromc(
-    model: nn.Module, run: Callable[[], Any], _cost: SimpleEnergyCostConfig
-) -> dict[str, float]:
-    profiler = NeuroMCEnergyProfiler()
-    profiler.bind_model(model)
-    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear | BaseNode)]
-    with ExitStack() as stack:
-        stack.enter_context(profiler)
-        stack.enter_context(profiler.stage("forward"))
-        # NeuroMC refuses operations it does not support (pooling, boxes), so it is suspended
-        # except while its own hooks on the layers run.
-        suspension = stack.enter_context(ExitStack())
-        suspension.enter_context(profiler.suspend())
-
-        def resume(*_: Any) -> None:
-            suspension.close()
-
-        def suspend(*_: Any) -> None:
-            suspension.enter_context(profiler.suspend())
-
-        for layer in layers:
-            stack.callback(layer.register_forward_hook(resume, prepend=True).remove)
-            stack.callback(layer.register_forward_hook(suspend).remove)
-        run()
-    report = profiler.get_report()
-    return {
-        "arithmetic": report.energy_mac_pj,
-        "layers' memory": report.energy_base_memory_pj,
-        "neurons": report.energy_extra_compute_pj,
-        "neurons' memory": report.energy_extra_memory_pj,
-    }
-
-
-def _spikesim(activity: str, **parts: str) -> Estimator:
-    def run_spikesim(
-        model: nn.Module, run: Callable[[], Any], _cost: SimpleEnergyCostConfig
-    ) -> dict[str, float]:
-        config = SpikeSimEnergyConfig(activity_mode=activity)
-        profiler = SpikeSimEnergyProfiler(config=config, strict=False)
-        with profiler:
-            run()
-        report = profiler.get_report()
-        # Levels of a pyramid share a layer, which loses nothing. Other warnings mean that the sum
-        # lacks layers.
-        missing = [w for w in report.warnings if "inconsistent shapes" not in w]
-        if missing:
-            raise UserError(f"estimators: spikesim: {missing[0]} Leave spikesim out")
-        return {part: report.breakdown_pj[key] for key, part in parts.items()}
-
-    return run_spikesim
-
-
-_ESTIMATORS: dict[str, Estimator] = {
-    "simple": _simple,
-    "lemaire": _lemaire,
-    "neuromc": _neuromc,
-    "spikesim": _spikesim("dense", pe_cycle_pj="crossbars"),
-    "spikesim-event": _spikesim(
-        "event", patch_control_pj="control", xbar_pj="crossbars", neuron_pj="neurons"
-    ),
-}
+_ESTIMATORS: dict[str, Estimator] = {"simple": _simple, "lemaire": _lemaire}
 ESTIMATORS = tuple(_ESTIMATORS)
 
 
@@ -164,8 +85,7 @@ def estimate(
     """Estimates the energy per image with each of ``names``, in parts that sum to the total.
 
     Args:
-        model: the model in eval mode, run by its ``test_step``. ``spikesim`` and ``spikesim-event``
-            skip a model without neurons.
+        model: the model in eval mode, run by its ``test_step``.
         batches: batches as a dataloader yields them.
         time_steps: number of time steps T to set on the spiking backbone; None keeps its current T.
         cost: pJ per operation, for ``simple``.
@@ -176,7 +96,7 @@ def estimate(
         ``weights`` and ``neuron states``.
 
     Raises:
-        UserError: a name is not an estimator, or ``spikesim`` does not support a layer.
+        UserError: a name is not an estimator.
 
     Example:
         >>> import torch
@@ -191,11 +111,8 @@ def estimate(
     unknown = sorted(set(names) - set(ESTIMATORS))
     if unknown:
         raise UserError(f"estimators={unknown}: must be among {ESTIMATORS}")
-    spikes = any(isinstance(m, SpikingNeuron) for m in model.modules())
     estimates = {}
     for name in names:
-        if name.startswith("spikesim") and not spikes:
-            continue
         total: dict[str, float] = {}
         images = 0
         with at_time_steps(model, time_steps), plain_neurons(model):

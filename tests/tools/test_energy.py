@@ -35,7 +35,7 @@ def test_every_layer_and_part_at_each_t(files, capsys):
     out = root / "energy.json"
     main(
         [*arguments, "--time-steps", "1", "4", "--samples", "2", "--out", str(out)]
-        + ["--teacher-checkpoint", teacher, "--estimators", "simple", "spikesim"]
+        + ["--teacher-checkpoint", teacher, "--estimators", "simple", "lemaire"]
     )
     printed = capsys.readouterr().out
     report = EnergyReport.from_json(out)
@@ -52,7 +52,7 @@ def test_every_layer_and_part_at_each_t(files, capsys):
     tables = report.estimates().split("\n\n")
     assert [[row.split()[0] for row in table.splitlines()] for table in tables] == [
         ["simple", "1", "4", "ANN"],
-        ["spikesim", "1", "4"],  # it has no word on an ANN
+        ["lemaire", "1", "4", "ANN"],
     ]
     assert all(table in printed for table in tables)
     assert "random weights" not in printed
