@@ -64,6 +64,7 @@ def run(tool: str, *arguments: str | Path, log: Path) -> None:
         open(log, "a", encoding="utf-8") as file,
         Popen(command, stdout=PIPE, stderr=STDOUT, text=True, errors="replace") as process,
     ):
+        assert process.stdout is not None
         for line in process.stdout:
             lines.append(line)
             file.write(line)

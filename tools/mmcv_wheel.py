@@ -203,7 +203,9 @@ def build(target: Target, folder: Path) -> Path:
         if folder.exists():  # broken, or another checkout was quicker
             shutil.rmtree(folder)
         os.rename(part, folder)
-    return find_wheel(folder)
+    wheel = find_wheel(folder)
+    assert wheel is not None
+    return wheel
 
 
 def progress(log: Path) -> str:

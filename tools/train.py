@@ -70,7 +70,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     sakd.add_argument(
         "--sakd", action="store_true", help="make the model spiking and distil its ANN into it"
     )
-    add_sakd_arguments(sakd)
+    add_sakd_arguments(sakd)  # type: ignore[arg-type]  # a group is as good as a parser
     args = parser.parse_args(argv)
     if args.sakd and args.teacher_checkpoint is None:
         parser.error("--sakd needs --teacher-checkpoint: the trained ANN of the same architecture")

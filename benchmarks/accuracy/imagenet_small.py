@@ -27,12 +27,15 @@ from benchmarks.lib.measure import machine, write_json
 CONFIG = "benchmarks/configs/sew50_sakd_imagenet1000.py"
 ANN = "data/resnet50_imagenet_caffe_rgb.pth"
 RUNS, RESULTS = Path("work_dirs/imagenet1000"), Path("benchmarks/results/imagenet1000")
-SPIKING = {"model.backbone.type": "SpikingResNet"}
-COUNTS = {"model.backbone.time_steps": 1, "model.backbone.neuron.type": "NILIFNode"}
-COUNTS |= {"model.backbone.neuron.D": 4}
+SPIKING: dict[str, object] = {"model.backbone.type": "SpikingResNet"}
+COUNTS: dict[str, object] = {
+    "model.backbone.time_steps": 1,
+    "model.backbone.neuron.type": "NILIFNode",
+    "model.backbone.neuron.D": 4,
+}
 # What differs from the config, and the T to read. An arm that starts near its teacher needs a low
 # learning rate.
-ARMS = {
+ARMS: dict[str, tuple[dict[str, object], tuple[int, ...]]] = {
     "sew-t4": ({}, (1, 2, 4)),
     "spiking-t4": (SPIKING, (1, 2, 4)),
     "sew-1x4": ({**COUNTS, "optim_wrapper.optimizer.lr": 1e-4}, (1,)),
@@ -71,7 +74,7 @@ def tested(
 
 def minutes(home: Path) -> float:
     """Returns the time of all logged iterations, resumed runs included."""
-    seconds = {}
+    seconds: dict[int, float] = {}
     for log in sorted(home.glob("*/vis_data/scalars.json")):
         rows = [json.loads(line) for line in log.read_text().splitlines()]
         seconds |= {row["step"]: row["time"] for row in rows if "loss" in row}

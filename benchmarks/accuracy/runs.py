@@ -115,7 +115,7 @@ def config(track: str, arm: str, seed: int) -> Config:
     backbone.setdefault("neuron", cfg.model.backbone.get("neuron", LIF))
     cfg.model.backbone.update(backbone)
     for part in spiking_part_cfgs(cfg.model):
-        part.neuron = backbone["neuron"]
+        part["neuron"] = backbone["neuron"]
     if "batch_size" in args:
         cfg.train_dataloader.batch_size = args["batch_size"]
     if "optimizer" in args:

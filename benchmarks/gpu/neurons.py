@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sakd_dense.neurons.forward_state import ForwardState
 from sakd_dense.neurons.layer import SpikingNeuron
 from sakd_dense.neurons.nodes import DEFAULT_NEURON
+from sakd_dense.neurons.spec import BEFORE, BEHIND
 
 IF: dict[str, Any] = dict(type="IFNode", v_reset=None, detach_reset=True)
 NEURONS: dict[str, dict[str, Any]] = {
@@ -18,10 +19,9 @@ NEURONS: dict[str, dict[str, Any]] = {
     "LIF, hard reset": {**DEFAULT_NEURON, "v_reset": 0.0, "detach_reset": False},
     "I-LIF, D = 4": dict(type="ILIFNode", D=4),
     "NI-LIF, D = 4": dict(type="NILIFNode", D=4),
-    "NI-LIF, learned": dict(type="NILIFNode", D=4, learn_threshold=True),
 }
 #: Neurons that are also checked in half precision: a kernel takes seconds to compile per dtype.
-IN_HALF = ("LIF", "NI-LIF, learned")
+IN_HALF = ("LIF", "NI-LIF, D = 4")
 BACKENDS = ("spikingjelly", "compiled")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 SHAPE = (2, 16, 24, 24)
@@ -66,7 +66,9 @@ def _fired(
     """Returns output and gradients of a layer of neurons, alone or with BatchNorm and shortcut."""
     torch.manual_seed(0)
     batch, channels, *size = SHAPE
-    neuron = SpikingNeuron({**cfg, "backend": backend}, ForwardState(STEPS), channels).to(device)
+    shortcut = BEFORE if before else BEHIND
+    neuron = SpikingNeuron({**cfg, "backend": backend}, ForwardState(STEPS), channels, shortcut)
+    neuron.to(device)
     norm = nn.BatchNorm2d(channels)
     with torch.no_grad():
         norm.weight.uniform_(0.5, 2.0)
@@ -79,7 +81,7 @@ def _fired(
     x.requires_grad_()
     identity.requires_grad_()
     norm.to(device)
-    out = neuron(x, norm, identity, before) if with_norm else neuron(x)
+    out = neuron(x, norm, identity) if with_norm else neuron(x)
     (out * weights).float().sum().backward()
     found = {"spikes": out, "gradient of x": x.grad}
     if with_norm:
@@ -88,8 +90,6 @@ def _fired(
             "gradient of BatchNorm": torch.cat([norm.weight.grad, norm.bias.grad]),
             "running statistics": torch.cat([norm.running_mean, norm.running_var]),
         }
-    if isinstance(getattr(neuron.node, "threshold", None), nn.Parameter):
-        found["gradient of the threshold"] = neuron.node.threshold.grad
     return found
 
 

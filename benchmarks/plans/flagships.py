@@ -189,11 +189,10 @@ def tool(name: str, *arguments: str) -> Ended:
         process = subprocess.Popen(command, stdout=out, stderr=err)
         _, status, usage = os.wait4(process.pid, 0)  # the usage of this child, not of all so far
         process.returncode = os.waitstatus_to_exitcode(status)
-        texts = []
-        for file in (out, err):
-            file.seek(0)
-            texts.append(file.read())
-    return Ended(process.returncode, *texts, round(usage.ru_maxrss / 2**20, 1))
+        out.seek(0)
+        err.seek(0)
+        gib = round(usage.ru_maxrss / 2**20, 1)
+        return Ended(process.returncode, out.read(), err.read(), gib)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -91,7 +91,7 @@ def rest_macs(model: nn.Module, features: Any) -> float:
 def counted(cfg: Config, size: tuple[int, int]) -> tuple[float, float]:
     """Returns the GMACs per image of the ANN of a student's config: backbone, rest."""
     init_default_scope(cfg.default_scope)
-    ann = ann_of(cfg.model)
+    ann = ConfigDict(ann_of(cfg.model))
     for head in (ann.get("decode_head"), ann.get("auxiliary_head")):
         if head is not None and head.get("norm_cfg") is not None:
             head.norm_cfg = dict(type="BN")
@@ -142,7 +142,7 @@ def estimate(file: Path, gpus: dict[str, Gpu]) -> Run | None:
         return None
     cfg = load_config(str(file))
     spiking = spiking_backbone_cfgs(cfg.model)[0]
-    t, most = spiking.time_steps, spiking.get("neuron", {}).get("D", 1)
+    t, most = spiking["time_steps"], spiking.get("neuron", {}).get("D", 1)
     backbone, rest = counted(cfg, SIZES[data])
     images = images_of(cfg, data)
     # A classifier's second pass, 'auto' as well, runs almost nothing.

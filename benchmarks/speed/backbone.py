@@ -226,7 +226,6 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, nargs=2, default=[128, 128], metavar=("H", "W"))
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--with-cp", action="store_true", help="ours checkpoints its blocks")
-    parser.add_argument("--compress-spikes", action="store_true", help="ours keeps bytes")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--without", nargs="*", default=[], choices=(THEIRS, ONE), help="sides")

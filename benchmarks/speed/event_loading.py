@@ -29,7 +29,7 @@ from benchmarks.lib.measure import machine, prepare, write_json
 from sakd_dense.config.models import with_preprocessor
 from sakd_dense.config.scopes import load_config
 from sakd_dense.datasets.events import BOX, LoadEvents, open_events, write_boxes
-from sakd_dense.datasets.events.dat import pack
+from sakd_dense.datasets.events.dat import DatFile, pack
 from sakd_dense.datasets.events.raw import RawFile
 from sakd_dense.datasets.events.stream import Events
 
@@ -108,6 +108,7 @@ def measure(args: argparse.Namespace, root: Path) -> dict[str, Any]:
     write_boxes(file.with_name("big_bbox.npy"), boxes)
     start = time.perf_counter()
     recording = open_events(file)
+    assert isinstance(recording, DatFile)
     opened = time.perf_counter() - start
     load = LoadEvents(time_steps=args.time_steps, window=args.window)
     # Windows that are read here are in memory for the measurements below.

@@ -89,6 +89,7 @@ def measure(args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
 
     def ask(name: str) -> float:
         process = workers[name]
+        assert process.stdin is not None and process.stdout is not None
         process.stdin.write("\n")
         process.stdin.flush()
         return float(process.stdout.readline())

@@ -108,15 +108,16 @@ def stepper(args: argparse.Namespace, variant: str) -> Callable[[], None]:
         hook._terms = Terms(model, hook.teacher, hook.options, response)
         on_loss(model, hook._add_terms)
 
-    early = hook is not None and hook.options.prefixes == "image"
-
     def step() -> None:
-        reads = sample_read_steps(hook.options.prefix_share, 0, hook._iter) if early else None
+        reads = None
+        if hook is not None and hook.options.prefixes == "image":
+            reads = sample_read_steps(hook.options.prefix_share, 0, hook._iter)
         with optimizer.optim_context(model), read_at(model, reads) if reads else nullcontext():
             losses = model(**data, mode="loss")
         loss, _ = model.parse_losses(losses)
         optimizer.update_params(loss)
         if hook is not None:
+            assert hook._terms is not None
             hook._terms.clear()
             hook._iter += 1
 

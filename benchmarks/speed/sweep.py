@@ -13,6 +13,7 @@ with care. The firing rate does not change the time here, but the number of boxe
 import argparse
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -109,7 +110,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
 
     reader = PrefixReader(model, args.time_steps)
     sides: dict[str, Callable[[], None]] = {
-        f"T={t}": lambda t=t: separately(model, batches, t) for t in args.time_steps
+        f"T={t}": partial(separately, model, batches, t) for t in args.time_steps
     }
     sides["one pass"] = lambda: in_one_pass(reader, batches)
     sides["one pass, firing rate"] = lambda: in_one_pass_counting(reader, batches)

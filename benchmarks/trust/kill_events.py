@@ -37,7 +37,8 @@ def _in_second_checkpoint() -> None:
 
 def _at(owner: Any, name: str, call: int, after: bool = False) -> Callable[[], None]:
     def arm() -> None:
-        real, seen = getattr(owner, name), []
+        real = getattr(owner, name)
+        seen: list[None] = []
 
         def method(self: Any, *args: Any, **kwargs: Any) -> Any:
             seen.append(None)

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ class Runs:
             port = free.getsockname()[1]
         return [
             _fork(
-                lambda r=rank: self._train(r, port, work_dir, arguments, event),
+                partial(self._train, rank, port, work_dir, arguments, event),
                 work_dir.with_suffix(f".{rank}.txt"),
             )
             for rank in range(self.processes)
@@ -216,7 +217,8 @@ def try_task(task: str, args: argparse.Namespace) -> list[dict[str, Any]]:
         kills: list[str | None] = [*args.events, *[None] * args.kills]
         for number, event in enumerate(kills):
             work_dir = folder / f"run{number}"
-            moment = None if event else draw.uniform(0, duration)
+            share = 0.0 if event else draw.random()
+            moment = None if event else share * duration
             state = runs.kill(work_dir, moment, event)
             whole = checkpoints_whole(work_dir)
             done = (work_dir / "last_checkpoint").is_file()
@@ -228,7 +230,7 @@ def try_task(task: str, args: argparse.Namespace) -> list[dict[str, Any]]:
             except (RuntimeError, UserError) as error:
                 differs = [f"not resumed: {str(error).strip().splitlines()[-1][:200]}"]
             stale = len(list(work_dir.glob("_unfinished-*")))
-            when = event or f"{100 * moment / duration:.0f} % of the run"
+            when = event or f"{100 * share:.0f} % of the run"
             row = dict(task=task, processes=args.processes, when=when, state=state)
             row |= dict(checkpoint=at, whole=whole, half_written=left, left_over=stale)
             rows.append({**row, "differs": differs[:10]})
