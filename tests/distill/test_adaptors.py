@@ -1,14 +1,17 @@
 """Learned adaptors before the feature loss: part of the run, of no student."""
 
+from pathlib import Path
+
 import pytest
 import torch
+import torch.distributed as dist
 
 from sakd_dense.distill.adaptors import KEY, Adaptors, channels_of
 from sakd_dense.distill.arguments import LevelTwo
 from sakd_dense.distill.terms import Terms
 from sakd_dense.loading import load_for_test
 from sakd_dense.runtime.errors import UserError
-from tests.helpers.processes import run_script
+from tests.helpers.processes import run_group
 from tests.helpers.scenes import build, retinanet
 from tests.helpers.tasks import TASKS
 
@@ -93,32 +96,26 @@ def test_weights_alone_leave_the_adaptors_fresh(make_runner):
     make_runner(ADAPTED, load_from=f"{plain.work_dir}/epoch_1.pth").train()
 
 
-SCRIPT = """
-import sys
-import torch
-import torch.distributed as dist
-from sakd_dense.distill.adaptors import Adaptors
-
-def gradients(seed):
+def gradients(seed: int) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     features, wanted = torch.randn(2, 2, 3, 5, 5, generator=generator)
     adaptors = Adaptors([3], 3)
     (adaptors((features,))[0] - wanted).square().sum().backward()
     return [p.grad for p in adaptors.parameters()]
 
-alone = [gradients(seed) for seed in (0, 1)]
-dist.init_process_group("gloo")
-together = gradients(dist.get_rank())
-torch.save([alone, together], f"{sys.argv[1]}{dist.get_rank()}.pt")
-"""
+
+def write_gradients(folder: Path) -> None:
+    dist.init_process_group("gloo")
+    torch.save(gradients(dist.get_rank()), folder / f"{dist.get_rank()}.pt")
 
 
 @pytest.mark.slow
 def test_their_gradients_are_the_mean_of_the_processes(tmp_path):
     """DDP wraps the student, not them."""
-    run_script(SCRIPT, "found", cwd=tmp_path, processes=2)
+    run_group(tmp_path, write_gradients, tmp_path)
+    alone = [gradients(seed) for seed in (0, 1)]
     for rank in (0, 1):
-        alone, together = torch.load(tmp_path / f"found{rank}.pt", weights_only=True)
+        together = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for first, second, mean in zip(*alone, together, strict=True):
             assert not torch.allclose(first, second)
             torch.testing.assert_close(mean, (first + second) / 2)

@@ -40,6 +40,7 @@ def probe(**env):
     return kept == "True", int(faults)
 
 
+@pytest.mark.nightly
 def test_pages_are_faulted_in_once():
     kept, faults = probe()
     assert kept == GLIBC
@@ -47,6 +48,7 @@ def test_pages_are_faulted_in_once():
         assert faults < 100  # 64 MiB are 16384 pages
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"])
 def test_a_users_own_setting_wins(name):
     value = "glibc.malloc.trim_threshold=1024" if name.startswith("GLIBC") else "1024"
@@ -121,6 +123,7 @@ def test_the_size_of_a_batch(inputs, size):
     assert batch_size(None, 4) == batch_size([inputs], 4) == 0
 
 
+@pytest.mark.nightly
 def test_what_was_kept_is_given_back():
     probe = """
 import resource, torch

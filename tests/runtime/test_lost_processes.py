@@ -2,10 +2,7 @@
 
 import os
 import signal
-import socket
-import sys
 import time
-import traceback
 from pathlib import Path
 
 import pytest
@@ -19,16 +16,15 @@ from sakd_dense.runtime.processes import (
     leaving_process_group,
     lost_processes,
 )
+from tests.helpers.processes import fork_group, kill, wait
 
 
-def work(rank: int, port: int, lost: int, fate: str) -> None:
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+def work(lost: int, fate: str) -> None:
     with leaving_process_group():
         cfg = Config(dict(launcher="pytorch", env_cfg=dict(dist_cfg=dict(timeout=3))))
         join_process_group(cfg)
         dist.barrier()
-        if rank == lost:
+        if dist.get_rank() == lost:
             if fate == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(100)
@@ -36,42 +32,16 @@ def work(rank: int, port: int, lost: int, fate: str) -> None:
             dist.all_reduce(torch.ones(10))
 
 
-def fork(rank: int, log: Path, *args) -> int:
-    process = os.fork()
-    if process:
-        return process
-    with log.open("w") as file:
-        os.dup2(file.fileno(), 2)
-    sys.stderr = os.fdopen(2, "w")
-    try:
-        work(rank, *args)
-    except SystemExit as error:
-        print(error.code, file=sys.stderr)
-    except BaseException:
-        traceback.print_exc(file=sys.stderr)
-    finally:
-        sys.stderr.flush()
-        os._exit(1)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("fate", ["dies", "hangs"])
-@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("lost,fate", [(0, "hangs"), (1, "dies")])
 def test_the_others_end_and_name_the_rank(tmp_path: Path, fate: str, lost: int):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    logs = [tmp_path / f"{rank}.txt" for rank in range(2)]
-    processes = [fork(rank, logs[rank], port, lost, fate) for rank in range(2)]
-    left, deadline = processes[1 - lost], time.monotonic() + 90
-    while os.waitpid(left, os.WNOHANG)[0] == 0 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    ended = time.monotonic() < deadline
-    for process in processes if not ended else [processes[lost]]:
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
-    assert ended
-    said = logs[1 - lost].read_text()
+    processes = fork_group(tmp_path, work, lost, fate)
+    try:
+        status = wait(processes[1 - lost], 90)
+    finally:
+        kill(processes[lost])
+    assert status == 1
+    said = (tmp_path / f"{1 - lost}.txt").read_text()
     assert f"error: rank {1 - lost} of 2: rank {lost} has ended" in said and "--resume" in said
     assert "Traceback" not in said
 

@@ -57,7 +57,7 @@ def test_it_comes_before_all_that_loads_torch(path):
     assert not others or others[0] == "_startup"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_tool_says_nothing_but_what_it_is_asked(tmp_path):
     """Also where the tools are copies, as those in a wheel."""
     shutil.copytree(TOOLS, tmp_path / "tools")

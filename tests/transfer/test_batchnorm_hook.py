@@ -1,15 +1,19 @@
 """ReestimateBatchNormHook in whole runs: the last checkpoint has the final weights' statistics."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.dataset import DefaultSampler
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from sakd_dense.transfer import ReestimateBatchNormHook, reestimate
-from tests.helpers.processes import run_script
+from tests.helpers.processes import run_group
 
 
 class Model(BaseModel):
@@ -62,34 +66,31 @@ def test_a_bad_number_is_refused(wrong):
         ReestimateBatchNormHook(num_batches=wrong)
 
 
-TWO = """
-import torch
-from mmengine.dist import get_rank
-from mmengine.model import BaseModel, MMDistributedDataParallel
-from torch import nn
-from sakd_dense.transfer import ReestimateBatchNormHook
+def write_mean(folder: Path) -> None:
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
+    runner = SimpleNamespace(
+        iter=3,
+        max_iters=4,
+        model=MMDistributedDataParallel(NormAlone()),
+        train_dataloader=[[torch.full((2, 3, 2, 2), rank + 1.0)]],
+    )
+    ReestimateBatchNormHook(num_batches=1).after_train_iter(runner)
+    torch.save(runner.model.module.norm.running_mean, folder / f"{rank}.pt")
 
-class Model(BaseModel):
-    def __init__(self):
+
+class NormAlone(BaseModel):
+    def __init__(self) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(3)
-    def forward(self, x, mode='tensor'):
+
+    def forward(self, x, mode="tensor"):
         return dict(loss=self.norm(x).mean())
-
-class Runner:
-    iter, max_iters = 3, 4
-
-torch.distributed.init_process_group('gloo')
-Runner.model = MMDistributedDataParallel(Model())
-Runner.train_dataloader = [[torch.full((2, 3, 2, 2), get_rank() + 1.0)]]
-ReestimateBatchNormHook(num_batches=1).after_train_iter(Runner)
-torch.save(Runner.model.module.norm.running_mean, f'mean{get_rank()}.pt')
-"""
 
 
 @pytest.mark.slow
 def test_processes_share_the_mean_of_their_statistics(tmp_path):
-    run_script(TWO, cwd=tmp_path, processes=2)
+    run_group(tmp_path, write_mean, tmp_path)
     for rank in (0, 1):  # batches of ones and of twos
-        mean = torch.load(tmp_path / f"mean{rank}.pt", weights_only=True)
+        mean = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert torch.equal(mean, torch.full((3,), 1.5))

@@ -1,7 +1,10 @@
 """Level 1 of neurons that fire integers: thresholds that lose least of the ANN's activations."""
 
+from pathlib import Path
+
 import pytest
 import torch
+import torch.distributed as dist
 from spikingjelly.activation_based.functional import reset_net
 from torch import nn
 
@@ -10,7 +13,8 @@ from sakd_dense.export import RawModel
 from sakd_dense.neurons.counts import NILIFNode
 from sakd_dense.runtime import UserError
 from sakd_dense.transfer import calibrate
-from tests.helpers.processes import run_script
+from sakd_dense.transfer.thresholds import calibrate_on
+from tests.helpers.processes import run_group
 from tests.helpers.spiking_models import detector, lively
 
 
@@ -175,32 +179,26 @@ def test_bad_input_is_named():
     assert (model.node.threshold == 2).all()
 
 
-IN_TWO_PROCESSES = """
-import torch
-import torch.distributed as dist
-from sakd_dense.backbones import SpikingResNet
-from sakd_dense.neurons.counts import NILIFNode
-from sakd_dense.transfer import calibrate
-from sakd_dense.transfer.thresholds import calibrate_on
+def thresholds(model: nn.Module) -> list[torch.Tensor]:
+    return [m.threshold.clone() for m in model.modules() if isinstance(m, NILIFNode)]
 
-dist.init_process_group("gloo")
-torch.manual_seed(0)
-node = dict(type="NILIFNode", D=4)
-model = SpikingResNet(18, base_channels=8, stem_channels=8, time_steps=1, neuron=node)
-batches = [(torch.randn(2, 3, 32, 32),) for _ in range(2)]
-calibrate_on([batches[dist.get_rank()]], model, 1)
-found = [m.threshold.clone() for m in model.modules() if isinstance(m, NILIFNode)]
-alone = []
-for batch in batches:
-    calibrate(model, [batch], 1)
-    alone.append([m.threshold.clone() for m in model.modules() if isinstance(m, NILIFNode)])
-assert not torch.equal(alone[0][0], alone[1][0])
-for threshold, first, second in zip(found, *alone):
-    torch.testing.assert_close(threshold, (first + second) / 2)
-dist.destroy_process_group()
-"""
+
+def write_thresholds(model: nn.Module, batches: list, folder: Path) -> None:
+    dist.init_process_group("gloo")
+    calibrate_on([batches[dist.get_rank()]], model, 1)
+    torch.save(thresholds(model), folder / f"{dist.get_rank()}.pt")
 
 
 @pytest.mark.slow
 def test_processes_take_the_mean_of_what_each_finds(tmp_path):
-    run_script(IN_TWO_PROCESSES, cwd=tmp_path, processes=2)
+    model, batches = backbone(time_steps=1), images()
+    run_group(tmp_path, write_thresholds, model, batches, tmp_path)
+    alone = []
+    for batch in batches:
+        calibrate(model, [batch], 1)
+        alone.append(thresholds(model))
+    assert not torch.equal(alone[0][0], alone[1][0])
+    for rank in (0, 1):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for threshold, first, second in zip(found, *alone, strict=True):
+            torch.testing.assert_close(threshold, (first + second) / 2)
