@@ -44,8 +44,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     config = load_config(args.config) if args.config else None
-    sweep = SweepResult.from_json(args.sweep) if args.sweep else None
-    file = publish(args.checkpoint, args.out, config, sweep, args.form)
+    metrics = SweepResult.from_json(args.sweep).labelled() if args.sweep else None
+    file = publish(args.checkpoint, args.out, config, metrics, args.form)
     print(f"wrote {file} ({file.stat().st_size / 2**20:.1f} MiB) and {file.with_suffix('.json')}")
 
 

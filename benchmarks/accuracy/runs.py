@@ -187,7 +187,7 @@ def published(track: str, arm: str, seed: int) -> Path:
     metrics = SweepResult.from_json(RESULTS / track / f"{arm}-seed{seed}.json")
     out = RUNS / "published" / f"{track}_{arm}-seed{seed}.safetensors"
     out.parent.mkdir(parents=True, exist_ok=True)
-    return publish(trained(track, arm, seed), out, config(track, arm, seed), metrics)
+    return publish(trained(track, arm, seed), out, config(track, arm, seed), metrics.labelled())
 
 
 def cell(values: list[float], digits: int) -> str:

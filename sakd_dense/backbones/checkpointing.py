@@ -1,27 +1,20 @@
 """Blocks that keep only their input for backward and run again there (``with_cp=True``)."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..neurons.batchnorm import BATCHNORMS
+from ..runtime.patching import temporarily
 
 
-@contextmanager
-def _frozen_statistics(module: nn.Module) -> Iterator[None]:
+def _frozen_statistics(module: nn.Module) -> AbstractContextManager[None]:
     # The recomputation of a checkpointed block must not count the same batch twice.
     norms = [m for m in module.modules() if isinstance(m, BATCHNORMS)]
-    before = [(m, m.momentum, m.num_batches_tracked) for m in norms]
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
-    try:
-        yield
-    finally:
-        for norm, momentum, count in before:
-            norm.momentum, norm.num_batches_tracked = momentum, count
+    return temporarily(norms, momentum=0.0, num_batches_tracked=None)
 
 
 def checkpointed(run: Callable[..., Tensor], *args: Any, of: nn.Module) -> Tensor:

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..neurons.layer import SpikingNeuron
 from ..runtime.errors import UserError
+from ..runtime.patching import temporarily
 
 if TYPE_CHECKING:
     from .upstream import UpstreamBackbone
@@ -97,12 +98,9 @@ def examine(backbone: "UpstreamBackbone", channels: int) -> None:
         UserError: the backbone calls an activation as a function, has attention, or fails with all
             sizes of images that are tried.
     """
-    training = {m: m.training for m in backbone.modules()}
-    steps = backbone.time_steps
-    backbone.eval()
-    backbone.time_steps = _STEPS
     failure: Exception | None = None
-    try:
+    evaluated = temporarily(backbone.modules(), training=False)
+    with evaluated, temporarily([backbone], time_steps=_STEPS):
         for size in _SIZES:
             image = torch.zeros(_IMAGES, channels, size, size)
             for backbone.channels_last, backbone.repeats_images in _WAYS:
@@ -114,10 +112,6 @@ def examine(backbone: "UpstreamBackbone", channels: int) -> None:
                     failure = error
                 else:
                     return
-    finally:
-        backbone.time_steps = steps
-        for module, mode in training.items():
-            module.training = mode
     raise UserError(
         f"{type(backbone).__name__}: a forward on images [{_IMAGES}, {channels}, H, W] with "
         f"H = W in {_SIZES} failed: {type(failure).__name__}: {failure}"

@@ -10,8 +10,8 @@ taught at one more t < T, which costs a mean over time. ``'random'`` runs the st
 head a second time at the prefix and teaches them there.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
@@ -21,6 +21,7 @@ from ..config.types import package_of
 from ..neurons.batchnorm import BATCHNORMS
 from ..neurons.forward_state import forward_states, mean_up_to
 from ..runtime.errors import UserError
+from ..runtime.patching import temporarily
 from .arguments import LevelTwo
 
 #: Numbers that separate the streams of t and D, which are drawn in the same iterations.
@@ -99,40 +100,25 @@ def sample_read_steps(
     return read_until
 
 
-@contextmanager
-def read_at(model: nn.Module, read_until: Callable[[int, int], Tensor]) -> Iterator[None]:
+def read_at(
+    model: nn.Module, read_until: Callable[[int, int], Tensor]
+) -> AbstractContextManager[None]:
     """Makes the spiking parts of ``model`` read each image at its time step from ``read_until``.
 
     The rates of an image are then those up to that step.
     """
-    states = forward_states(model)
-    for state in states:
-        state.read_until = read_until
-    try:
-        yield
-    finally:
-        for state in states:
-            state.read_until = None
+    return temporarily(forward_states(model), read_until=read_until)
 
 
-@contextmanager
-def norms_as_in_test(model: nn.Module, backbone: nn.Module) -> Iterator[None]:
+def norms_as_in_test(model: nn.Module, backbone: nn.Module) -> AbstractContextManager[None]:
     """Makes neck and head normalise by their running statistics, without updating them.
 
     At test time a prefix is normalised by the statistics of full T. The same holds here, and the
     statistics stay those of full T.
     """
     inside = set(backbone.modules())
-    norms = [
-        m for m in model.modules() if isinstance(m, BATCHNORMS) and m.training and m not in inside
-    ]
-    for norm in norms:
-        norm.training = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.training = True
+    norms = (m for m in model.modules() if isinstance(m, BATCHNORMS) and m not in inside)
+    return temporarily(norms, training=False)
 
 
 def prefix_rates(sequences: tuple[Tensor, ...], t: int) -> tuple[Tensor, ...]:

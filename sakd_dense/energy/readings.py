@@ -1,7 +1,7 @@
 """Operations and spikes of a model on real images, at several T."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 from ..backbones.time_steps import at_time_steps
 from ..firing.counter import SpikeCounter, Spikes
 from ..neurons.layer import SpikingNeuron
+from ..runtime.patching import temporarily
 from .counter import LayerCounter, Operations
 
 
@@ -98,15 +99,7 @@ def measure(model: BaseModel, batches: Sequence[Any], time_steps: int | None = N
     return Reading(layers, images)
 
 
-@contextmanager
-def plain_neurons(model: nn.Module) -> Iterator[None]:
+def plain_neurons(model: nn.Module) -> AbstractContextManager[None]:
     """Runs SpikingJelly's own neurons in the block: counters cannot see into compiled code."""
-    neurons: Iterable[SpikingNeuron] = [m for m in model.modules() if isinstance(m, SpikingNeuron)]
-    before = [(neuron, neuron.backend) for neuron in neurons]
-    try:
-        for neuron, _ in before:
-            neuron.backend = "spikingjelly"
-        yield
-    finally:
-        for neuron, backend in before:
-            neuron.backend = backend
+    neurons = [m for m in model.modules() if isinstance(m, SpikingNeuron)]
+    return temporarily(neurons, backend="spikingjelly")

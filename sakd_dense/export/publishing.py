@@ -17,7 +17,6 @@ from ..config.teacher import sakd_hook
 from ..config.types import SPIKING_ARGS, spiking_backbone_cfgs, type_name
 from ..runtime.errors import UserError
 from ..runtime.files import replacing
-from ..timesteps import SweepResult
 from ..transfer import read_checkpoint
 from ..transfer.keys import backbone_prefix
 from ..transfer.weights import select_tested_model
@@ -72,13 +71,15 @@ def torchvision_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return named
 
 
-def record_of(cfg: Config | None, sweep: SweepResult | None, meta: Mapping[str, Any]) -> dict:
+def record_of(
+    cfg: Config | None, metrics: Mapping[str, Any] | None, meta: Mapping[str, Any]
+) -> dict[str, Any]:
     """Returns a JSON-compatible record that describes the weights to their user.
 
     Returns:
         ``sakd_dense`` (the version); ``classes``, if ``meta`` has them; ``backbone`` (``type``, a
         ResNet's ``depth`` and the spiking arguments), ``config`` and ``teacher``, from ``cfg``;
-        ``metrics`` by T, from ``sweep``.
+        ``metrics``, as given.
     """
     record: dict[str, Any] = {"sakd_dense": __version__}
     classes = (meta.get("dataset_meta") or {}).get("classes")
@@ -94,8 +95,8 @@ def record_of(cfg: Config | None, sweep: SweepResult | None, meta: Mapping[str, 
         hook = sakd_hook(cfg)
         if hook:
             record["teacher"] = hook["teacher"]["checkpoint"]
-    if sweep is not None:
-        record["metrics"] = sweep.labelled()
+    if metrics is not None:
+        record["metrics"] = dict(metrics)
     return record
 
 
@@ -103,7 +104,7 @@ def publish(
     checkpoint: str | os.PathLike[str],
     out: str | os.PathLike[str],
     config: Config | None = None,
-    sweep: SweepResult | None = None,
+    metrics: Mapping[str, Any] | None = None,
     form: str = "model",
 ) -> Path:
     """Writes the slim file and, next to it, its record as JSON; returns the path of the file.
@@ -113,7 +114,7 @@ def publish(
         out: ``name.pth`` or ``name.safetensors``. The first 8 digits of the hash of the weights are
             added before the suffix.
         config: config of the student, for the record.
-        sweep: result of ``tools/test.py --out``, for the metrics at each T.
+        metrics: metrics by T, for the record: ``SweepResult.labelled()``.
         form: ``'model'``: the complete model under its own names. ``'torchvision'``: the backbone
             (and a classifier's head) under torchvision's names, which SpikingJelly's models load as
             well. A ``.pth`` file of this form is a bare state dict, like torchvision's.
@@ -147,7 +148,7 @@ def publish(
         state = torchvision_names(state)
     state = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     digest = weights_hash(state)
-    record = {**record_of(config, sweep, meta), "form": form, "sha256": digest}
+    record = {**record_of(config, metrics, meta), "form": form, "sha256": digest}
     # The round trip through JSON leaves only weights and plain values in the file.
     text = json.dumps(record, indent=2, default=str)
     target = out.with_name(f"{out.stem}-{digest[:8]}{out.suffix}")

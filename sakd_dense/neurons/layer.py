@@ -13,6 +13,7 @@ from spikingjelly.activation_based import neuron as sj_neuron
 from torch import Tensor, nn
 
 from ..runtime.errors import UserError
+from ..runtime.patching import temporarily
 from .batchnorm import fits, is_observed
 from .compiling import Fallback, saving
 from .counts import spike_count, spikes_of
@@ -195,14 +196,8 @@ def at_counts(model: nn.Module, D: int | None) -> Iterator[None]:  # noqa: N803 
             f"D={D}: {type(model).__name__} has no neuron that fires integers "
             "(neuron=dict(type='NILIFNode', D=4)); leave the counts out"
         )
-    before = [layer.max_spikes for layer in layers]
-    try:
-        for layer in layers:
-            layer.max_spikes = D
+    with temporarily(layers, max_spikes=D):
         yield
-    finally:
-        for layer, count in zip(layers, before, strict=True):
-            layer.max_spikes = count
 
 
 __all__ = ["BACKENDS", "SpikingNeuron", "at_counts"]

@@ -1,8 +1,8 @@
-"""Temporary changes: a module's forward or training flag, a process's random state."""
+"""Temporary changes: attributes of objects, a module's forward, a process's random state."""
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,17 +25,38 @@ def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator
 
 
 @contextmanager
-def outputs_as_in_training(module: nn.Module) -> Iterator[None]:
+def temporarily(objects: Iterable[Any], **values: Any) -> Iterator[None]:
+    """Sets attributes of every object inside the block and restores them afterwards.
+
+    Example:
+        >>> from torch import nn
+        >>> from sakd_dense.runtime.patching import temporarily
+        >>> model = nn.Sequential(nn.Dropout())
+        >>> with temporarily(model.modules(), training=False):
+        ...     print(model[0].training)
+        False
+        >>> model[0].training
+        True
+    """
+    before = [(one, {name: getattr(one, name) for name in values}) for one in objects]
+    try:
+        for one, _ in before:
+            for name, value in values.items():
+                setattr(one, name, value)
+        yield
+    finally:
+        for one, old in before:
+            for name, value in old.items():
+                setattr(one, name, value)
+
+
+def outputs_as_in_training(module: nn.Module) -> AbstractContextManager[None]:
     """Sets ``module.training`` to True inside the block, without changing its children.
 
     Some modules return other outputs in training (FCOS boxes in units of strides, PIDNet more
     stages). Only their own flag controls these outputs. Their BatchNorm and dropout stay in eval.
     """
-    before, module.training = module.training, True
-    try:
-        yield
-    finally:
-        module.training = before
+    return temporarily([module], training=True)
 
 
 @contextmanager
@@ -48,4 +69,4 @@ def untouched_random_state() -> Iterator[None]:
     np.random.set_state(numpy)
 
 
-__all__ = ["outputs_as_in_training", "replaced_forward", "untouched_random_state"]
+__all__ = ["outputs_as_in_training", "replaced_forward", "temporarily", "untouched_random_state"]

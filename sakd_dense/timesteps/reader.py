@@ -24,7 +24,7 @@ from ..backbones import SpikingBackbone
 from ..backbones.time_steps import check_time_steps, find_spiking_backbone
 from ..neurons.batchnorm import BATCHNORMS
 from ..runtime.errors import UserError
-from ..runtime.patching import replaced_forward
+from ..runtime.patching import replaced_forward, temporarily
 from .tape import Tape, fresh_samples
 
 Output = TypeVar("Output")
@@ -94,13 +94,10 @@ class PrefixReader:
         longest = max(self.time_steps)
         features = {t: Tape("backbone") for t in self.time_steps if t != longest}
         inputs = {n: Tape(n) for n in self._preprocessors}
-        before = self.backbone.time_steps
-        try:
+        with temporarily([self.backbone], time_steps=longest):
             outputs = {longest: self._record(step, longest, features, inputs)}
             for t, tape in features.items():
                 outputs[t] = self._replay(step, t, tape, inputs)
-        finally:
-            self.backbone.time_steps = before
         return {t: outputs[t] for t in self.time_steps}
 
     def _record(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..neurons.batchnorm import BATCHNORMS
 from ..runtime.errors import UserError
+from ..runtime.patching import temporarily
 from ..runtime.processes import unwrapped
 
 
@@ -54,31 +55,24 @@ def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int
     if not norms:
         print_log("no BatchNorm with running statistics: nothing to re-estimate", "current")
         return 0
-    modes = {m: m.training for m in model.modules()}
-    before = [({k: v.clone() for k, v in m.named_buffers()}, m.momentum) for m in norms]
+    before = [{k: v.clone() for k, v in m.named_buffers()} for m in norms]
     seen = 0
+    evaluated = temporarily(model.modules(), training=False)
+    averaging = temporarily(norms, training=True, momentum=None)
     try:
-        model.eval()
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None
-            norm.train()
-        with torch.no_grad():
+        with evaluated, averaging, torch.no_grad():
             for batch in islice(loader, num_batches):
                 feed(model, batch)
                 seen += 1
         if seen == 0:
             raise UserError("the loader is empty: no batch to re-estimate BatchNorm on")
     except BaseException:
-        for norm, (buffers, _) in zip(norms, before, strict=True):
+        for norm, buffers in zip(norms, before, strict=True):
             for name, value in buffers.items():
                 norm.get_buffer(name).copy_(value)
         raise
-    finally:
-        for norm, (_, momentum) in zip(norms, before, strict=True):
-            norm.momentum = momentum
-        for module, training in modes.items():
-            module.training = training
     untouched = sum(int(n.num_batches_tracked) == 0 for n in norms)
     print_log(
         f"re-estimated {len(norms) - untouched} BatchNorm layers on {seen} batches"

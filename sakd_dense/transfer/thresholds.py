@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from ..neurons.counts import NO_LEAK, NILIFNode
 from ..neurons.spike_values import SpikeValueTracker, record_inputs
 from ..runtime.errors import UserError
-from ..runtime.patching import untouched_random_state
+from ..runtime.patching import temporarily, untouched_random_state
 from ..runtime.processes import unwrapped
 from .batchnorm import feed
 
@@ -135,14 +135,13 @@ def _activations(
     """Returns the outputs of each node, and the names of layers that must share a step."""
     seen = {node: _Seen(max(1, SAMPLES // num_batches)) for node in names}
     before = {node: node.threshold.detach().clone() for node in names}
-    modes = {m: m.training for m in model.modules()}
     together: list[frozenset[str]] = []
     batches = 0
     with ExitStack() as stack:
         for node, watch in seen.items():
             stack.callback(node.register_forward_hook(watch).remove)
+        stack.enter_context(temporarily(model.modules(), training=False))
         try:
-            model.eval()
             for node in names:  # equal, so that a sum of spikes is recognised as one
                 node.threshold.data.fill_(node.D)
             for batch in islice(loader, num_batches):
@@ -152,8 +151,6 @@ def _activations(
                     together = _run_watched(model, batch)
                 batches += 1
         finally:
-            for module, training in modes.items():
-                module.training = training
             for node, threshold in before.items():
                 node.threshold.data.copy_(threshold)
     if not batches:

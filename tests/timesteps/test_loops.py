@@ -188,9 +188,9 @@ def test_mixed_precision(scenes):
 def test_a_sweep_of_a_runner_gives_it_back(scenes):
     runner = Runner.from_cfg(detection_config(scenes, retinanet()))
     runner.model.load_state_dict(build(retinanet()).state_dict())
-    before = runner._test_loop, runner._hooks, runner.model.training
+    before = runner.test_loop, [*runner.hooks], runner.model.training
     result = sweep(runner, time_steps=(1, 4), timed_batches=0)
-    assert (runner._test_loop, runner._hooks, runner.model.training) == before
+    assert (runner.test_loop, runner.hooks, runner.model.training) == before
     assert list(result.at_counts(None)) == [1, 4]
     assert result.checkpoint is None and result.timed_images == 0
     assert "ms per image" not in result.table()
