@@ -122,7 +122,7 @@ def _steps(layer: SpikingNeuron, dynamics: Dynamics) -> Callable[..., Tensor]:
         x = layer.in_time(x)
         x = x.flatten(0, 1) if x.dim() == 5 else x
         x = x if norm is None else norm(x)
-        value = None if layer.step is None else layer.step.view(-1, 1, 1)
+        value = None if layer.scale is None else layer.scale.view(-1, 1, 1)
         return layer.spec.outputs([x], None if identity is None else [identity], value, fire)[0]
 
     return forward

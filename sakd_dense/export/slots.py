@@ -7,7 +7,7 @@ linear, so
     W (s C) + b = \sum_{d=1}^{D} (W s)\,[C \ge d] + b
 
 holds exactly. Each slot adds weights, and no weight is multiplied. The bias, BatchNorm and the
-following layers apply once, after the sum (Luo et al., ECCV 2024). The step s is folded into the
+following layers apply once, after the sum (Luo et al., ECCV 2024). The scale s is folded into the
 weights. At T = 1 the neuron itself consists of D thresholds, :math:`[X \ge s (d - 1/2)]`, without a
 state and without a reset.
 """
@@ -47,12 +47,12 @@ class Slots(nn.Module):
 class OverSlots(nn.Module):
     """A convolution or a linear layer that reads binary slots.
 
-    The input is that of the original layer, counts times their step, ``[N, C, ...]``. The output is
-    that of the original layer.
+    The input is that of the original layer, counts times their scale, ``[N, C, ...]``. The output
+    is that of the original layer.
 
     Args:
         layer: ``nn.Conv2d`` or ``nn.Linear``; its weights are copied.
-        value: step and largest number of the spikes that the layer reads.
+        value: scale and largest number of the spikes that the layer reads.
 
     Example:
         >>> import torch
@@ -66,16 +66,16 @@ class OverSlots(nn.Module):
 
     def __init__(self, layer: nn.Module, value: SpikeValue) -> None:
         super().__init__()
-        self.register_buffer("step", value.step)
+        self.register_buffer("scale", value.scale)
         self.slots = Slots(value.max_spikes)
         self.layer = copy.deepcopy(layer)
         weight = layer.weight.detach()
-        step = value.step.expand(weight.shape[1] * getattr(layer, "groups", 1))
-        self.layer.weight = nn.Parameter(weight * _by_input(step, weight, layer))
+        scale = value.scale.expand(weight.shape[1] * getattr(layer, "groups", 1))
+        self.layer.weight = nn.Parameter(weight * _by_input(scale, weight, layer))
         self.layer.bias, self.bias = None, layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.layer(self.slots(spikes_of(x, self.step)))
+        out = self.layer(self.slots(spikes_of(x, self.scale)))
         out = out.unflatten(0, (self.slots.max_spikes, -1)).sum(0)
         if self.bias is None:
             return out
@@ -95,7 +95,7 @@ def unroll(
 
     Returns:
         The copy, the names of the layers that read slots, and the names of the layers that still
-        multiply because their inputs are not counts with one step: the image, averages, an ANN's
+        multiply because their inputs are not counts with one scale: the image, averages, an ANN's
         features.
 
     Example:
@@ -131,15 +131,15 @@ def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
                 setattr(parent, name, new)
 
 
-def _by_input(step: Tensor, weight: Tensor, layer: nn.Module) -> Tensor:
-    """Expands the step ``[C]`` of each input channel to the shape of the weight, group by group."""
+def _by_input(scale: Tensor, weight: Tensor, layer: nn.Module) -> Tensor:
+    """Expands the scale ``[C]`` of the input channels to the shape of the weight, by groups."""
     groups = getattr(layer, "groups", 1)
-    by_group = step.view(groups, -1).repeat_interleave(weight.shape[0] // groups, 0)
+    by_group = scale.view(groups, -1).repeat_interleave(weight.shape[0] // groups, 0)
     return by_group.view(weight.shape[0], weight.shape[1], *(1,) * (weight.dim() - 2))
 
 
 def _alike(a: SpikeValue, b: SpikeValue) -> bool:
-    return a.max_spikes == b.max_spikes and torch.equal(a.step, b.step)
+    return a.max_spikes == b.max_spikes and torch.equal(a.scale, b.scale)
 
 
 __all__ = ["OverSlots", "Slots", "unroll"]

@@ -9,7 +9,7 @@ expresses these with other nodes:
 - max pooling of spikes: average pooling, and neurons that fire at any spike and forget it (hard
   reset to 0), which give the same zeros and ones at every time step;
 - a neuron that fires up to D spikes, at T = 1: D neurons with thresholds at d - 1/2 of its steps,
-  whose spikes are summed; convolutions of one pixel before and after them apply its step;
+  whose spikes are summed; convolutions of one pixel before and after them apply its scale;
 - a grouped convolution: a convolution with a single group, whose other weights are zero;
 - a convolution of two concatenated inputs: two convolutions whose outputs meet in a neuron.
 """
@@ -157,14 +157,14 @@ class _Counts(nn.Module):
 
     def __init__(self, layer: SpikingNeuron, pool: nn.MaxPool2d | None) -> None:
         super().__init__()
-        step = layer.step
-        if step is not None and step.dim() == 0:
+        scale = layer.scale
+        if scale is not None and scale.dim() == 0:
             raise ExportError(
-                "NIR needs a step size for each channel of a NILIFNode, but this one has a single "
-                "step size because its layer has no number of channels; export to ONNX"
+                "NIR needs a scale for each channel of a NILIFNode, but this one has a single "
+                "scale because its layer has no number of channels; export to ONNX"
             )
-        self.into = nn.Sequential() if step is None else _each_channel(1 / step)
-        self.out = nn.Sequential() if step is None else _each_channel(step)
+        self.into = nn.Sequential() if scale is None else _each_channel(1 / scale)
+        self.out = nn.Sequential() if scale is None else _each_channel(scale)
         self.slots = nn.ModuleList()
         for d in range(1, layer.max_spikes + 1):
             threshold = (d - 0.5) * layer.node.v_threshold

@@ -73,18 +73,18 @@ class NILIFNode(neuron.ILIFNode):
         return self.surrogate_function.max_spike_count
 
     @property
-    def step(self) -> Tensor:
+    def scale(self) -> Tensor:
         """Value s that one spike adds to the output, ``[C]`` or ``[]``."""
         return self.threshold / self.D
 
     def multi_step_forward(self, x_seq: Tensor) -> Tensor:
-        step = self.step if self.threshold.dim() == 0 else self.step.view(-1, 1, 1)
-        return (super().multi_step_forward(x_seq / step) * step).to(x_seq.dtype)
+        scale = self.scale if self.threshold.dim() == 0 else self.scale.view(-1, 1, 1)
+        return (super().multi_step_forward(x_seq / scale) * scale).to(x_seq.dtype)
 
 
-def spikes_of(x: Tensor, step: Tensor) -> Tensor:
-    """Converts ``x``, ``[N, C, ...]``, to whole multiples of ``step``, ``[C]`` or ``[]``."""
-    return (x / (step.view(-1, *(1,) * (x.dim() - 2)) if step.dim() else step)).round()
+def spikes_of(x: Tensor, scale: Tensor) -> Tensor:
+    """Converts ``x``, ``[N, C, ...]``, to whole multiples of ``scale``, ``[C]`` or ``[]``."""
+    return (x / (scale.view(-1, *(1,) * (x.dim() - 2)) if scale.dim() else scale)).round()
 
 
 def check_counts(counts: Iterable[int]) -> tuple[int, ...]:

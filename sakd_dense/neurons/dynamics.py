@@ -73,7 +73,7 @@ class Dynamics:
 
         Supported are plain IF, LIF, I-LIF and NI-LIF neurons that fire spikes with a surrogate of
         SpikingJelly and have ``store_v_seq=False``. The dynamics of a ``NILIFNode`` are in units of
-        its step.
+        its scale.
         """
         counts = type(node) in (neuron.ILIFNode, NILIFNode)
         lif = counts or type(node) is neuron.LIFNode

@@ -99,16 +99,16 @@ class SpikingNeuron(nn.Module):
         self.spec = self.spec.with_max_spikes(count)
 
     @property
-    def step(self) -> Tensor | None:
+    def scale(self) -> Tensor | None:
         """Value of a spike of a ``NILIFNode``, ``[C]`` or ``[]``.
 
         It is None for other neurons, whose spikes have the value 1.
         """
-        return getattr(self.node, "step", None)
+        return getattr(self.node, "scale", None)
 
     def spikes_of(self, output: Tensor) -> Tensor:
         """Converts an output of :meth:`forward`, ``[N, C, ...]``, to numbers of spikes."""
-        return output if self.step is None else spikes_of(output, self.step)
+        return output if self.scale is None else spikes_of(output, self.scale)
 
     def forward(
         self, x: Tensor, norm: nn.Module | None = None, identity: Tensor | None = None
@@ -132,7 +132,7 @@ class SpikingNeuron(nn.Module):
             x, stored_steps = unrepeated(x, steps)
             x = norm(x) if stored_steps == steps else repeat_in_time(norm(x), steps)
         if compiled:
-            return fire(x, steps, self.spec, fused_norm, identity, self.step, owned=owned)
+            return fire(x, steps, self.spec, fused_norm, identity, self.scale, owned=owned)
         # The node multiplies by the value of a spike itself.
         summed = None if identity is None else [identity]
         return self.spec.outputs([x], summed, None, lambda x: [aligned(self._spikes(x[0]))])[0]
@@ -180,8 +180,8 @@ class SpikingNeuron(nn.Module):
 def at_counts(model: nn.Module, D: int | None) -> Iterator[None]:  # noqa: N803 - the papers' name
     """Sets D of the neurons of ``model`` that fire integers, inside the ``with`` block.
 
-    None changes nothing. A ``NILIFNode`` keeps its threshold, so its step changes. An ``ILIFNode``
-    keeps its step.
+    None changes nothing. A ``NILIFNode`` keeps its threshold, so its scale changes. An ``ILIFNode``
+    keeps its scale.
 
     Raises:
         UserError: no neuron of ``model`` fires integers, or ``D`` is not an integer of at least 1.

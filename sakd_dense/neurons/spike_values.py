@@ -1,6 +1,6 @@
-"""Value of one spike in a tensor: the steps of the neurons whose outputs the tensor holds.
+"""Value of one spike in a tensor: the scales of the neurons whose outputs the tensor holds.
 
-A ``NILIFNode`` outputs its count times a step, one step per channel. The step belongs to the
+A ``NILIFNode`` outputs its count times a scale, one scale per channel. The scale belongs to the
 weights that read the output, so a layer receives whole numbers of spikes. This module recognises
 each tensor that holds such an output by its memory, and also the results of max-pooling, sums and
 concatenation.
@@ -40,32 +40,32 @@ class SpikeValue:
     """Value of the spikes in a tensor ``[N, C, ...]``.
 
     Attributes:
-        step: value of one spike, ``[C]`` or ``[]``.
+        scale: value of one spike, ``[C]`` or ``[]``.
         max_spikes: largest number of spikes.
         sources: names of the neurons that fired the spikes.
     """
 
-    step: Tensor
+    scale: Tensor
     max_spikes: int
     sources: frozenset[str]
 
     def spikes(self, x: Tensor) -> Tensor:
         """Converts ``x`` to numbers of spikes."""
-        return spikes_of(x, self.step)
+        return spikes_of(x, self.scale)
 
 
 class SpikeValueTracker:
     """Tracker of the :class:`SpikeValue` of the tensors in a forward, active in :meth:`watching`.
 
     Args:
-        model: model to track. Neurons that fire integers, or have a step, are tracked.
+        model: model to track. Neurons that fire integers, or have a scale, are tracked.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._names = {
             m: name
             for name, m in model.named_modules()
-            if isinstance(m, SpikingNeuron) and (m.max_spikes > 1 or m.step is not None)
+            if isinstance(m, SpikingNeuron) and (m.max_spikes > 1 or m.scale is not None)
         }
         #: Sources of every sum.
         self.sums: list[frozenset[str]] = []
@@ -108,8 +108,8 @@ class SpikeValueTracker:
             self._set(out[0] if isinstance(out, tuple) else out, value)
 
     def _fired(self, neuron: SpikingNeuron, _args: Any, output: Tensor) -> None:
-        step = output.new_ones(()) if neuron.step is None else neuron.step.detach()
-        self._set(output, SpikeValue(step, neuron.max_spikes, frozenset([self._names[neuron]])))
+        scale = output.new_ones(()) if neuron.scale is None else neuron.scale.detach()
+        self._set(output, SpikeValue(scale, neuron.max_spikes, frozenset([self._names[neuron]])))
 
     def _set(self, x: Tensor, value: SpikeValue) -> None:
         storage = x.untyped_storage()
@@ -129,26 +129,26 @@ class _Follow(TorchDispatchMode):
 
 def _of_channels(value: SpikeValue, x: Tensor) -> SpikeValue:
     """Returns the value of ``x``, which may view only some channels (ShuffleNetV2 splits them)."""
-    if value.step.dim() == 0 or x.dim() != 4 or x.shape[1] >= len(value.step):
+    if value.scale.dim() == 0 or x.dim() != 4 or x.shape[1] >= len(value.scale):
         return value
     start = x.storage_offset() % x.stride(0) // x.stride(1)
-    return replace(value, step=value.step[start : start + x.shape[1]])
+    return replace(value, scale=value.scale[start : start + x.shape[1]])
 
 
 def _of_sum(a: SpikeValue | None, b: SpikeValue | None) -> SpikeValue | None:
-    """Returns the value of a sum: spikes of equal steps keep the step, others have no value."""
-    if a is None or b is None or not torch.equal(a.step, b.step):
+    """Returns the value of a sum: spikes of equal scales keep the scale, others have no value."""
+    if a is None or b is None or not torch.equal(a.scale, b.scale):
         return None
-    return SpikeValue(a.step, a.max_spikes + b.max_spikes, a.sources | b.sources)
+    return SpikeValue(a.scale, a.max_spikes + b.max_spikes, a.sources | b.sources)
 
 
 def _side_by_side(parts: list[tuple[SpikeValue | None, int]]) -> SpikeValue | None:
     known = [(value, channels) for value, channels in parts if value is not None]
     if len(known) < len(parts):
         return None
-    steps = torch.cat([value.step.expand(channels) for value, channels in known])
+    scales = torch.cat([value.scale.expand(channels) for value, channels in known])
     sources = frozenset().union(*(value.sources for value, _ in known))
-    return SpikeValue(steps, max(value.max_spikes for value, _ in known), sources)
+    return SpikeValue(scales, max(value.max_spikes for value, _ in known), sources)
 
 
 @contextmanager

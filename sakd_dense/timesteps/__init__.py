@@ -3,6 +3,13 @@
 from .loops import TimeStepTestLoop, TimeStepValLoop
 from .reader import PrefixReader
 from .result import SweepResult
-from .sweeps import sweep
+from .sweeps import sweep, sweep_runner
 
-__all__ = ["PrefixReader", "SweepResult", "TimeStepTestLoop", "TimeStepValLoop", "sweep"]
+__all__ = [
+    "PrefixReader",
+    "SweepResult",
+    "TimeStepTestLoop",
+    "TimeStepValLoop",
+    "sweep",
+    "sweep_runner",
+]

@@ -26,7 +26,7 @@ from .timing import ms_per_image
 
 
 def sweep(
-    cfg_or_runner: Config | Runner,
+    cfg: Config,
     checkpoint: str | None = None,
     time_steps: Iterable[int] | None = None,
     timed_batches: int = 4,
@@ -36,18 +36,16 @@ def sweep(
     """Tests a model at several T, from one backbone pass per batch, and at several D.
 
     Args:
-        cfg_or_runner: a config, from which a runner is built, or a runner, whose model, test data
-            and test evaluator are used. A runner is restored at the end, except for its weights if
-            a checkpoint or ``fuse`` is given.
+        cfg: config of the model, its test data and its test evaluator.
         checkpoint: path of the checkpoint, loaded strictly and safely, see :func:`load_for_test`.
-            None uses the ``load_from`` of a config, or the current weights of a runner.
+            None uses the config's ``load_from``.
         time_steps: the numbers of time steps T to read, in the order of the rows. None uses those
             of the config's ``TimeStepTestLoop``, or the model's own T without such a loop. A model
             without a spiking backbone (the ANN teacher) allows only None.
         timed_batches: number of batches over which each T is timed in a separate run; 0 measures no
             times.
         fuse: whether to fold the BatchNorms of spiking backbones (:meth:`SpikingBackbone.fuse`).
-            The result is the same up to rounding, and faster. A runner's model stays folded.
+            The result is the same up to rounding, and faster.
         counts: values of D to test, in the order of the rows, for neurons that fire integers. None
             uses those of the neurons.
 
@@ -66,17 +64,38 @@ def sweep(
         >>> cfg = Config.fromfile("configs/retinanet_sew18_sakd_bccd.py")  # doctest: +SKIP
         >>> print(sweep(cfg, "SNN.pth", (1, 2, 4)).table())  # doctest: +SKIP
     """
+    check_test_loop(cfg)
     steps = None if time_steps is None else check_time_steps(time_steps)
-    if isinstance(cfg_or_runner, Runner):
-        runner = cfg_or_runner
-    else:
-        check_test_loop(cfg_or_runner)
-        runner, checkpoint = runner_for_test(cfg_or_runner, checkpoint)
-    if checkpoint is not None:
-        load_for_test(runner.model, checkpoint)
+    runner, checkpoint = runner_for_test(cfg, checkpoint)
+    load_for_test(runner.model, checkpoint)
     if fuse:
         for backbone in spiking_backbones(runner.model).values():
             backbone.fuse()
+    result = sweep_runner(runner, steps, timed_batches, counts)
+    result.checkpoint = checkpoint
+    return result
+
+
+def sweep_runner(
+    runner: Runner,
+    time_steps: Iterable[int] | None = None,
+    timed_batches: int = 4,
+    counts: Iterable[int] | None = None,
+) -> SweepResult:
+    """Tests the model of a runner on its test data, as :func:`sweep` does, with its weights.
+
+    The arguments are those of :func:`sweep`. The runner's own loop, evaluator and modes are kept.
+
+    Raises:
+        UserError: as :func:`sweep`.
+
+    Example:
+        >>> from mmengine.runner import Runner
+        >>> from sakd_dense.timesteps import sweep_runner
+        >>> runner = Runner.from_cfg(cfg)  # doctest: +SKIP
+        >>> print(sweep_runner(runner, (1, 2, 4)).table())  # doctest: +SKIP
+    """
+    steps = None if time_steps is None else check_time_steps(time_steps)
     levels: tuple[int | None, ...] = (None,) if counts is None else check_counts(counts)
     rows: dict[tuple[int | None, int | None], dict[str, float]] = {}
     training = runner.model.training
@@ -92,7 +111,7 @@ def sweep(
     return SweepResult(
         rows=rows,
         config=str(runner.cfg.filename or ""),
-        checkpoint=checkpoint,
+        checkpoint=None,
         images=len(loop.dataloader.dataset),
         sweep_ms_per_image=1000 * loop.seconds_per_image if one_pass else None,
         timed_images=sum(sizes),

@@ -12,7 +12,7 @@ minimises the squared error
 over the channel's inputs for some images. Meanwhile all neurons act as a ReLU, so the inputs are
 those of the ANN. Neurons share their thresholds if their outputs are summed (SEW's ADD, the levels
 of a pyramid) or meet the same weights (a head's, at every level). The input of a layer then
-consists of integer multiples of one step.
+consists of integer multiples of one scale.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def calibrate_on(loader: Iterable[Any], model: nn.Module, num_batches: int) -> N
 def _activations(
     model: nn.Module, names: Mapping[NILIFNode, str], loader: Iterable[Any], num_batches: int
 ) -> tuple[dict[NILIFNode, _Seen], list[frozenset[str]]]:
-    """Returns the outputs of each node, and the names of layers that must share a step."""
+    """Returns the outputs of each node, and the names of layers that must share a scale."""
     seen = {node: _Seen(max(1, SAMPLES // num_batches)) for node in names}
     before = {node: node.threshold.detach().clone() for node in names}
     together: list[frozenset[str]] = []
@@ -173,7 +173,7 @@ def _run_watched(model: nn.Module, batch: Any) -> list[frozenset[str]]:
 def _groups(
     seen: Iterable[NILIFNode], together: Iterable[frozenset[str]], names: Mapping[NILIFNode, str]
 ) -> list[list[NILIFNode]]:
-    """Groups the nodes that must share a step."""
+    """Groups the nodes that must share a scale."""
     groups = {names[node].removesuffix(".node"): [node] for node in seen}
     for sources in together:
         # Nodes of different widths are never summed, only concatenated.
@@ -206,8 +206,8 @@ def _fit(group: Sequence[NILIFNode], seen: dict[NILIFNode, _Seen], by: str) -> l
 
 
 def _loss(x: Tensor, threshold: Tensor, levels: int) -> Tensor:
-    step = (threshold / levels).unsqueeze(1)
-    return (x - (x / step).clamp(max=levels).round() * step).square().sum(1)
+    scale = (threshold / levels).unsqueeze(1)
+    return (x - (x / scale).clamp(max=levels).round() * scale).square().sum(1)
 
 
 __all__ = ["calibrate"]

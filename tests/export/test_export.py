@@ -117,7 +117,7 @@ def test_nir_of_counts_at_one_step(tmp_path, name, neuron):
     model.time_steps = 1
     with torch.no_grad():
         for module in model.modules():
-            if isinstance(module, SpikingNeuron) and module.step is not None:
+            if isinstance(module, SpikingNeuron) and module.scale is not None:
                 module.node.threshold.uniform_(0.5, 3.0)
     images = torch.randn(2, 3, *((32, 48) if "CIFAR" in name else (64, 96)))
     with torch.no_grad():

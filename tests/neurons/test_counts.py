@@ -102,7 +102,7 @@ def test_another_number_of_spikes_keeps_the_threshold():
         neuron.max_spikes = 2
         assert neuron(x).unique().tolist() == [0, 1, 2]
         neuron.max_spikes = 8
-        assert neuron(x).max() == 2 and neuron.step == 0.25
+        assert neuron(x).max() == 2 and neuron.scale == 0.25
 
 
 NODES = [
@@ -164,7 +164,7 @@ def test_norm_neuron_and_shortcut_in_one_pass(
             NeuronSpec.of(neuron.node, shortcut or BEFORE),
             norms[1],
             identity,
-            neuron.step,
+            neuron.scale,
             compiled=compiled,
         )
 

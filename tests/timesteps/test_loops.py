@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, METRICS
 from mmengine.runner import Runner
 
-from sakd_dense.timesteps import SweepResult, sweep
+from sakd_dense.timesteps import SweepResult, sweep, sweep_runner
 from tests.helpers.scenes import (
     build,
     detection_config,
@@ -189,7 +189,7 @@ def test_a_sweep_of_a_runner_gives_it_back(scenes):
     runner = Runner.from_cfg(detection_config(scenes, retinanet()))
     runner.model.load_state_dict(build(retinanet()).state_dict())
     before = runner.test_loop, [*runner.hooks], runner.model.training
-    result = sweep(runner, time_steps=(1, 4), timed_batches=0)
+    result = sweep_runner(runner, (1, 4), timed_batches=0)
     assert (runner.test_loop, runner.hooks, runner.model.training) == before
     assert list(result.at_counts(None)) == [1, 4]
     assert result.checkpoint is None and result.timed_images == 0
