@@ -7,13 +7,13 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..neurons.batchnorm import BATCHNORMS
+from ..neurons.batchnorm import BatchNorm
 from ..runtime.patching import temporarily
 
 
 def _frozen_statistics(module: nn.Module) -> AbstractContextManager[None]:
     # The recomputation of a checkpointed block must not count the same batch twice.
-    norms = [m for m in module.modules() if isinstance(m, BATCHNORMS)]
+    norms = [m for m in module.modules() if isinstance(m, BatchNorm)]
     return temporarily(norms, momentum=0.0, num_batches_tracked=None)
 
 

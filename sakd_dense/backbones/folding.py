@@ -9,7 +9,7 @@ from mmcv.cnn import ConvModule
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..neurons.batchnorm import BATCHNORMS
+from ..neurons.batchnorm import BatchNorm
 from .memory_format import PLAIN, guard_operators, leave_contiguous, take_channels_last
 from .packing import PackedConv2d
 
@@ -25,7 +25,7 @@ def fold_batchnorm(module: nn.Module) -> None:
     before: str | None = None
     for name, child in list(module.named_children()):
         if (
-            isinstance(child, BATCHNORMS)
+            isinstance(child, BatchNorm)
             and before is not None
             and child.track_running_stats
             # A BatchNorm of CGNet follows two concatenated convolutions.

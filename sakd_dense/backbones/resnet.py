@@ -7,7 +7,7 @@ from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import Sequential
 from torch import Tensor, nn
 
-from ..neurons.batchnorm import BATCHNORMS
+from ..neurons.batchnorm import BatchNorm
 from ..neurons.forward_state import repeat_in_time
 from ..neurons.layer import SpikingNeuron
 from ..neurons.nodes import DEFAULT_NEURON
@@ -224,7 +224,7 @@ class ResidualBackbone(SpikingBackbone):
         self._freeze_stages()
         if mode and self.norm_eval:
             for module in self.modules():
-                if isinstance(module, BATCHNORMS):
+                if isinstance(module, BatchNorm):
                     module.eval()
         return self
 

@@ -90,15 +90,17 @@ def read_as_base(name: str) -> Config:
         >>> read_as_base("sakd_dense::retinanet_sew18_sakd_digits.py").model.type
         'RetinaNet'
     """
-    if Config._is_lazy_import(config_file(name)):
-        raise UserError(
-            f"{name} is a pure Python config, and the text config to be written cannot inherit "
-            "from it. Use tools/train.py --sakd instead, which accepts it directly"
-        )
+    config_file(name)  # a missing file is an error of its own
     with tempfile.TemporaryDirectory() as folder:
         stub = Path(folder) / "stub.py"
         stub.write_text(f"_base_ = {_base_of(name, stub.parent)!r}\n", encoding="utf-8")
-        return Config.fromfile(stub)
+        try:
+            return Config.fromfile(stub)
+        except RuntimeError as error:  # MMEngine's, for a base of the other kind
+            raise UserError(
+                f"{name} is a pure Python config, and the text config to be written cannot inherit "
+                "from it. Use tools/train.py --sakd instead, which accepts it directly"
+            ) from error
 
 
 def write_config(base: str, cfg: Config, out: str | os.PathLike[str], comment: str = "") -> None:

@@ -177,7 +177,7 @@ class SAKDHook(Hook):
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         self._continues = True
-        if self.adaptors is not None and runner.cfg.get("resume"):
+        if self.adaptors is not None and runner._resume:  # also of a Runner without a config
             resume(self.adaptors, checkpoint)
 
     def before_train(self, runner: Any) -> None:

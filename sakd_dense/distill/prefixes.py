@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config.types import package_of
-from ..neurons.batchnorm import BATCHNORMS
+from ..neurons.batchnorm import BatchNorm
 from ..neurons.forward_state import forward_states, mean_up_to
 from ..runtime.errors import UserError
 from ..runtime.patching import temporarily
@@ -117,7 +117,7 @@ def norms_as_in_test(model: nn.Module, backbone: nn.Module) -> AbstractContextMa
     statistics stay those of full T.
     """
     inside = set(backbone.modules())
-    norms = (m for m in model.modules() if isinstance(m, BATCHNORMS) and m not in inside)
+    norms = (m for m in model.modules() if isinstance(m, BatchNorm) and m not in inside)
     return temporarily(norms, training=False)
 
 

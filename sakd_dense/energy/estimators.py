@@ -27,7 +27,7 @@ from spikingjelly.activation_based.op_counter import (
 from torch import nn
 
 from ..backbones.time_steps import at_time_steps
-from ..neurons.batchnorm import BATCHNORMS
+from ..neurons.batchnorm import BatchNorm
 from ..runtime.errors import UserError
 from .readings import plain_neurons
 
@@ -38,7 +38,7 @@ Estimator = Callable[[nn.Module, Callable[[], Any], SimpleEnergyCostConfig], dic
 def _simple(
     model: nn.Module, run: Callable[[], Any], cost: SimpleEnergyCostConfig
 ) -> dict[str, float]:
-    folded = [*BATCHNORMS]  # at inference
+    folded = [BatchNorm]  # at inference
     profiler = SimpleEnergyProfiler(
         config=SimpleEnergyConfig(cost_config=cost, extra_ignore_modules=folded)
     )

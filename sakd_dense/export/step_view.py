@@ -23,7 +23,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..backbones import ResidualBackbone
 from ..backbones.blocks import ResidualBlock
-from ..neurons.batchnorm import BATCHNORMS
+from ..neurons.batchnorm import BatchNorm
 from ..neurons.layer import SpikingNeuron
 from ..neurons.spec import BEFORE
 from ..runtime.errors import UserError
@@ -235,7 +235,7 @@ def check_layers(part: nn.Module) -> None:
                 f"{name}: NIR has plain convolutions only, not {type(module).__name__}: export to "
                 "ONNX"
             )
-        elif "Norm" in type(module).__name__ and not isinstance(module, BATCHNORMS):
+        elif "Norm" in type(module).__name__ and not isinstance(module, BatchNorm):
             raise ExportError(
                 f"{name}: {type(module).__name__} cannot be folded into its convolution, and NIR "
                 "has no norms: export to ONNX"

@@ -76,13 +76,12 @@ class WholeCheckpointHook(CheckpointHook):
             checkpoint[KEY] = self._to_save
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        if runner.cfg.get("resume"):
-            self._loaded = checkpoint.get(KEY, {})
+        self._loaded = checkpoint.get(KEY, {})
 
     def before_train(self, runner: Any) -> None:
         super().before_train(runner)
         loaded, self._loaded = self._loaded, None
-        if loaded is None:
+        if loaded is None or runner.iter == 0:  # weights to start from, not a run to resume
             return
         self._resume_random_state(loaded, runner)
         self._rerun_interrupted_validation(runner)

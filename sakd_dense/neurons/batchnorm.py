@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+# The base of all, also of those that MMEngine puts in place of SyncBN on a CPU.
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+
 from .sequences import channels_last, unrepeated
 
 #: Multiples of this many channels are fast in PyTorch's channels-last backward on CPUs.
 VECTOR = 8
-
-#: Every BatchNorm of PyTorch, with its subclasses.
-BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 #: Gradients with respect to the input, the weight and the bias.
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
@@ -173,7 +173,7 @@ def _gradients_in_rows(
 
 
 __all__ = [
-    "BATCHNORMS",
+    "BatchNorm",
     "Statistics",
     "as_affine",
     "fits",

@@ -76,6 +76,13 @@ def _compiled(kernel: Callable[..., Any], spec: NeuronSpec) -> Callable[..., Any
     return torch.compile(of_this_layer, dynamic=True, fullgraph=True, options=options, **extra)
 
 
+def fma(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """Returns ``a * b + c``, rounded once. Only compiled code may call it."""
+    from torch._inductor.inductor_prims import fma as instruction
+
+    return instruction(a, b, c)
+
+
 def saving(x: Tensor, integers: bool) -> float:
     """Returns the time that the compiled pass saves on ``x``, in elements of 5 ns each.
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .compiling import fma
 from .dynamics import Dynamics, Steps, each_step, join
 from .spec import NeuronSpec
 
@@ -28,8 +29,6 @@ def _normed(currents: Steps, scale: Tensor, shift: Tensor) -> list[Tensor]:
     # PyTorch's BatchNorm rounds once, after multiplication and addition, to the input's dtype.
     if torch.compiler.is_compiling():
         # One instruction; converting to double and back took two thirds of the kernel's time.
-        from torch._inductor.inductor_prims import fma
-
         normed = [fma(y.float(), scale.expand_as(y), shift.expand_as(y)) for y in currents]
     else:
         normed = [y.double() * scale.double() + shift.double() for y in currents]

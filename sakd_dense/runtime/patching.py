@@ -26,18 +26,7 @@ def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator
 
 @contextmanager
 def temporarily(objects: Iterable[Any], **values: Any) -> Iterator[None]:
-    """Sets attributes of every object inside the block and restores them afterwards.
-
-    Example:
-        >>> from torch import nn
-        >>> from sakd_dense.runtime.patching import temporarily
-        >>> model = nn.Sequential(nn.Dropout())
-        >>> with temporarily(model.modules(), training=False):
-        ...     print(model[0].training)
-        False
-        >>> model[0].training
-        True
-    """
+    """Sets attributes of every object inside the block and restores them afterwards."""
     before = [(one, {name: getattr(one, name) for name in values}) for one in objects]
     try:
         for one, _ in before:

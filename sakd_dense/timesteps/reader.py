@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..backbones import SpikingBackbone
 from ..backbones.time_steps import check_time_steps, find_spiking_backbone
-from ..neurons.batchnorm import BATCHNORMS
+from ..neurons.batchnorm import BatchNorm
 from ..runtime.errors import UserError
 from ..runtime.patching import replaced_forward, temporarily
 from .tape import Tape, fresh_samples
@@ -161,7 +161,7 @@ class PrefixReader:
                 f"{type(self.model).__name__} is in train mode; call model.eval() first"
             )
         for name, module in self.model.named_modules():
-            if isinstance(module, BATCHNORMS) and (module.training or module.running_mean is None):
+            if isinstance(module, BatchNorm) and (module.training or module.running_mean is None):
                 raise UserError(
                     f"{name} computes its statistics from the batch (in train mode, or without "
                     "running statistics), so a time step depends on later ones; call model.eval()"

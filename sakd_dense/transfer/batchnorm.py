@@ -15,7 +15,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ..neurons.batchnorm import BATCHNORMS
+from ..neurons.batchnorm import BatchNorm
 from ..runtime.errors import UserError
 from ..runtime.patching import temporarily
 from ..runtime.processes import unwrapped
@@ -51,7 +51,7 @@ def reestimate(model: nn.Module, loader: Iterable[Any], num_batches: int) -> int
     if num_batches < 1:
         raise UserError(f"num_batches={num_batches}: must be at least 1")
     model = unwrapped(model)
-    norms = [m for m in model.modules() if isinstance(m, BATCHNORMS) and m.track_running_stats]
+    norms = [m for m in model.modules() if isinstance(m, BatchNorm) and m.track_running_stats]
     if not norms:
         print_log("no BatchNorm with running statistics: nothing to re-estimate", "current")
         return 0

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from torch import nn
 
-from ..neurons.batchnorm import BATCHNORMS
+from ..neurons.batchnorm import BatchNorm
 from ..runtime.arguments import at_least, typed
 from .batchnorm import reestimate
 
@@ -53,6 +53,6 @@ def _average(model: nn.Module) -> None:
     if not is_distributed():
         return
     for module in model.modules():
-        if isinstance(module, BATCHNORMS) and module.track_running_stats:
+        if isinstance(module, BatchNorm) and module.track_running_stats:
             all_reduce(module.running_mean, op="mean")
             all_reduce(module.running_var, op="mean")

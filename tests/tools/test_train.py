@@ -31,7 +31,7 @@ def started(monkeypatch) -> list[Config]:
     configs = []
 
     class Stub:
-        _hooks: tuple = ()
+        hooks: tuple = ()
 
         def train(self) -> None:
             pass
