@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import platform
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,9 +21,8 @@ from .spec import NeuronSpec
 
 #: Largest number of variants of a kernel: T, dtype, layout, shortcut, whether channels differ.
 RECOMPILE_LIMIT = 64
-#: One kernel for every number of elements, on one thread or several; and no check in every process
-#: of the vector instructions that the CPU names, which takes 12 s.
-OPTIONS = {"cpp.dynamic_threads": True, "cpp.vec_isa_ok": True}
+#: One kernel for every number of elements, on one thread or several.
+OPTIONS = {"cpp.dynamic_threads": True}
 
 
 class Fallback:
@@ -55,8 +58,34 @@ def _as_text(spec: NeuronSpec) -> Callable[[], NeuronSpec]:
 
 
 @cache
+def _check_instructions_once() -> None:
+    """Makes PyTorch check the vector instructions of this CPU in its first process alone.
+
+    Each of up to three checks starts Python and imports PyTorch, in every process that compiles.
+    PyTorch's own ``cpp.vec_isa_ok`` leaves out one of them. A mark beside PyTorch's compiled
+    kernels says what worked.
+    """
+    from torch._inductor.cpu_vec_isa import VecISA
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    check = VecISA.check_build
+
+    def check_build(self: Any, code: str) -> bool:
+        fact = f"{platform.node()} {torch.__version__} {self.build_arch_flags()} {code}"
+        mark = Path(cache_dir()) / f"sakd_dense-{hashlib.sha256(fact.encode()).hexdigest()[:16]}"
+        works = mark.is_file() or check(self, code)
+        if works:
+            with suppress(OSError):
+                mark.touch()
+        return works
+
+    VecISA.check_build = check_build
+
+
+@cache
 def _compiled(kernel: Callable[..., Any], spec: NeuronSpec) -> Callable[..., Any]:
     rebuilt = _as_text(spec)
+    _check_instructions_once()
 
     def of_this_layer(*args: Any) -> Any:
         return kernel(rebuilt(), *args)

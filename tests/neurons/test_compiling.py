@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 import torch
 from torch import nn
+from torch._inductor.cpu_vec_isa import VecAVX2, VecISA
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sakd_dense.backbones import SEWResNet
@@ -75,6 +76,22 @@ def test_what_the_compiled_pass_saves():
         assert [saving(there.to(d), True) for d in (torch.float16, torch.bfloat16)] == [3, 3]
         assert saving(there, True) == 0
     assert saving(torch.empty(700, device="meta").half(), True) == 0
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_instructions_are_checked_once_where_they_work(monkeypatch, tmp_path, works):
+    checked = []
+    monkeypatch.setattr(VecISA, "check_build", lambda _, code: checked.append(code) or works)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    compiling._check_instructions_once.cache_clear()
+    compiling._check_instructions_once()
+    isa = VecAVX2()
+    assert [isa.check_build("code") for _ in range(2)] == [works, works]
+    assert len(checked) == (1 if works else 2)
+    monkeypatch.setattr(compiling.platform, "node", lambda: "another machine")
+    isa.check_build("code")
+    assert len(checked) == (2 if works else 3)
+    compiling._check_instructions_once.cache_clear()
 
 
 def test_hooks_on_a_node_see_it_run():
