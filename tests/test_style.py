@@ -1,4 +1,4 @@
-"""Docstrings are written by one hand (DEVELOPERS.md, "Style")."""
+"""Docstrings are written by one hand (DEVELOPERS.md, "Style"), and links lead somewhere."""
 
 import ast
 import re
@@ -39,3 +39,15 @@ def test_arguments_and_errors_are_written_by_one_hand():
                 if entry and re.match(r"(if |[A-Z][a-z]+( |$))", entry[1]):
                     wrong.append(f"{name}: {line.strip()}")
     assert not wrong
+
+
+def test_links_of_pages_outside_the_site_lead_to_files():
+    """The site's own are checked when it is built."""
+    pages = [
+        *ROOT.glob("*.md"),
+        *(ROOT / "benchmarks").rglob("*.md"),
+        *(ROOT / "tests").glob("*.md"),
+    ]
+    links = [(p, m) for p in pages for m in re.findall(r"\]\((?!\w+:)([^)#\s]+)", p.read_text())]
+    assert len(links) > 50
+    assert not [f"{p.relative_to(ROOT)}: {m}" for p, m in links if not (p.parent / m).exists()]

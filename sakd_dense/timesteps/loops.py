@@ -43,7 +43,16 @@ class _TimeStepLoop:
     evaluator: Evaluator
     fp16: bool
 
-    def _set_time_steps(self, time_steps: Iterable[int], firing_rate: bool) -> None:
+    def __init__(
+        self,
+        runner: Any,
+        dataloader: Any,
+        evaluator: Any,
+        fp16: bool = False,
+        time_steps: Iterable[int] = (1, 2, 4, 8),
+        firing_rate: bool = True,
+    ) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)  # type: ignore[call-arg]
         self.time_steps = check_time_steps(time_steps)
         self.firing_rate = firing_rate
         #: Metrics and firing rate at each T of the last run, under the evaluator's names.
@@ -171,18 +180,6 @@ class TimeStepTestLoop(_TimeStepLoop, TestLoop):
 
     phase = "test"
 
-    def __init__(
-        self,
-        runner: Any,
-        dataloader: Any,
-        evaluator: Any,
-        fp16: bool = False,
-        time_steps: Iterable[int] = (1, 2, 4, 8),
-        firing_rate: bool = True,
-    ) -> None:
-        super().__init__(runner, dataloader, evaluator, fp16)
-        self._set_time_steps(time_steps, firing_rate)
-
 
 @LOOPS.register_module()
 class TimeStepValLoop(_TimeStepLoop, ValLoop):
@@ -210,18 +207,6 @@ class TimeStepValLoop(_TimeStepLoop, ValLoop):
     """
 
     phase = "val"
-
-    def __init__(
-        self,
-        runner: Any,
-        dataloader: Any,
-        evaluator: Any,
-        fp16: bool = False,
-        time_steps: Iterable[int] = (1, 2, 4, 8),
-        firing_rate: bool = True,
-    ) -> None:
-        super().__init__(runner, dataloader, evaluator, fp16)
-        self._set_time_steps(time_steps, firing_rate)
 
     def _steps_of_run(self) -> tuple[tuple[int, ...], int]:
         trained_at = find_spiking_backbone(self.runner.model).time_steps
