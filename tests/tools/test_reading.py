@@ -22,6 +22,7 @@ def run(tmp_path_factory) -> Path:
     cfg = detection_config(root, model, custom_hooks=[hook])
     cfg.train_cfg.max_epochs = 1
     cfg.dump(root / "snn.py")
+    detection_config(root, ann_of(model)).dump(root / "ann.py")
     tool("train")([str(root / "snn.py"), "--work-dir", str(root / "work_dirs" / "snn")])
     forget_runs()
     return root / "work_dirs" / "snn"
@@ -46,6 +47,7 @@ COMMANDS = {
     "export": "{config} {snn} --size 32 32 --out {out}/snn.onnx",
     "publish": "{snn} --out {out}/snn.safetensors",
     "image_demo": "{image} {config} {snn} --out {out}/demo.png",
+    "convert_config": "{root}/ann.py --out {out}/snn.py --teacher-checkpoint {ann}",
     "transfer": "{ann} --to {config} --out {out}/started.pth --reestimate-bn 1",
 }
 
